@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds four shared objects into the package.
 
-    libslabby.so.0          the core, once
+    libslabby.so.0          the core, once; libslabby.0.dylib on macOS, libslabby.dll on Windows
       ^        ^
-    _cffi    _swig          the two backends; they find the core beside them ($ORIGIN)
+    _cffi    _swig          the two backends; they find the core beside them ($ORIGIN, @loader_path)
     _types                  the objects both share; links no core
 
 The extension modules keep to the limited API of Python 3.11, so one wheel serves every later version.
+
+packaging/wheels/build.py compiles for other systems: CC and LDSHARED name its compiler, and SLABBY_BUILD_FOR says for
+which system (linux, macos, windows).
 """
 
 import importlib.util
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -23,7 +27,6 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
 WORKPLACE = tempfile.TemporaryDirectory(prefix="slabby-build-")
-LIBRARY = "libslabby.so.0"
 CORE = "slabby.libslabby"
 INCLUDES = ["core/include", "python/src", "python/cffi_backend"]
 # Without debug information, which would name the directories of the build.
@@ -38,6 +41,51 @@ FREE_THREADED = (
     "slabby does not support free-threaded builds of CPython: its objects rely on their interpreter's lock. Install it "
     "for a build with the lock, such as python3.13 instead of python3.13t."
 )
+NO_WINDOWS_BUILD = (
+    "slabby is not compiled on Windows: install its wheel by `pip install --only-binary slabby slabby`, or build one "
+    "on Linux by ./dev wheels windows-x86_64"
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """What differs between the systems that the package is compiled for."""
+
+    library: str
+    suffix: str = ".abi3.so"
+    core_links: list = field(default_factory=list)
+    backend_links: list = field(default_factory=list)
+
+
+SYSTEMS = {
+    "linux": System(
+        "libslabby.so.0",
+        core_links=[
+            "-Wl,-soname,libslabby.so.0",
+            "-Wl,--version-script=core/slabby.map",
+            "-pthread",
+            "-ldl",
+        ],
+        backend_links=["-Wl,-rpath,$ORIGIN"],
+    ),
+    "macos": System(
+        "libslabby.0.dylib",
+        core_links=["-Wl,-install_name,@rpath/libslabby.0.dylib"],
+        backend_links=["-Wl,-rpath,@loader_path"],
+    ),
+    "windows": System("libslabby.dll", suffix=".pyd"),
+}
+
+
+def chosen_system():
+    name = os.environ.get("SLABBY_BUILD_FOR")
+    if name is None:
+        if sys.platform == "win32":
+            raise PlatformError(NO_WINDOWS_BUILD)
+        name = "macos" if sys.platform == "darwin" else "linux"
+    if name not in SYSTEMS:
+        raise PlatformError(f"SLABBY_BUILD_FOR is {name!r}: choose one of {', '.join(SYSTEMS)}")
+    return name
 
 
 def sources(*patterns):
@@ -76,20 +124,25 @@ class Build(build_ext):
     def finalize_options(self):
         if sysconfig.get_config_var("Py_GIL_DISABLED"):
             raise PlatformError(FREE_THREADED)
+        self.system_name = chosen_system()
+        self.system = SYSTEMS[self.system_name]
         super().finalize_options()
         # Always from scratch: an object of an older source never finds its way in.
         self.force = True
 
     def get_ext_filename(self, fullname):
-        if fullname.rpartition(".")[2] == CORE.rpartition(".")[2]:
-            return os.path.join("slabby", LIBRARY) if "." in fullname else LIBRARY
-        return super().get_ext_filename(fullname)
+        *package, name = fullname.split(".")
+        if name == CORE.rpartition(".")[2]:
+            return os.path.join(*package, self.system.library)
+        return os.path.join(*package, name + self.system.suffix)
 
     def build_extensions(self):
         # The search paths of the machine that built this Python do not belong in a package.
         self.compiler.linker_so = [
             word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
         ]
+        if self.system_name == "windows":
+            self.compiler.compiler_so = [w for w in self.compiler.compiler_so if w != "-fPIC"]
         self.check_compiler()
         super().build_extensions()
 
@@ -114,9 +167,11 @@ class Build(build_ext):
         write = generated.get(ext.name)
         if write is not None:
             ext.sources = [write()]
-            folder = os.path.dirname(self.get_ext_fullpath(CORE))
-            ext.extra_objects = [os.path.join(folder, LIBRARY)]
-            ext.extra_link_args = ["-Wl,-rpath,$ORIGIN"]
+            ext.extra_objects = [self.core_to_link()]
+            ext.extra_link_args = [*self.system.backend_links]
+        if self.system_name == "windows":
+            # Nothing stays undefined there: the builder names the import library of the interpreter.
+            ext.extra_link_args = [*ext.extra_link_args, os.environ["SLABBY_PYTHON_LIBRARY"]]
         ext.extra_compile_args = [*COMMON_FLAGS]
         super().build_extension(ext)
 
@@ -128,14 +183,41 @@ class Build(build_ext):
             include_dirs=["core/include", "core/src"],
             extra_postargs=["-std=c11", "-pthread", *COMMON_FLAGS],
         )
-        flags = [f"-Wl,-soname,{LIBRARY}", "-Wl,--version-script=core/slabby.map"]
-        flags += ["-pthread", "-ldl"]
+        flags = list(self.system.core_links)
+        linker = self.compiler.linker_so
+        if self.system_name == "macos":
+            # A bundle, as modules are, could not be linked by others.
+            self.compiler.linker_so = ["-dynamiclib" if w == "-bundle" else w for w in linker]
+        if self.system_name == "windows":
+            flags.append(self.write_exports())
         self.compiler.link_shared_object(
             objects,
             self.get_ext_fullpath(ext.name),
             extra_postargs=flags,
             build_temp=self.build_temp,
         )
+        self.compiler.linker_so = linker
+
+    def core_to_link(self):
+        """What the backends link: the core itself, or on Windows its import library."""
+        if self.system_name == "windows":
+            return os.path.join(self.build_temp, "libslabby.dll.a")
+        return self.get_ext_fullpath(CORE)
+
+    def write_exports(self):
+        """The exports of core/slabby.map as linkers for Windows read them, and the import library of the same."""
+        names = [
+            line.strip(" ;\n") for line in open("core/slabby.map") if line.startswith("    slabby_")
+        ]
+        exports = os.path.join(self.build_temp, "slabby.def")
+        Path(exports).write_text(
+            "\n".join([f"LIBRARY {self.system.library}", "EXPORTS", *names, ""])
+        )
+        dlltool = os.environ.get("SLABBY_DLLTOOL", "dlltool").split()
+        subprocess.run(
+            [*dlltool, "-m", "i386:x86-64", "-d", exports, "-l", self.core_to_link()], check=True
+        )
+        return exports
 
     def write_cffi(self):
         output = os.path.join(self.build_temp, "_cffi.c")
@@ -148,7 +230,9 @@ class Build(build_ext):
         os.makedirs(self.build_temp, exist_ok=True)
         # The module is used flat; the Python file that SWIG writes beside it stays in the build folder.
         includes = ["-Icore/include", "-Iswig"]
-        command = [*swig_command(), "-python", "-interface", "_swig", "-DSWIGWORDSIZE64", *includes]
+        command = [*swig_command(), "-python", "-interface", "_swig", *includes]
+        # Where int64_t is long.
+        command += ["-DSWIGWORDSIZE64"] if self.system_name == "linux" else []
         command += ["-outdir", self.build_temp, "-o", output, "swig/slabby.i"]
         subprocess.run(command, check=True)
         return output

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What an installation holds: the library twice, its headers, what find_package and pkg-config read, the single file,
-# and a tool that verifies audit files (it needs Python 3.11).
+# and a tool that verifies audit files (it needs Python 3.11). The component "runtime" is what programs need to run,
+# "development" the rest; without --component all is installed.
 
 include(CMakePackageConfigHelpers)
 set(SLABBY_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/slabby)
 
 install(TARGETS slabby slabby_static EXPORT slabbyTargets
-    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT development
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h core/include/slabby/slabby.hpp
     core/include/slabby/memory_resource.hpp
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT licence)
 # The core as a single file, for programs that carry it: the text is what the Go module compiles.
 set(SLABBY_SINGLE_DIR ${CMAKE_INSTALL_DATADIR}/slabby)
 file(WRITE ${PROJECT_BINARY_DIR}/forward/slabby.h
@@ -22,6 +24,7 @@ install(FILES go/slabby_core.c DESTINATION ${SLABBY_SINGLE_DIR} RENAME slabby.c)
 install(FILES go/slabby.h DESTINATION ${SLABBY_SINGLE_DIR})
 install(FILES ${PROJECT_BINARY_DIR}/forward/slabby.h DESTINATION ${SLABBY_SINGLE_DIR}/slabby)
 install(PROGRAMS tools/slabby-audit-check DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES tools/slabby-audit-check.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT manual)
 install(EXPORT slabbyTargets NAMESPACE slabby:: DESTINATION ${SLABBY_CMAKE_DIR})
 
 configure_package_config_file(cmake/slabbyConfig.cmake.in ${PROJECT_BINARY_DIR}/slabbyConfig.cmake

@@ -135,7 +135,7 @@ uintptr_t slabby_table_address(void)
 #define PER_INTERPRETER_LOCK ((void *)2)
 #define VERSION_3_12 0x030C0000u
 
-PyObject *slabby_swig_definition(void);
+PyMODINIT_FUNC slabby_swig_definition(void);
 
 static int execute(PyObject *module)
 {

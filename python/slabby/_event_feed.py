@@ -113,6 +113,11 @@ def start_event_logging(logger: logging.Logger | None = None) -> None:
     record has the Event as its attribute `slabby_event`. A second call changes the logger. A child made by fork starts
     anew."""
     global _running
+    if not hasattr(select, "poll"):
+        raise NotImplementedError(
+            "start_event_logging() waits for a descriptor by poll(), which this system lacks; read the events of a "
+            "pool by pool.events(), or hand them to a logger by pool.log_events()"
+        )
     with _lock:
         _stop()
         _running = _EventLogger(logging.getLogger("slabby") if logger is None else logger)
@@ -141,4 +146,6 @@ def _after_fork() -> None:
         _running = _EventLogger(before.logger)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

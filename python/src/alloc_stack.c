@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#define _GNU_SOURCE
 #include "alloc_stack.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "system.h"
 
 /* Frames recorded of one allocation. */
 #define STACK_FRAMES 16
@@ -21,19 +20,17 @@ static struct {
     int (*line_of)(PyObject *code, int position);
 } python;
 
-/* ISO C has no conversion from void * to a function; POSIX promises that the bytes are the same. */
+/* ISO C has no conversion from void * to a function; POSIX and Windows promise that the bytes are the same. */
 static void find_functions(void) {
-    *(void **)&python.track = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Track");
-    *(void **)&python.untrack = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Untrack");
-    *(void **)&python.frame_back = dlsym(RTLD_DEFAULT, "PyFrame_GetBack");
-    *(void **)&python.frame_position = dlsym(RTLD_DEFAULT, "PyFrame_GetLasti");
-    *(void **)&python.line_of = dlsym(RTLD_DEFAULT, "PyCode_Addr2Line");
+    *(void **)&python.track = system_find_in_python("PyTraceMalloc_Track");
+    *(void **)&python.untrack = system_find_in_python("PyTraceMalloc_Untrack");
+    *(void **)&python.frame_back = system_find_in_python("PyFrame_GetBack");
+    *(void **)&python.frame_position = system_find_in_python("PyFrame_GetLasti");
+    *(void **)&python.line_of = system_find_in_python("PyCode_Addr2Line");
 }
 
 void stack_ready(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    (void)pthread_once(&once, find_functions);
+    system_once(find_functions);
 }
 
 /* The reference stands for the address: the slab's next owner cannot be mistaken for this one. */

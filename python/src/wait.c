@@ -4,8 +4,8 @@
  * of inside the core. Its ticket keeps its place in the queue; a slab that comes at the moment of the signal goes back.
  */
 #include <stdbool.h>
-#include <time.h>
 
+#include "system.h"
 #include "types.h"
 
 /* The system may hand the signal to another thread, or in the moment before the sleep, and then no wake-up comes. */
@@ -13,15 +13,6 @@
 
 /* Timeouts below are in range whatever their unit becomes. */
 #define LONG_SECONDS 1e9
-
-#define SECOND 1000000000ull
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
 
 static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
     slabby_status status;
@@ -31,7 +22,7 @@ static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_
 }
 
 static void sleep_until(const Pool *pool, slabby_listener *listener, uint64_t deadline_ns) {
-    uint64_t now = now_ns();
+    uint64_t now = system_now_ns();
     uint64_t left_ns = now < deadline_ns ? deadline_ns - now : 0;
 
     Py_BEGIN_ALLOW_THREADS(void) pool->core->listener_wait(listener, left_ns < SLICE_NS ? left_ns : SLICE_NS);
@@ -50,7 +41,7 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_
         *out_status = pool->core->wait_take(&ticket, out_ref, NULL, &count, listener, 1);
         if (*out_status != SLABBY_OK || count != 0)
             break;
-        if (now_ns() >= deadline_ns) {
+        if (system_now_ns() >= deadline_ns) {
             (void)pool->core->wait_cancel(out_ref, listener, ticket);
             break;
         }
@@ -71,7 +62,7 @@ static bool wait_on_listener(const Pool *pool, uint64_t deadline_ns, slabby_ref 
 
     /* Without memory for the listener, which has no descriptor, the wait is one that no signal ends. */
     if (pool->core->listener_create(&listener, NULL, pool->allocator, NULL) != SLABBY_OK) {
-        uint64_t now = now_ns();
+        uint64_t now = system_now_ns();
         *out_status = wait_in_core(pool, now < deadline_ns ? deadline_ns - now : 1, out_ref);
         return true;
     }
@@ -163,7 +154,7 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout) {
     if (PyErr_Occurred() || !pool_attached(pool))
         return NULL;
     deadline_ns = deadline_ns > INT64_MAX ? INT64_MAX : deadline_ns;
-    deadline_ns += now_ns();
+    deadline_ns += system_now_ns();
     status = pool->core->try_allocate(&ref, NULL, pool->allocator);
     if (status == SLABBY_OUT_OF_MEMORY && !wait_on_listener(pool, deadline_ns, &ref, &status))
         return NULL;
