@@ -41,8 +41,8 @@ class Slabby(ConanFile):
         return Path(self.export_folder) / "core/src"
 
     def export_sources(self) -> None:
-        patterns = ("CMakeLists.txt", "LICENSE", "core/*", "cmake/*", "tools/*", "packaging/debian/*", "go/slabby*.[ch]")
-        for pattern in patterns:
+        folders = ("core/*", "cmake/*", "tools/*", "packaging/debian/*", "go/slabby*.[ch]")
+        for pattern in ("CMakeLists.txt", "LICENSE", *folders):
             copy(self, pattern, str(self.checkout()), self.export_sources_folder)
 
     def layout(self) -> None:
