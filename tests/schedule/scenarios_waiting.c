@@ -96,6 +96,19 @@ static void all_are_out_rseq(void) {
     all_are_out(SLABBY_CPU_CACHE_BACKEND_RSEQ);
 }
 
+/* CPU 1 comes for the first time while somebody waits, and then has the slab that is waited for. */
+static void come_and_release_first(void) {
+    allocate_if_any();
+    release_first();
+}
+
+static void all_are_out_and_one_cpu_is_late(void) {
+    world_joins_late = true;
+    world_make(64, 8, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    world_joins_late = false;
+    world_take(8);
+}
+
 static void no_waiters(void) {
     EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
     EXPECT((world.pool->gate.reasons & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
@@ -259,6 +272,13 @@ const struct scenario waiting_scenarios[] = {
      .cpu = {0, 1},
      .check = no_waiters,
      .preemptions = 3},
+    {.name = "join_against_wait_rseq",
+     .says = "the cache of a CPU that comes while somebody waits is locked, or not used",
+     .prepare = all_are_out_and_one_cpu_is_late,
+     .task = {wait_for_ever, come_and_release_first},
+     .cpu = {0, 1},
+     .check = no_waiters,
+     .preemptions = 2},
     {.name = "wait_and_allocate",
      .says = "a plain allocate beside a waiter: what it got comes back to the waiter",
      .prepare = one_is_out,
