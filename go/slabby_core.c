@@ -7494,7 +7494,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
     }
     for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
         uint32_t shard = (hint + i) & pool->shard_mask;
-        uint32_t first;
+        uint32_t first = 0;
         uint32_t slb_taken = slb_take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < slb_taken; k++)
             out_ids[count++] = slb_shard_start(pool, shard) + first + slb_deal(k, slb_taken);
