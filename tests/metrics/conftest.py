@@ -122,7 +122,7 @@ def prometheus(folder: Path, exporters: dict[str, Exporter], *flags: str) -> Ite
     rules = f"rule_files: ['{MONITORING / 'alerts.yml'}']\n"
     configuration = folder / "prometheus.yml"
     configuration.write_text(
-        f"global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}\n{rules}scrape_configs:\n{jobs}"
+        f"global: {{scrape_interval: 1s, evaluation_interval: 500ms}}\n{rules}scrape_configs:\n{jobs}"
     )
     log = (folder / "log").open("w")
     process = subprocess.Popen(
@@ -132,7 +132,7 @@ def prometheus(folder: Path, exporters: dict[str, Exporter], *flags: str) -> Ite
     )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}")
     try:
-        up = "sum(min_over_time(up[2s]))"
+        up = "sum(min_over_time(up[3s]))"
         server.wait_for(
             f"every program scraped; {folder / 'log'}",
             lambda: [row["value"][1] for row in server.query(up)] == [str(len(exporters))],

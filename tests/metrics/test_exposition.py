@@ -93,7 +93,11 @@ def test_promtool_reads_the_cores_format(exporters: dict[str, Exporter], tmp_pat
 
 def test_alert_rules() -> None:
     promtool = need("promtool")
-    for arguments in (["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]):
+    for arguments in (
+        ["check", "rules", "alerts.yml"],
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ):
         done = subprocess.run(
             [promtool, *arguments], cwd=MONITORING, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, check=False,
