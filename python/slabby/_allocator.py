@@ -48,8 +48,9 @@ from slabby._types import SlabRef, _address_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+    import asyncio
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from datetime import timedelta
     from types import TracebackType
     from typing import Self, Unpack
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from slabby._enums import BreakerMode
     from slabby._listener import Listener
     from slabby._options import Options
+    from slabby._waiting import WaitQueue
 
 # Enumerators of slabby.Binding, which is not loaded for that.
 BINDINGS = {"cffi": 1, "swig": 2}
@@ -137,7 +139,9 @@ class Allocator(OptionAccess):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    _spaces: weakref.WeakKeyDictionary[Any, Any]
+    # Where tasks wait, by event loop; and the one that was used last.
+    _spaces: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[WaitQueue]]
+    _queue: weakref.ref[WaitQueue] | None
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -157,6 +161,7 @@ class Allocator(OptionAccess):
         self._audit_written = 0
         self._events_logged = 0
         self._spaces = weakref.WeakKeyDictionary()
+        self._queue = None
         register(self)
         _known.setdefault(self._address, self)
         _load_waits()
@@ -240,13 +245,24 @@ class Allocator(OptionAccess):
         except TimeoutError as error:
             raise self._in_vain(error, timeout) from None
 
-    async def _acquire_async(self, timeout: float | timedelta | None) -> SlabRef:
-        """A wait in the running event loop: None for ever."""
+    def _begin_wait(self, timeout_ns: int | None) -> Coroutine[Any, Any, SlabRef]:
+        """A wait in the running event loop: None for ever. Acquisition, in C, has tried for a free slab.
+
+        The first call replaces this by the function itself: an import costs as much as all else of a wait."""
         from slabby._waiting import wait_in_loop
 
-        wait_ns = None if timeout is None else nanoseconds("timeout", timeout, forever=True)
+        Allocator._begin_wait = wait_in_loop  # type: ignore[assignment,method-assign]
+        return wait_in_loop(self, timeout_ns)
+
+    async def _acquire_within(self, timeout: float | timedelta) -> SlabRef:
+        """The same with a limit, in whatever unit it was given."""
+        wait_ns = nanoseconds("timeout", timeout, forever=True)
         try:
-            return await wait_in_loop(self, self._spaces, wait_ns)
+            if wait_ns == 0:
+                return self._core.slabby_allocate_timeout(self, 0)
+            if (slab := self._try_now()) is not None:
+                return slab
+            return await self._begin_wait(wait_ns)
         except TimeoutError as error:
             raise self._in_vain(error, timeout) from None
 

@@ -14,6 +14,7 @@ that is forgotten drops them when it is collected: LoopWaits ends, and its liste
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import weakref
 
@@ -28,23 +29,59 @@ if TYPE_CHECKING:
     from slabby._listener import Listener
     from slabby._types import SlabRef
 
-Spaces = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "weakref.ref[WaitQueue]"]
-
+_TRIO = "trio"
 # Tickets asked for in one crossing.
 TICKETS = 64
 # From look to look where the system refuses a descriptor.
 POLL_SECONDS = 0.005
 
 
-async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) -> SlabRef:
-    """A slab at once, or in its turn; without a timeout as long as it takes. `spaces` are the pool's."""
-    if timeout_ns == 0:
-        return pool._core.slabby_allocate_timeout(pool, 0)
-    if (slab := pool._try_now()) is not None:
-        return slab
-    if running_loop() == "trio":
+async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
+    """A slab in its turn, for a caller that found none; without a timeout as long as it takes. A task that is cancelled
+    leaves the queue, and so does a coroutine that is closed or forgotten; what it was granted goes back.
+
+    One coroutine does it all: each further call that the loop's steps went through would cost as much as the queue
+    does. The frame must not keep LoopWaits, which ends with the loop.
+    """
+    if _TRIO in sys.modules and running_loop() == _TRIO:
         return await _wait_for_ticket(pool, timeout_ns)
     loop = asyncio.get_running_loop()
+    recent = pool._queue
+    queue = None if recent is None else recent()
+    if (queue is None or queue.loop is not loop) and (queue := _queue_of(pool, loop)) is None:
+        return await _poll(pool, loop, timeout_ns)
+    granted: asyncio.Future[None] = loop.create_future()
+    waits = queue.waits()
+    if waits is None or waits.listener is None:
+        raise RuntimeError("Event loop is closed")
+    ticket = pool._join(waits.pointer)
+    queue.waiting[ticket] = granted
+    waits = None
+    expiry = None
+    try:
+        # What was granted in the meantime makes the descriptor readable.
+        if timeout_ns is not None:
+            expiry = loop.call_later(timeout_ns / NANOSECONDS, queue.expire, ticket)
+        await granted
+        waits = queue.waits()
+        ref = None if waits is None else waits.brought.pop(ticket, None)
+        if ref is None:
+            # The loop was closed in between, and the slab went back.
+            raise RuntimeError("Event loop is closed")
+        return pool._own(ref)
+    except BaseException:
+        queue.leave(ticket)
+        raise
+    finally:
+        if expiry is not None:
+            expiry.cancel()
+        if not queue.waiting:
+            queue.close_if_empty()
+
+
+def _queue_of(pool: Allocator, loop: asyncio.AbstractEventLoop) -> WaitQueue | None:
+    """The queue of a loop, from the first task that waits to the last; None where the system refuses a descriptor."""
+    spaces = pool._spaces
     known = spaces.get(loop)
     if (queue := None if known is None else known()) is None:
         try:
@@ -52,15 +89,10 @@ async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) 
         except NoSystemMemoryError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
-            return await _poll(pool, loop, timeout_ns)
+            return None
         spaces[loop] = weakref.ref(queue)
-    try:
-        return await queue.wait(timeout_ns)
-    finally:
-        if queue.is_empty:
-            if (known := spaces.get(loop)) is not None and known() is queue:
-                del spaces[loop]
-            queue.close()
+    pool._queue = spaces[loop]
+    return queue
 
 
 async def _wait_for_ticket(pool: Allocator, timeout_ns: int | None) -> SlabRef:
@@ -134,97 +166,67 @@ class WaitQueue:
     coroutines that are closed elsewhere."""
 
     def __init__(self, pool: Allocator, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._pool = pool
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self.waiting: dict[int, asyncio.Future[None]] = {}
         waits = LoopWaits(pool, self)
         assert waits.listener is not None
         self._fd = waits.listener.fd
-        self._waits = weakref.ref(waits)
+        self.waits = weakref.ref(waits)
         loop.add_reader(self._fd, waits)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no coroutine waits, and none has something to pick up."""
-        waits = self._waits()
-        return not self._waiting and (waits is None or not waits.brought)
-
-    async def wait(self, timeout_ns: int | None) -> SlabRef:
-        """A slab in its turn. A task that is cancelled leaves the queue, and so does a coroutine that is closed or
-        forgotten; what it was granted goes back."""
-        granted: asyncio.Future[None] = self._loop.create_future()
-        ticket = self._begin()
-        self._waiting[ticket] = granted
-        expiry = None
-        try:
-            # What was granted in the meantime makes the descriptor readable.
-            if timeout_ns is not None:
-                expiry = self._loop.call_later(timeout_ns / NANOSECONDS, self._expire, ticket)
-            await granted
-            return self._pick_up(ticket)
-        except BaseException:
-            self._leave(ticket)
-            raise
-        finally:
-            if expiry is not None:
-                expiry.cancel()
-
-    def close(self) -> None:
-        if (waits := self._waits()) is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._fd)
+    def close_if_empty(self) -> None:
+        """Ends the queue where no coroutine waits, and none has something to pick up."""
+        waits = self.waits()
+        if self.waiting or (waits is not None and waits.brought):
+            return
+        spaces = self._pool._spaces
+        if (known := spaces.get(self.loop)) is not None and known() is self:
+            del spaces[self.loop]
+        if (recent := self._pool._queue) is not None and recent() is self:
+            self._pool._queue = None
+        if waits is not None:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._fd)
             waits.close()
-
-    def _begin(self) -> int:
-        waits = self._waits()
-        if waits is None or waits.listener is None:
-            raise RuntimeError("Event loop is closed")
-        return self._pool._join(waits.pointer)
-
-    def _pick_up(self, ticket: int) -> SlabRef:
-        waits = self._waits()
-        ref = None if waits is None else waits.brought.pop(ticket, None)
-        if ref is None:
-            # The loop was closed in between, and the slab went back.
-            raise RuntimeError("Event loop is closed")
-        return self._pool._own(ref)
 
     def _collect(self, waits: LoopWaits) -> None:
         """Hands out what was granted."""
         if waits.listener is None:
             return
+        granted_now, pointer = self._pool._granted, waits.pointer
         try:
             more = True
             while more:
-                granted = self._pool._granted(waits.pointer)
-                for ticket, ref in granted:
-                    self._hand_over(waits, ticket, ref)
+                granted = granted_now(pointer)
+                self._hand_over(waits, granted)
                 more = len(granted) == TICKETS
         except ClosedError:
-            for ticket in list(self._waiting):
+            for ticket in list(self.waiting):
                 self._give_up(waits, ticket)
 
-    def _hand_over(self, waits: LoopWaits, ticket: int, ref: int) -> None:
-        future = self._waiting.pop(ticket, None)
-        if future is None or future.done():  # cancelled, and its task does not know yet
-            waits.give_back(ref)
-        else:
-            waits.brought[ticket] = ref
-            future.set_result(None)
+    def _hand_over(self, waits: LoopWaits, granted: list[tuple[int, int]]) -> None:
+        for ticket, ref in granted:
+            future = self.waiting.pop(ticket, None)
+            if future is None or future.done():  # cancelled, and its task does not know yet
+                waits.give_back(ref)
+            else:
+                waits.brought[ticket] = ref
+                future.set_result(None)
 
-    def _expire(self, ticket: int) -> None:
-        waits = self._waits()
-        if waits is None or waits.listener is None or ticket not in self._waiting:
+    def expire(self, ticket: int) -> None:
+        waits = self.waits()
+        if waits is None or waits.listener is None or ticket not in self.waiting:
             return
         if ref := waits.listener.cancel_ref(ticket):
-            self._hand_over(waits, ticket, ref)
+            self._hand_over(waits, [(ticket, ref)])
         else:
             self._give_up(waits, ticket)
 
-    def _leave(self, ticket: int) -> None:
+    def leave(self, ticket: int) -> None:
         """The coroutine ends without its slab, maybe after that had come and before it could look."""
-        waiting = self._waiting.pop(ticket, None) is not None
-        if (waits := self._waits()) is None:
+        waiting = self.waiting.pop(ticket, None) is not None
+        if (waits := self.waits()) is None:
             return
         ref = waits.brought.pop(ticket, 0)
         if waiting and waits.listener is not None:
@@ -234,7 +236,7 @@ class WaitQueue:
 
     def _give_up(self, waits: LoopWaits, ticket: int) -> None:
         """Ends a wait in vain as one in a thread ends: the core counts it, or has a slab after all."""
-        future = self._waiting.pop(ticket)
+        future = self.waiting.pop(ticket)
         if future.done():
             return
         try:

@@ -4,7 +4,7 @@
  * asynchronous context manager. A slab that is free comes from the first step, without a frame of Python:
  *
  *   NEW ── first step: a slab is free ─────────────────────────▶ OVER
- *    └──── none: `wait`, the coroutine Allocator._acquire_async ─▶ OVER when that returns
+ *    └──── none: `wait`, a coroutine of the Python half ─▶ OVER when that returns
  *   __aexit__ releases the slab and makes one more await possible, which returns None.
  */
 #include "types.h"
@@ -52,7 +52,9 @@ static PySendResult begin(Acquisition *self, PyObject *value, PyObject **out_res
             return over(self, slab, out_result);
         Py_DECREF(slab);
     }
-    self->wait = PyObject_CallMethod((PyObject *)self->pool, "_acquire_async", "(O)", self->timeout);
+    self->wait = PyObject_CallMethod((PyObject *)self->pool,
+                                     self->timeout == Py_None ? "_begin_wait" : "_acquire_within", "(O)",
+                                     self->timeout);
     if (self->wait == NULL)
         return over(self, NULL, out_result);
     self->phase = PHASE_WAITING;
