@@ -92,7 +92,7 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
                      (unsigned long long)table->id_limit);
         return NULL;
     }
-    slab = PyObject_GC_New(FastSlab, pool->fast_type);
+    slab = (FastSlab *)spares_take(&pool->types->fast_slabs, pool->fast_type);
     if (slab == NULL)
         return NULL;
     slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
@@ -207,10 +207,12 @@ static void fast_slab_releasebuffer(PyObject *object, Py_buffer *view) {
 
 static void fast_slab_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
+    Pool *pool = ((FastSlab *)object)->pool;
 
     PyObject_GC_UnTrack(object);
-    Py_DECREF(((FastSlab *)object)->pool);
-    PyObject_GC_Del(object);
+    /* The pool may be the last that holds the module and with it the spares. */
+    spares_give(&pool->types->fast_slabs, object);
+    Py_DECREF(pool);
     Py_DECREF(type);
 }
 

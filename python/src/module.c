@@ -111,6 +111,7 @@ static int execute(PyObject *module) {
 
     Py_XDECREF(capsule);
     stack_ready();
+    types->slab_refs.limit = types->fast_slabs.limit = SPARES;
     if (added < 0 || pool_ready(module, types) < 0 || slab_ref_ready(module, types) < 0 ||
         fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0)
         return -1;
@@ -139,6 +140,8 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(types->acquisition);
     Py_CLEAR(types->error_factory);
     Py_CLEAR(types->batch);
+    spares_end(&types->slab_refs);
+    spares_end(&types->fast_slabs);
     return 0;
 }
 

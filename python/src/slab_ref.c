@@ -14,7 +14,7 @@
 #include <structmember.h>
 
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning) {
-    SlabRef *self = PyObject_GC_New(SlabRef, pool->ref_type);
+    SlabRef *self = (SlabRef *)spares_take(&pool->types->slab_refs, pool->ref_type);
 
     if (self == NULL) {
         if (owning)
@@ -260,6 +260,7 @@ static int outlives_its_end(SlabRef *self) {
 static void slab_ref_dealloc(PyObject *object) {
     SlabRef *self = (SlabRef *)object;
     PyTypeObject *type = Py_TYPE(object);
+    Pool *pool;
 
     if (self->owning && !self->done && outlives_its_end(self))
         return;
@@ -267,8 +268,10 @@ static void slab_ref_dealloc(PyObject *object) {
     slab_ref_forget(self);
     if (self->weak_references != NULL)
         PyObject_ClearWeakRefs(object);
-    Py_DECREF(self->pool);
-    PyObject_GC_Del(self);
+    /* The pool may be the last that holds the module and with it the spares. */
+    pool = self->pool;
+    spares_give(&pool->types->slab_refs, object);
+    Py_DECREF(pool);
     Py_DECREF(type);
 }
 

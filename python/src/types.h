@@ -22,6 +22,16 @@
 
 struct fast_table;
 
+/* As many objects of one type at most wait for their next use. */
+#define SPARES 128u
+
+/* Memory of objects of one type that ended: untracked, without references to others. */
+struct spares {
+    PyObject *objects[SPARES];
+    uint32_t count;
+    uint32_t limit; /* 0 before and after the module's life */
+};
+
 /* The module's state. */
 struct slabby_types {
     PyTypeObject *pool;
@@ -32,6 +42,8 @@ struct slabby_types {
     PyObject *batch;         /* slabby.Batch */
     PyObject *folder;        /* of the package's Python files */
     struct fast_table *fast_tables;
+    struct spares slab_refs;
+    struct spares fast_slabs;
     char leaks_reported; /* the interpreter ends, and what still lives was reported */
 };
 
@@ -65,6 +77,14 @@ void report_unraisable(PyObject *where);
 
 /* module.c: what this interpreter has of the module that a type belongs to, or null with an exception. */
 struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module);
+
+/* spares.c */
+/* A new object of the type, untracked, whose members are not set; null with MemoryError. */
+PyObject *spares_take(struct spares *spares, PyTypeObject *type);
+/* The last act on an untracked object. */
+void spares_give(struct spares *spares, PyObject *object);
+/* Frees them; objects that end later are freed at once. */
+void spares_end(struct spares *spares);
 
 /* pool.c */
 int pool_ready(PyObject *module, struct slabby_types *types);

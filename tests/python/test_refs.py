@@ -2,7 +2,9 @@
 """The life of a SlabRef: release, stale, foreign and forged references, blocks, ownership."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import slabby
@@ -208,3 +210,32 @@ def test_refs_and_pools_are_never_copied(pool):
                     copier(thing)
     with pytest.raises(TypeError):
         object.__new__(slabby.SlabRef)
+
+
+def test_an_object_that_is_used_again_knows_nothing_of_its_first_life(pool):
+    first = pool.allocate()
+    address, weak = id(first), weakref.ref(first)
+    first.label = 5
+    first.release()
+    del first
+    second = pool.allocate()
+    assert id(second) == address, "the memory of an object is used again"
+    assert weak() is None and weakref.ref(second)() is second
+    assert gc.is_tracked(second) and second.is_valid and second.label == 0
+    with pytest.warns(ResourceWarning):
+        del second
+    assert pool.stats().used_slabs == 0
+
+
+def test_more_objects_than_wait_for_their_next_use():
+    with slabby.Allocator(64, 500) as pool:
+        for _ in range(3):
+            batch = pool.allocate_batch(500)
+            assert len({ref.ref for ref in batch}) == 500
+            batch.release()
+            del batch
+            slabs = [pool.allocate_fast() for _ in range(500)]
+            for _, number in slabs:
+                pool.deallocate_fast(number)
+            del slabs
+        assert pool.stats().used_slabs == 0 and pool.verify() == []
