@@ -221,6 +221,9 @@ def test_the_phone_has_no_sideways_scrolling(phone: Browser) -> None:
     for name in ("orders", "bodies"):
         choose(phone, name)
         assert phone.run("return document.documentElement.scrollWidth <= innerWidth")
+        phone.wait("return document.getElementById('events').rows.length > 0")
+        events = "const region = document.getElementById('events').closest('.scroll');"
+        assert phone.run(events + "return region.scrollWidth <= region.clientWidth")
 
 
 @pytest.mark.parametrize("screen", ["browser", "phone"])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 import slabby
@@ -129,6 +130,11 @@ def ask_top(url):
     return json.loads(run("top", "--once", "--json", "--interval", "0.1", url).stdout)
 
 
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=60) as reply:
+        return reply.read().decode()
+
+
 def await_address(process):
     line = process.stdout.readline()
     assert line.startswith("serving http://127.0.0.1:"), line
@@ -188,6 +194,11 @@ def test_serve_the_demo(tmp_path):
     while not all(pool["rate"] for pool in found["pools"]):
         found = ask_top(url)
     assert sorted(pool["pool"] for pool in found["pools"]) == ["bodies", "orders"]
+    # Where slabs come from is to be seen, too.
+    deadline = time.monotonic() + 60
+    while "handle_order (demo.py:" not in fetch(url + "stats?stacks=1&pool=orders"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     end(process)
 
 
