@@ -112,6 +112,8 @@ def _report(
         return None
     bindings = [RUNNERS[name] for name in names]
     first = judge(program.lines, bindings)
+    if first is None and any(len(found) <= index for found in blocks):
+        return None  # a runner ended at another program
     if first is None:
         different = next(
             (

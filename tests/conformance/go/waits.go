@@ -109,34 +109,35 @@ func collect(m *machine, in instruction) string {
 	return isGranted(true)
 }
 
-// callOff reports whether a slab had been granted, which goes back.
-func (m *machine) callOff(name string) bool {
+// callOff reports whether a slab had been granted, which goes back. An error is why the wait ended in another way.
+func (m *machine) callOff(name string) (bool, error) {
 	w := m.waits[name]
 	m.awaitGrants(w.pool)
 	w.cancel()
 	got := <-w.answer
 	m.end(name)
 	if got.err == nil {
-		if err := got.ref.Release(); err != nil {
-			panic(malformed("a granted slab could not be released: " + err.Error()))
-		}
-		return true
+		return true, got.ref.Release()
 	}
-	if !errors.Is(got.err, context.Canceled) && !errors.Is(got.err, slabby.ErrClosed) {
-		panic(malformed("a cancelled wait: " + got.err.Error()))
+	if errors.Is(got.err, context.Canceled) || errors.Is(got.err, slabby.ErrClosed) {
+		return false, nil
 	}
-	return false
+	return false, got.err
 }
 
 func cancelWait(m *machine, in instruction) string {
 	if m.waits[in.word(1)] == nil {
 		return unset
 	}
-	return isGranted(m.callOff(in.word(1)))
+	had, err := m.callOff(in.word(1))
+	if err != nil {
+		return only(err)
+	}
+	return isGranted(had)
 }
 
 func (m *machine) endWaits() {
 	for name := range m.waits {
-		m.callOff(name)
+		_, _ = m.callOff(name)
 	}
 }
