@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -269,6 +270,29 @@ def test_names_of_pools_in_json(languages: dict[str, Any], key: str) -> None:
         )
     else:
         assert answer == Status.INVALID_OPTION and (b"\0" in name or len(name) > 63)
+
+
+@pytest.mark.parametrize("backend", ["cffi", "swig"])
+@pytest.mark.parametrize(
+    "key", [key for key, name in NAMES.items() if b"\0" not in name and len(name) < 64]
+)
+def test_names_of_pools_in_records(backend: str, key: str) -> None:
+    """Each line of an audit file is JSON with the name, and each event is text."""
+    python = Python(backend)
+    written: list[bytes] = []
+    texts: list[str] = []
+
+    def use(pool: Any) -> None:
+        with tempfile.TemporaryFile() as file:
+            pool.audit_write(file.fileno())
+            file.seek(0)
+            written.extend(file.read().splitlines())
+        events = list(pool.events())
+        texts.extend(json.loads(json.dumps(event.text)) for event in events)
+
+    assert python.made(64, 8, use, name=os.fsdecode(NAMES[key]), audit=8) == 0
+    assert [json.loads(line) for line in written][0]["pool"] == python.named(NAMES[key])[0]
+    assert texts
 
 
 @pytest.mark.parametrize(
