@@ -88,8 +88,10 @@ class Seedbed:
 
     def _build_swig(self) -> None:
         output = self.key / "swig.c"
+        # The swig of the build requirements, beside this Python.
+        swig = shutil.which("swig", path=str(Path(sys.executable).parent)) or "swig"
         self._run(
-            "swig",
+            swig,
             "-python",
             "-interface",
             "_swig",
