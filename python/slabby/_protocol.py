@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # A read must not be empty: what takes its bytes while the pool has no slab.
 SPARE_BYTES = 64
+# A timer of the loop holds the connection, and is set again after so many seconds.
+HOLD_S = 3600.0
 
 
 class Chunk:
@@ -115,6 +117,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._reader: asyncio.Future[None] | None = None
         self._writers: list[asyncio.Future[None]] = []
         self._may_write = True
+        self._hold: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------------------------- the handler's side
 
@@ -193,6 +196,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment] # of a stream, as the loop promises
+        self._hold_on()
         if self._handler is not None:
             self._task = asyncio.get_running_loop().create_task(self._handle(self._handler))
 
@@ -233,6 +237,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._stop_refill()
         self._wake()
         self._wake_writers()
+        if self._task is None or self._task.done():
+            self._let_go()
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -253,6 +259,20 @@ class SlabProtocol(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_exception_handler({**context, "protocol": self})
         finally:
             self.close()
+            self._let_go()
+
+    def _hold_on(self) -> None:
+        """Sets the timer that holds the connection.
+
+        A loop refers to what it reads. While the reading is stopped it would forget the connection and its tasks, and
+        the collector would take them. A timer ends with the loop.
+        """
+        self._hold = asyncio.get_running_loop().call_later(HOLD_S, self._hold_on)
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
 
     async def _wait_for_slab(self, arrived: bytearray) -> None:
         """Puts what arrived without a slab into the next one that is free, and goes on reading."""
