@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cyclonedx.model import HashAlgorithm, HashType
@@ -48,7 +48,7 @@ def describe(version: str, folder: Path) -> Bom:
     bom.serial_number = uuid.uuid5(
         uuid.NAMESPACE_URL, f"https://github.com/slabby/slabby/commit/{commit[0]}"
     )
-    bom.metadata.timestamp = datetime.fromtimestamp(int(commit[1]), timezone.utc)
+    bom.metadata.timestamp = datetime.fromtimestamp(int(commit[1]), UTC)
     main = Component(
         name="slabby",
         version=version,

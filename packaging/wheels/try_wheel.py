@@ -17,20 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from essential import ESSENTIAL, SMALL, expression
+
 ROOT = Path(__file__).resolve().parents[2]
-ESSENTIAL = (
-    "pool",
-    "refs",
-    "slab_bytes",
-    "views",
-    "options",
-    "errors",
-    "backends",
-    "fast",
-    "waiting",
-    "async",
-)
-SMALL = ("pool", "refs", "slab_bytes", "options", "errors", "backends", "fast")
 PIP = (sys.executable, "-m", "pip")
 PYTEST = ("-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--tb=short")
 USE = """
@@ -40,13 +29,6 @@ with slabby.Allocator(4096, 100) as pool:
         memoryview(ref)[:2] = b"ok"
 print(slabby.__file__)
 """
-
-
-# What starts other programs, or asks for what wine and emulated processes lack.
-ELSEWHERE_NOT = (
-    "one_core_below_two_backends or unknown_backend or collected_at_the_limit or no_dump or huge_pages-largest "
-    "or heap_fallback_limit-largest"
-)
 
 
 def main() -> int:
@@ -98,7 +80,7 @@ def elsewhere(wheel: Path, folder: Path, platform: str, python: list[str]) -> in
         *python,
         *PYTEST,
         "-k",
-        f"not ({ELSEWHERE_NOT})",
+        expression(),
         *(drive + name for name in tests(SMALL)),
     ]
     for backend in ("cffi", "swig"):
@@ -114,6 +96,7 @@ def elsewhere(wheel: Path, folder: Path, platform: str, python: list[str]) -> in
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         said = done.communicate(b"")[0].decode("utf-8", "replace")
         print(said[-4000:], flush=True)
