@@ -37,6 +37,8 @@ class Bug:
     old: str
     new: str
     bindings: str
+    # Where the fault is in what serves without restartable sequences.
+    rseq: bool = True
 
 
 class Seedbed:
@@ -139,6 +141,8 @@ class Seedbed:
             "CONFORM_BUILD": str(self.key),
             "LD_LIBRARY_PATH": str(self.site),
         }
+        if not self.bug.rseq:
+            environment["GLIBC_TUNABLES"] = "glibc.pthread.rseq=0"
         script = self.key / "tests" / "conformance" / "conform.py"
         command = (
             sys.executable,
