@@ -23,6 +23,15 @@ type bar struct {
 
 const barSize = 4096
 
+// peerBar is the bar of a library that may not be there: open makes its pool.
+type peerBar struct {
+	name string
+	open func() (work func(operations int) error, end func() error, err error)
+	most float64
+}
+
+var peerBars []peerBar
+
 func quickStart() []slabby.AllocatorOption {
 	return []slabby.AllocatorOption{
 		slabby.WithSecure(), slabby.WithBitGuard(), slabby.WithHealthChecks(true),
@@ -34,6 +43,7 @@ func quickStart() []slabby.AllocatorOption {
 // bars makes the pools; the returned function closes them.
 func bars() (list []bar, end func(), err error) {
 	var pools []*slabby.Slabby
+	var ends []func() error
 	newPool := func(options ...slabby.AllocatorOption) *slabby.Slabby {
 		pool, failed := slabby.New(barSize, 10_000, options...)
 		if err == nil {
@@ -47,6 +57,9 @@ func bars() (list []bar, end func(), err error) {
 			if pool != nil {
 				pool.Close()
 			}
+		}
+		for _, end := range ends {
+			_ = end()
 		}
 	}
 	plain, secure, quick := newPool(), newPool(slabby.WithSecure()), newPool(quickStart()...)
@@ -63,6 +76,14 @@ func bars() (list []bar, end func(), err error) {
 		{"WithSecure / sync.Pool and clear", pairs(secure), pooledPairs(buffers, true), 1.1, false},
 		{"through a channel / sync.Pool through a channel", channelled(plain), pooledChannel(buffers), 1.0, false},
 		{"one CPU / two CPUs, at least", pairs(plain), parallel(pairs(plain)), 1.7, true},
+	}
+	for _, peer := range peerBars {
+		work, endPeer, err := peer.open()
+		if err != nil {
+			return nil, end, fmt.Errorf("%s: %w", peer.name, err)
+		}
+		ends = append(ends, endPeer)
+		list = append(list, bar{peer.name, pairs(plain), work, peer.most, false})
 	}
 	return list, end, nil
 }

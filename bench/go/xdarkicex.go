@@ -6,8 +6,15 @@ package main
 
 import peer "github.com/xDarkicex/slabby"
 
+// dev.d/bench-go copies this file for each commit of that library and renames what is called peer, and its values.
+const (
+	peerName = "xDarkicex/slabby"
+	peerMost = 1.0
+)
+
 func init() {
-	contestants = append(contestants, contestant{"xDarkicex/slabby Allocate", openPeer})
+	contestants = append(contestants, contestant{peerName + " Allocate", openPeer})
+	peerBars = append(peerBars, peerBar{"Allocate, GetBytes, Release / " + peerName, pairsPeer, peerMost})
 }
 
 type peerRefs struct {
@@ -33,4 +40,24 @@ func (p *peerRefs) take(entry int) (err error) {
 
 func (p *peerRefs) give(entry int) error {
 	return p.held[entry].Release()
+}
+
+func pairsPeer() (work func(int) error, end func() error, err error) {
+	pool, err := peer.New(barSize, 10_000)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(operations int) error {
+		for range operations {
+			ref, err := pool.Allocate()
+			if err != nil {
+				return err
+			}
+			ref.GetBytes()[0] = 1
+			if err := ref.Release(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, pool.Close, nil
 }

@@ -4,6 +4,8 @@
 
 package sequence
 
+//lint:file-ignore U1000 sequence_amd64.s uses what is not used here
+
 import "unsafe"
 
 // Available says that this build has the sequences; the core says whether a pool can use them.

@@ -4,6 +4,8 @@
 
 package sequence
 
+//lint:file-ignore U1000 the kernel and sequence_amd64.s read what is not read here
+
 import (
 	"fmt"
 	"unsafe"
