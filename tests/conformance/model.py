@@ -196,6 +196,7 @@ class Machine:
         found = self.pools.get(int(pool[1:]))
         if found is None:
             return UNSET
+        found.check_resize()
         values = [self.refs.get(int(ref[1:]), ZERO) for ref in refs]
         for value in values:
             self._issued(found, value)  # what is undetermined is refused before anything happens

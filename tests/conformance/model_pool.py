@@ -178,11 +178,14 @@ class Pool:
         self._serve()
         return self.reported("resize", "OK")
 
+    def check_resize(self) -> None:
+        """Before slabs come back."""
+        if self.resizing and self.closed:
+            raise Undetermined("a resize that was under way when the pool was closed")
+
     def _changed(self) -> None:
         """Slabs went out or came back, or the capacity changed."""
         self.degradation.moved(*self._use())
-        if self.resizing and self.closed:
-            raise Undetermined("a resize that was under way when the pool was closed")
         if self.resizing and self.awaited() == 0:
             self.codes.add("resized")
             self.resizing = False
@@ -271,8 +274,7 @@ class Pool:
 
     def give_back(self, slab: Slab) -> str:
         """The end of a slab; the status of the call that brought it about."""
-        if self.resizing and self.closed:
-            raise Undetermined("a resize that was under way when the pool was closed")
+        self.check_resize()
         status = "MemoryCorruption" if slab.damage else "OK"
         slab.state = "gone"
         slab.freed_at = self.allocations
@@ -344,6 +346,8 @@ class Pool:
             return self.reported("unpin", slab)
         if slab.pins == 0:
             return self.reported("unpin", "InvalidArgument")
+        if slab.pins == 1 and slab.state == "dying":
+            self.check_resize()
         slab.pins -= 1
         if slab.pins or slab.state != "dying":
             return self.reported("unpin", "OK")
@@ -352,6 +356,7 @@ class Pool:
     # --------------------------------------------------------------------------------- the pool as a whole
 
     def reclaim(self) -> int:
+        self.check_resize()
         count, self.quarantined = self.quarantined, 0
         self.unacknowledged = False
         self._changed()
