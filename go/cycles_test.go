@@ -170,7 +170,8 @@ func TestClosedPoolsKeepNothing(t *testing.T) {
 			for range 3 {
 				before := footprint(t)
 				cycles(t, last-firstCheck, set)
-				if grown = growth(before, footprint(t)); grown == "" {
+				// The race detector's own memory grows; what it looks for are races.
+				if grown = growth(before, footprint(t)); grown == "" || raceEnabled {
 					return
 				}
 			}
