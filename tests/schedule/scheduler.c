@@ -543,6 +543,7 @@ static void begin_scenario(const struct scenario *scenario) {
     locations_forget();
     it.planned = it.decided = 0;
     it.order = NULL;
+    of_thread_load(&(struct of_thread){0}); /* an order that was not run to its end left a task's */
     scenario->prepare();
     save_memory();
 }
