@@ -28,6 +28,24 @@ static void batches_are_all_or_nothing(void **state) {
     finish(pool);
 }
 
+/* Guards: a batch that one commit takes out of a CPU cache, or gives back to it, counts slab by slab. */
+static void batches_of_a_cache_are_counted(void **state) {
+    enum { ROUNDS = 20, BATCH = 8 };
+    slabby_allocator *pool = make_pool(64, 1000, NULL);
+    slabby_ref refs[BATCH];
+
+    (void)state;
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        /* statistics alone: check_sound would empty the caches */
+        CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, BATCH), SLABBY_OK);
+        assert_int_equal(stats_of(pool).total_allocations, i * BATCH);
+        assert_int_equal(stats_of(pool).used_slabs, BATCH);
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, BATCH), SLABBY_OK);
+        assert_int_equal(stats_of(pool).total_deallocations, i * BATCH);
+    }
+    finish(pool);
+}
+
 /* Guards: a batch that falls back to the heap is all or nothing too. */
 static void heap_batches_are_all_or_nothing(void **state) {
     slabby_allocator *pool =
@@ -159,9 +177,13 @@ static void stale_references_spare_fast_owners(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches_are_all_or_nothing), cmocka_unit_test(heap_batches_are_all_or_nothing),
-        cmocka_unit_test(batch_sizes_have_limits),    cmocka_unit_test(release_batch_tries_all),
-        cmocka_unit_test(fast_ids_are_checked),       cmocka_unit_test(stale_references_spare_fast_owners),
+        cmocka_unit_test(batches_are_all_or_nothing),
+        cmocka_unit_test(heap_batches_are_all_or_nothing),
+        cmocka_unit_test(batch_sizes_have_limits),
+        cmocka_unit_test(batches_of_a_cache_are_counted),
+        cmocka_unit_test(release_batch_tries_all),
+        cmocka_unit_test(fast_ids_are_checked),
+        cmocka_unit_test(stale_references_spare_fast_owners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
