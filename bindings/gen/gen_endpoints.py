@@ -80,11 +80,11 @@ def _python(contract: Contract) -> str:
     lines += ['"""What the endpoints of Go and Python have in common."""', ""]
     lines += ["from typing import NamedTuple", "", "from slabby._enums import Status", "", ""]
     lines += ["class PathInfo(NamedTuple):", "    query: tuple[str, ...]", "    type: str", "", ""]
-    fields = ("name", "snapshot", "field", "test", "value", "unless")
-    lines += ["class ReasonInfo(NamedTuple):", *(f"    {name}: str" for name in fields)]
+    reason_fields = ("name", "snapshot", "field", "test", "value", "unless")
+    lines += ["class ReasonInfo(NamedTuple):", *(f"    {name}: str" for name in reason_fields)]
     lines += ["    fails: bool", "    meaning: str", "    advice: str", "", ""]
-    fields = ("name", "snapshot", "field", "unit")
-    lines += ["class CheckInfo(NamedTuple):", *(f"    {name}: str" for name in fields)]
+    check_fields = ("name", "snapshot", "field", "unit")
+    lines += ["class CheckInfo(NamedTuple):", *(f"    {name}: str" for name in check_fields)]
     lines += ["    reasons: tuple[str, ...]", "", ""]
     lines += [f"{name.upper()}_LIMIT = {value}" for name, value in endpoints.limits.items()]
     lines += ["", "PATHS = {"]

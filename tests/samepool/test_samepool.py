@@ -76,8 +76,9 @@ def test_what_one_holds_another_uses(bindings: list[Binding], pair: tuple[int, i
 def test_go_logs_what_others_do(at: int) -> None:
     """A breaker that another language trips is in Go's log, without a call of Go's, once."""
     name = f"logged-by-{NAMES[at]}"
-    options = {"name": name, "circuit_breaker_threshold": 1, "circuit_breaker_timeout": 3600}
-    with slabby.Allocator(64, 1, **options) as made:
+    with slabby.Allocator(
+        64, 1, name=name, circuit_breaker_threshold=1, circuit_breaker_timeout=3600
+    ) as made:
         binding = all_bindings(made)[at]
         assert golib().golib_join_logged(*made.handle()) >= 0
         status, ref = binding.allocate()
