@@ -7642,7 +7642,7 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
  *   - the key of the last record of the same thread: so is a thread;
  *   - the key of the last record about the same slab: so is the life of a slab, on however many CPUs. The thread that
  *     has a slab in hand stores its key before it publishes the slab (the store that makes the word live, the commit
- *     that gives the id to a tier), and whoever has the slab next loads the key behind the load that pairs with that;
+ *     that gives the id to a tier), and the slab's next owner loads the key behind the load that pairs with it;
  *   - the floor: below it the order is settled.
  *
  * Writing. A sequence loads head, the key before and the floor, stores the slot, and commits by storing head + 1. No
@@ -9074,7 +9074,7 @@ static uint64_t slb_last_key(const struct slb_audit *audit, const struct slb_aud
         /* acquire: pairs with the commit */
         *out_head = atomic_load_explicit(&ring->head, memory_order_acquire);
         uint64_t key = atomic_load_explicit(&slb_slot_of(audit, ring, *out_head - 1)->key, memory_order_acquire);
-        /* behind the key: whoever writes record n has seen n committed ones, and overwrites record n - slots */
+        /* behind the key: the writer of record n has seen n committed ones, and overwrites record n - slots */
         if (atomic_load_explicit(&ring->head, memory_order_relaxed) < *out_head + audit->mask)
             return key;
     }

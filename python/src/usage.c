@@ -2,14 +2,14 @@
 /* The most slabs that were in use at once, for the blocks of slabby.statistics(). */
 #include "types.h"
 
-/* The pool's own count, whoever allocated; 0 where it cannot be read. */
+/* The pool's own count, of all languages and threads; 0 where it cannot be read. */
 static uint64_t used_slabs(const Pool *pool) {
     slabby_stats stats = {.struct_size = sizeof stats};
 
     return pool->core->get_stats(&stats, pool->allocator) == SLABBY_OK ? stats.used_slabs : 0;
 }
 
-/* Relaxed: the number alone counts, and whoever takes it orders nothing by it. numpy may call from any thread. */
+/* Relaxed: the number alone counts, and no thread orders other memory by it. numpy may call from any thread. */
 static void raise_peak(Pool *pool, uint64_t used) {
     uint64_t before = atomic_load_explicit(&pool->peak, memory_order_relaxed);
 

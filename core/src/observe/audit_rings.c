@@ -109,7 +109,7 @@ static uint64_t last_key(const struct slb_audit *audit, const struct slb_audit_r
         /* acquire: pairs with the commit */
         *out_head = atomic_load_explicit(&ring->head, memory_order_acquire);
         uint64_t key = atomic_load_explicit(&slot_of(audit, ring, *out_head - 1)->key, memory_order_acquire);
-        /* behind the key: whoever writes record n has seen n committed ones, and overwrites record n - slots */
+        /* behind the key: the writer of record n has seen n committed ones, and overwrites record n - slots */
         if (atomic_load_explicit(&ring->head, memory_order_relaxed) < *out_head + audit->mask)
             return key;
     }

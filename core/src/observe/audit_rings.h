@@ -17,7 +17,7 @@
  *   - the key of the last record of the same thread: so is a thread;
  *   - the key of the last record about the same slab: so is the life of a slab, on however many CPUs. The thread that
  *     has a slab in hand stores its key before it publishes the slab (the store that makes the word live, the commit
- *     that gives the id to a tier), and whoever has the slab next loads the key behind the load that pairs with that;
+ *     that gives the id to a tier), and the slab's next owner loads the key behind the load that pairs with it;
  *   - the floor: below it the order is settled.
  *
  * Writing. A sequence loads head, the key before and the floor, stores the slot, and commits by storing head + 1. No
