@@ -349,19 +349,23 @@ class pool {
     pool(std::size_t slab_size, std::size_t capacity, const options &chosen = options()) : size_(slab_size) {
         slabby_error problem = SLABBY_ERROR_INIT;
         detail::check(slabby_create(&handle_, slab_size, capacity, chosen.handle(), &problem), problem);
+        alignment_ = alignment_of(handle_);
     }
     /* Takes over one ownership of a pool that slabby_create, slabby_retain or slabby_adopt gave. */
     explicit pool(slabby_allocator *handle) : handle_(handle) {
         std::uint64_t size = 0;
         detail::check(slabby_size(&size, handle), handle);
         size_ = static_cast<std::size_t>(size);
+        alignment_ = alignment_of(handle);
     }
-    pool(pool &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)), size_(other.size_) {
+    pool(pool &&other) noexcept
+        : handle_(std::exchange(other.handle_, nullptr)), size_(other.size_), alignment_(other.alignment_) {
     }
     pool &operator=(pool &&other) noexcept {
         pool taken(std::move(other));
         std::swap(handle_, taken.handle_);
         std::swap(size_, taken.size_);
+        std::swap(alignment_, taken.alignment_);
         return *this;
     }
     pool(const pool &) = delete;
@@ -378,12 +382,8 @@ class pool {
     }
     /* What the address of every slab is a multiple of: the option alignment, or less where guard_pages puts the end of
      * a slab of odd size at a guard page. */
-    std::size_t alignment() const {
-        slabby_view_info view = SLABBY_INIT(slabby_view_info);
-        detail::check(slabby_view(&view, handle_), handle_);
-        const auto wanted = static_cast<std::uint64_t>(option(SLABBY_OPTION_ALIGNMENT));
-        const std::uint64_t bits = view.slabs_address | view.stride | wanted;
-        return static_cast<std::size_t>(bits & (~bits + 1));
+    std::size_t alignment() const noexcept {
+        return alignment_;
     }
 
     /* One slab at once. Throws OutOfMemory where every slab is in use. */
@@ -477,6 +477,17 @@ class pool {
     }
 
   private:
+    /* Fixed when the pool is made: asked for once, since make_unique needs it for each object. */
+    static std::size_t alignment_of(slabby_allocator *handle) {
+        slabby_view_info view = SLABBY_INIT(slabby_view_info);
+        std::int64_t wanted = 0;
+
+        detail::check(slabby_view(&view, handle), handle);
+        detail::check(slabby_get_option(&wanted, handle, SLABBY_OPTION_ALIGNMENT), handle);
+        const std::uint64_t bits = view.slabs_address | view.stride | static_cast<std::uint64_t>(wanted);
+        return static_cast<std::size_t>(bits & (~bits + 1));
+    }
+
     template <typename Call> slab allocated(std::error_code &code, Call call) noexcept {
         slabby_ref ref = 0;
         void *data = nullptr;
@@ -488,6 +499,7 @@ class pool {
 
     slabby_allocator *handle_ = nullptr;
     std::size_t size_ = 0;
+    std::size_t alignment_ = 1;
 };
 
 /* Ends an object that make_unique made, and gives its slab back. A release that fails is reported by the pool. */
