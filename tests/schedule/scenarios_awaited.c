@@ -2,6 +2,7 @@
 /* Slabs are awaited: those that come back go to nobody, until the capacity allows it. */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
 
 static uint64_t awaited_now(void) {
@@ -27,10 +28,6 @@ static void two_are_out(void) {
 static void one_is_awaited(void) {
     two_are_out();
     EXPECT(resize_to(1) == 1, "prepare: one of two is awaited");
-}
-
-static void release_first(void) {
-    world_release(world.held[0]);
 }
 
 static void grow_to_2(void) {

@@ -3,6 +3,7 @@
  * switching secure on. */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
 
 #include <string.h>
@@ -21,10 +22,6 @@ static void destroy_pool(void) {
 
     EXPECT(status == SLABBY_OK || status == SLABBY_IN_USE, "destroy answered %s", world_text(status));
     world.status[schedule_task()] = status;
-}
-
-static void release_first(void) {
-    world_release(world.held[0]);
 }
 
 /* After close has returned, nothing is handed out any more; before, OK or Closed. */
@@ -110,9 +107,9 @@ static void allocate_and_lose(void) {
 }
 
 static void reset_left_order(void) {
-    memset(world.biased, 0, sizeof world.biased);
+    memset(world.owned, 0, sizeof world.owned);
     if (slabby_is_valid(world.pool, world.ref[2]))
-        world.biased[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
+        world.owned[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
     world_check();
 }
 
@@ -134,14 +131,6 @@ static void trim_pool(void) {
     slabby_status status = slabby_trim(NULL, world.pool);
 
     EXPECT(status == SLABBY_OK || status == SLABBY_BUSY, "trim answered %s", world_text(status));
-}
-
-static void allocate_and_release(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
-    world_release(ref);
 }
 
 static void swap_slabs(void) {
@@ -186,10 +175,6 @@ static void one_page_with_patterns(void) {
     world_make(4096, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
     world_take(2);
     world_release(world.held[0]);
-}
-
-static void release_second(void) {
-    world_release(world.held[1]);
 }
 
 /* Seven are out for good; the eighth goes through a CPU cache. */

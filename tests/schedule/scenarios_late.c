@@ -3,6 +3,7 @@
  * unmapped at the end; no order may touch it afterwards, and each call gets an answer. */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
 
 /* In these, the process has no sequences for words: holds alone keep the memory. */
@@ -121,10 +122,6 @@ static void allocate_late(void) {
            world_text(world.status[0]));
     if (world.status[0] == SLABBY_OK)
         world_own(ref, world.pool->slabs);
-}
-
-static void release_first(void) {
-    world_release(world.held[0]);
 }
 
 static void everything_went(void) {

@@ -4,6 +4,7 @@
 
 #include "resilience/resize.h"
 
+#include "tasks.h"
 #include "world.h"
 
 static void resize_to(uint64_t capacity) {
@@ -33,32 +34,6 @@ static void resize_to_fourteen(void) {
 static void shrink_and_grow(void) {
     resize_to(1);
     resize_to(2);
-}
-
-static void allocate_and_release(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
-    world_release(ref);
-}
-
-/* While the capacity is smaller there may be none. */
-static void try_to_allocate_and_release(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0 || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
-    if (ref != 0)
-        world_release(ref);
-}
-
-static void release_first(void) {
-    world_release(world.held[0]);
-}
-
-static void release_second(void) {
-    world_release(world.held[1]);
 }
 
 static void wait_for_ever(void) {
@@ -157,14 +132,14 @@ const struct scenario resize_scenarios[] = {
     {.name = "shrink_against_allocate",
      .says = "a slab is given up or goes out, not both, and one comes back to stay",
      .prepare = two_of_two_free,
-     .task = {try_to_allocate_and_release, resize_to_one},
+     .task = {allocate_if_any, resize_to_one},
      .cpu = {0, 1},
      .check = one_is_left,
      .preemptions = 4},
     {.name = "shrink_against_fresh",
      .says = "a slab that was never used is withheld or goes out, not both",
      .prepare = two_of_two_fresh,
-     .task = {try_to_allocate_and_release, resize_to_one},
+     .task = {allocate_if_any, resize_to_one},
      .cpu = {0, 1},
      .check = one_is_left,
      .preemptions = 4},
@@ -185,21 +160,21 @@ const struct scenario resize_scenarios[] = {
     {.name = "shrink_against_cache",
      .says = "slabs in another CPU's cache are given up beside an allocation and a release",
      .prepare = two_in_a_cache_portable,
-     .task = {try_to_allocate_and_release, resize_to_fourteen},
+     .task = {allocate_if_any, resize_to_fourteen},
      .cpu = {0, 1},
      .check = sixteen_minus_two,
      .preemptions = 2},
     {.name = "shrink_against_cache_rseq",
      .says = "the same with restartable sequences",
      .prepare = two_in_a_cache_rseq,
-     .task = {try_to_allocate_and_release, resize_to_fourteen, release_first},
+     .task = {allocate_if_any, resize_to_fourteen, release_first},
      .cpu = {0, 1, 0},
      .check = sixteen_minus_two,
      .preemptions = 1},
     {.name = "shrink_against_drain",
      .says = "one asks for the slab that stays while another is given up",
      .prepare = two_of_two_free,
-     .task = {shrink_and_grow, try_to_allocate_and_release},
+     .task = {shrink_and_grow, allocate_if_any},
      .cpu = {0, 1},
      .check = two_are_left,
      .preemptions = 4},

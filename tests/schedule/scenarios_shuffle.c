@@ -3,46 +3,11 @@
  * what came back is shuffled from the one into the other. */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
-
-static void allocate_and_keep(void) {
-    slabby_status status;
-
-    EXPECT(world_allocate(&status) != 0, "allocate answered %s although a slab is free", world_text(status));
-}
-
-static void allocate_and_release(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
-    world_release(ref);
-}
-
-static void allocate_and_release_twice(void) {
-    allocate_and_release();
-    allocate_and_release();
-}
 
 static void release_the_last_held(void) {
     world_release(world.held[world.holds - 1]);
-}
-
-static void close_and_open(void) {
-    slb_test_gate_cycle(world.pool);
-}
-
-static void check_twice(void) {
-    slabby_stats first = {.struct_size = sizeof first}, second = {.struct_size = sizeof second};
-
-    EXPECT(slabby_get_stats(&first, world.pool) == SLABBY_OK, "get_stats failed");
-    EXPECT(slabby_get_stats(&second, world.pool) == SLABBY_OK, "get_stats failed");
-    EXPECT(second.total_allocations >= first.total_allocations, "allocations went from %llu to %llu",
-           (unsigned long long)first.total_allocations, (unsigned long long)second.total_allocations);
-    EXPECT(second.total_deallocations >= first.total_deallocations, "releases went from %llu to %llu",
-           (unsigned long long)first.total_deallocations, (unsigned long long)second.total_deallocations);
-    EXPECT(first.used_slabs <= first.total_slabs, "%llu of %llu slabs are used",
-           (unsigned long long)first.used_slabs, (unsigned long long)first.total_slabs);
 }
 
 /* What a look in between took for released stays shown: too much is never right again. */

@@ -3,26 +3,8 @@
  * every slab is in one place, and none is denied (law 1). */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
-
-static void allocate_and_keep(void) {
-    slabby_status status;
-
-    EXPECT(world_allocate(&status) != 0, "allocate answered %s although a slab is free", world_text(status));
-}
-
-static void allocate_and_release(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
-    world_release(ref);
-}
-
-static void allocate_and_release_twice(void) {
-    allocate_and_release();
-    allocate_and_release();
-}
 
 /* -------------------------------------------------------------------------------- refill against drain */
 
@@ -105,14 +87,6 @@ static void two_in_a_cache_portable(void) {
 
 static void two_in_a_cache_rseq(void) {
     two_in_a_cache(SLABBY_CPU_CACHE_BACKEND_RSEQ);
-}
-
-static void release_the_second(void) {
-    world_release(world.held[1]);
-}
-
-static void close_and_open(void) {
-    slb_test_gate_cycle(world.pool);
 }
 
 /* Ids by the gate through the shards, while others take and give. */
@@ -257,7 +231,7 @@ static void middle_is_released_once(void) {
     EXPECT((world.status[0] == SLABBY_OK) != (world.status[1] == SLABBY_OK),
            "two releases of one reference answered %s and %s", world_text(world.status[0]),
            world_text(world.status[1]));
-    world.biased[id] = 0;
+    world.owned[id] = 0;
     world_check();
 }
 
@@ -277,19 +251,6 @@ static void take_two_at_once_and_release(void) {
 }
 
 /* ---------------------------------------------------------------------------------------------- observers */
-
-static void check_twice(void) {
-    slabby_stats first = {.struct_size = sizeof first}, second = {.struct_size = sizeof second};
-
-    EXPECT(slabby_get_stats(&first, world.pool) == SLABBY_OK, "get_stats failed");
-    EXPECT(slabby_get_stats(&second, world.pool) == SLABBY_OK, "get_stats failed");
-    EXPECT(second.total_allocations >= first.total_allocations, "allocations went from %llu to %llu",
-           (unsigned long long)first.total_allocations, (unsigned long long)second.total_allocations);
-    EXPECT(second.total_deallocations >= first.total_deallocations, "releases went from %llu to %llu",
-           (unsigned long long)first.total_deallocations, (unsigned long long)second.total_deallocations);
-    EXPECT(first.used_slabs <= first.total_slabs, "%llu of %llu slabs are used",
-           (unsigned long long)first.used_slabs, (unsigned long long)first.total_slabs);
-}
 
 static void verify_pool(void) {
     slabby_finding finding = {.struct_size = sizeof finding};
@@ -395,21 +356,21 @@ const struct scenario tier_scenarios[] = {
     {.name = "last_slab_elsewhere",
      .says = "the only free slab waits in another CPU's cache, and is found",
      .prepare = one_in_a_cache_portable,
-     .task = {allocate_and_keep, release_the_second},
+     .task = {allocate_and_keep, release_second},
      .cpu = {1, 0},
      .check = world_check,
      .preemptions = 4},
     {.name = "last_slab_elsewhere_rseq",
      .says = "the same with restartable sequences",
      .prepare = one_in_a_cache_rseq,
-     .task = {allocate_and_keep, release_the_second},
+     .task = {allocate_and_keep, release_second},
      .cpu = {1, 0},
      .check = world_check,
      .preemptions = 4},
     {.name = "opening_against_allocate",
      .says = "the gate opens behind a release while another takes the slab",
      .prepare = two_free_and_scarce,
-     .task = {allocate_and_release, release_the_second, allocate_and_keep},
+     .task = {allocate_and_release, release_second, allocate_and_keep},
      .cpu = {0, 1, 1},
      .check = world_check,
      .preemptions = 2},
@@ -423,42 +384,42 @@ const struct scenario tier_scenarios[] = {
     {.name = "delay_against_drain",
      .says = "a slab that waits before reuse, and one that begins to, are found before OutOfMemory",
      .prepare = one_is_delayed,
-     .task = {allocate_and_release, release_the_second},
+     .task = {allocate_and_release, release_second},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 4},
     {.name = "exchange_against_drain",
      .says = "a slab takes the place of the oldest in the queue while another asks for it",
      .prepare = queue_is_full_portable,
-     .task = {release_the_second, allocate_and_release},
+     .task = {release_second, allocate_and_release},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 4},
     {.name = "exchange_against_drain_rseq",
      .says = "the same, and the oldest goes into a cache",
      .prepare = queue_is_full_rseq,
-     .task = {release_the_second, allocate_and_keep},
+     .task = {release_second, allocate_and_keep},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
     {.name = "exchange_against_exchange_rseq",
      .says = "two slabs take their turn at once",
      .prepare = queue_is_full_rseq,
-     .task = {release_the_second, release_the_third},
+     .task = {release_second, release_the_third},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
     {.name = "exchange_against_shrink",
      .says = "the slabs that shrinking awaits are given up, in the queue and on their way out of it",
      .prepare = queue_is_full_portable,
-     .task = {release_the_second, resize_to_one},
+     .task = {release_second, resize_to_one},
      .cpu = {0, 1},
      .check = one_stays_in_service,
      .preemptions = 3},
     {.name = "exchange_against_lock_rseq",
      .says = "the oldest goes into a cache while the gate closes and opens",
      .prepare = queue_is_full_rseq,
-     .task = {release_the_second, close_and_open},
+     .task = {release_second, close_and_open},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},

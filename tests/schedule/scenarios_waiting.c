@@ -2,6 +2,7 @@
 /* Waiters: a release wakes one, a waiter that gives up loses nothing, none overtakes another. */
 #include "scenarios.h"
 
+#include "tasks.h"
 #include "world.h"
 
 #include "resilience/grants.h"
@@ -49,10 +50,6 @@ static void wait_till_closed(void) {
         world_release(world.ref[schedule_task()]);
 }
 
-static void release_first(void) {
-    world_release(world.held[0]);
-}
-
 static void release_both(void) {
     world_release(world.held[0]);
     world_release(world.held[1]);
@@ -60,16 +57,6 @@ static void release_both(void) {
 
 static void close_pool(void) {
     EXPECT(slabby_close(world.pool) == SLABBY_OK, "close failed");
-}
-
-/* Not entitled to anything; what it gets it gives back. */
-static void allocate_if_any(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0 || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
-    if (ref != 0)
-        world_release(ref);
 }
 
 static void one_is_out(void) {

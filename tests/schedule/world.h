@@ -15,8 +15,8 @@ enum { MOST_HELD = 64 };
 /* Put back before each run. */
 struct world {
     slabby_allocator *pool;
-    slabby_ref biased[MOST_HELD]; /* by id: the reference under which a slab is out, 0 */
-    slabby_ref held[MOST_HELD];   /* taken by prepare, in order */
+    slabby_ref owned[MOST_HELD]; /* by id: the reference under which a slab is out, 0 */
+    slabby_ref held[MOST_HELD];  /* taken by prepare, in order */
     uint32_t holds;
     slabby_status status[MOST_TASKS]; /* what a task wants to tell check */
     slabby_ref ref[MOST_TASKS];

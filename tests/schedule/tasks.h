@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tasks that more than one list of scenarios has. */
+#ifndef SLABBY_SCHEDULE_TASKS_H
+#define SLABBY_SCHEDULE_TASKS_H
+
+/* A slab is free, whatever the others do: a refusal is a lie. */
+void allocate_and_keep(void);
+void allocate_and_release(void);
+void allocate_and_release_twice(void);
+
+/* There may be none; what it gets it gives back. */
+void allocate_if_any(void);
+
+/* What prepare has taken first, and second. */
+void release_first(void);
+void release_second(void);
+
+/* The gate, as a thread that finds no slab closes it. */
+void close_and_open(void);
+
+/* Statistics twice: no counter goes back. */
+void check_twice(void);
+
+#endif
