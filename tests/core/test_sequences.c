@@ -31,6 +31,7 @@ enum sequence {
     TAKE_BATCH,
     SERVE_BATCH,
     FOLD,
+    AUDIT,
     SWAP,
     RELEASE,
     RELEASE_NEXT,
@@ -51,11 +52,18 @@ enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
 static const uint32_t batch_in[BATCH] = {101, 102, 103};
 
+/* An audit record: the thread, status, binding and operation are one word here. */
+enum { SLOTS = 4, RECORDED_REF = 0x123, RECORDED_ABOUT = 0x456 };
+
 static struct slabby_allocator pool;
 static struct slb_cpu_cache *cache; /* of the CPU that the test stays on */
 static _Atomic uint64_t words[SWAPPED + 2];
 static uint32_t own_cpu, add_on;
 static uint32_t taken[BATCH];
+static struct slb_audit_merged merged;
+static struct slb_audit_ring *ring; /* of the same CPU */
+static struct slb_audit_slot slots[SLOTS];
+static uint64_t record_key;
 
 static uint64_t header_of(uint64_t served, uint32_t length) {
     return served << 16 | length;
@@ -70,6 +78,10 @@ static void lay_out(uint64_t served, uint32_t length) {
     atomic_store(&cache->header, header_of(served, length));
     memset(taken, 0, sizeof taken);
     atomic_store(&words[SWAPPED], LIVE_WORD | slb_word_mark(own_cpu));
+    atomic_store(&ring->head, 0);
+    atomic_store(&merged.floor, 0);
+    memset((void *)slots, 0, sizeof slots);
+    record_key = 1;
 }
 
 static enum slb_rseq_result take_batch(uint64_t change) {
@@ -114,6 +126,8 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
         return take_batch(-(uint64_t)BATCH);
     case SERVE_BATCH:
         return take_batch(BATCH * (uint64_t)SLB_CACHE_TAKE);
+    case AUDIT:
+        return slb_rseq_try_audit(&pool, &record_key, RECORDED_REF, RECORDED_ABOUT);
     case RELEASE_NEXT:
         return slb_rseq_release_next(SLB_RSEQ_AREA, &words[SWAPPED], &pool.release_cpus,
                                      LIVE_WORD | SLB_WORD_BIASED, FREE_WORD)
@@ -148,6 +162,8 @@ static void expect_refused(enum sequence sequence) {
         fail_msg("sequence %d answered %d", (int)sequence, (int)result);
     assert_memory_equal((void *)&before, (void *)cache, sizeof before);
     assert_int_equal(atomic_load(&words[SWAPPED]), word);
+    assert_int_equal(atomic_load(&ring->head), 0);
+    assert_int_equal(record_key, 1);
 }
 
 static int stay_on_one_cpu(void **state) {
@@ -163,8 +179,12 @@ static int stay_on_one_cpu(void **state) {
     if (sched_setaffinity(0, sizeof only, &only) != 0)
         return 0;
     pool.caches = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.caches);
-    if (pool.caches == NULL)
+    pool.audit = (struct slb_audit){.merged = &merged, .mask = SLOTS - 1};
+    pool.audit.rings = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.audit.rings);
+    if (pool.caches == NULL || pool.audit.rings == NULL)
         return -1;
+    ring = &pool.audit.rings[cpu];
+    ring->slots = slots;
     pool.return_caches = pool.caches;
     pool.cache_max = MOST;
     pool.cpus = cpus;
@@ -185,6 +205,7 @@ static int stay_on_one_cpu(void **state) {
 static int let_go(void **state) {
     (void)state;
     free(pool.caches);
+    free(pool.audit.rings);
     return 0;
 }
 
@@ -285,7 +306,45 @@ static void fold_takes_off_what_was_served(void **state) {
     expect_refused(FOLD);
 }
 
-/* Guards: an owned word changes for its owner alone, and no word beside it. */
+/* Guards: a record goes into the next slot and no other, with the wanted key, or one above that of the record before
+ * and above the floor. */
+static void records_rise(void **state) {
+    static const struct {
+        uint64_t head, before, floor, wanted, given;
+    } cases[] = {
+        {0, 0, 0, 1, 1},         /* the first, in memory that was never written */
+        {6, 100, 50, 200, 200},  /* as wanted */
+        {6, 100, 50, 101, 101},  /* just above the one before */
+        {6, 100, 50, 100, 101},  /* as the one before */
+        {7, 100, 50, 3, 101},    /* below it; the last slot */
+        {8, 100, 150, 151, 151}, /* just above the floor; the first slot again, behind the last */
+        {9, 100, 150, 150, 151}, /* as the floor */
+        {9, 100, 150, 120, 151}, /* between the one before and the floor */
+    };
+
+    (void)state;
+    need_sequences();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        uint64_t at = cases[i].head % SLOTS;
+        lay_out(5, 3);
+        atomic_store(&ring->head, cases[i].head);
+        atomic_store(&slots[(cases[i].head + SLOTS - 1) % SLOTS].key, cases[i].before);
+        atomic_store(&merged.floor, cases[i].floor);
+        record_key = cases[i].wanted;
+        expect_done(AUDIT);
+        assert_int_equal(record_key, cases[i].given);
+        assert_int_equal(atomic_load(&ring->head), cases[i].head + 1);
+        for (size_t slot = 0; slot < SLOTS; slot++) {
+            uint64_t other = (slot + 1) % SLOTS == at ? cases[i].before : 0;
+            assert_int_equal(atomic_load(&slots[slot].key), slot == at ? cases[i].given : other);
+            assert_int_equal(atomic_load(&slots[slot].ref), slot == at ? RECORDED_REF : 0);
+            assert_int_equal(atomic_load(&slots[slot].about), slot == at ? RECORDED_ABOUT : 0);
+        }
+        assert_ptr_equal(ring->slots, slots);
+    }
+}
+
+/* Guards: a biased word changes on its CPU alone, and no word beside it. */
 static void swap_is_for_the_owner(void **state) {
     const uint64_t refused[] = {
         LIVE_WORD,                                                                  /* plain */
@@ -374,7 +433,7 @@ static void each_is_refused_on_demand(void **state) {
     need_sequences();
     lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
-        if (sequence != ADD && sequence < SWAP) /* which do not touch the header */
+        if (sequence != ADD && sequence < AUDIT) /* which do not touch the header */
             expect_refused(sequence);
     lay_out(2 * FOLDED, 4);
     pool.rseq_cpus = 0;
@@ -416,7 +475,7 @@ static enum stepped life_of_stepped(enum sequence sequence) {
     if (result != expected)
         return STEPPED_ANSWER;
     return atomic_load(&cache->header) == header_of(2 * FOLDED, 4) && atomic_load(&cache->fast_given) == 0 &&
-                   slb_word_plain(atomic_load(&words[SWAPPED])) == LIVE_WORD
+                   atomic_load(&ring->head) == 0 && slb_word_plain(atomic_load(&words[SWAPPED])) == LIVE_WORD
                ? STEPPED_WELL
                : STEPPED_CHANGE;
 }
@@ -462,6 +521,7 @@ int main(void) {
 #endif
         cmocka_unit_test(release_by_id_is_for_the_owner),
         cmocka_unit_test(fold_takes_off_what_was_served),
+        cmocka_unit_test(records_rise),
         cmocka_unit_test(swap_is_for_the_owner),
         cmocka_unit_test(release_steps_aside),
         cmocka_unit_test(each_refuses_what_does_not_fit),
