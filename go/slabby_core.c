@@ -7659,6 +7659,9 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
  *   - This call takes s, and r comes later. r is not above the floor, since s is not. So it was committed after the
  *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
  *     has a key above it: this call does not take it.
+ * On two CPUs that order comes with the slab that is handed over, or with the thread that is moved. For one thread on
+ * one CPU, of whose records one is in the CPU's ring and one in a shared one, it comes from the lock of the shared ring
+ * (it acquires, behind a commit that released), and from the fence behind each record in a shared ring.
  * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
  *
  * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
@@ -9039,21 +9042,33 @@ static bool slb_cpu_rings_are_locked(const struct slabby_allocator *pool) {
     return pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ;
 }
 
+/* The rings that a thread may lock: its CPU's where no sequences write to it, then the shared ones. */
+static bool slb_put_somewhere(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    const struct slb_audit *audit = &pool->audit;
+    uint32_t cpu = slb_os_cpu();
+    if (slb_cpu_rings_are_locked(pool) && cpu < slb_used_cpus(pool) &&
+        slb_put_locked(audit, &audit->rings[cpu], key, ref, about))
+        return true;
+    for (uint32_t i = 0; i < SLB_AUDIT_SHARED_RINGS; i++)
+        if (slb_put_locked(audit, &audit->rings[pool->cpus + (cpu + i) % SLB_AUDIT_SHARED_RINGS], key, ref,
+                       about))
+            return true;
+    return false;
+}
+
 SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_t key, uint64_t ref,
                                           uint64_t about) {
-    const struct slb_audit *audit = &pool->audit;
     for (uint32_t round = 0; round < SLB_PUT_ROUNDS; round++) {
-        uint32_t cpu = slb_os_cpu();
-        if (slb_cpu_rings_are_locked(pool) && cpu < slb_used_cpus(pool) &&
-            slb_put_locked(audit, &audit->rings[cpu], &key, ref, about))
-            return key;
-        for (uint32_t i = 0; i < SLB_AUDIT_SHARED_RINGS; i++)
-            if (slb_put_locked(audit, &audit->rings[pool->cpus + (cpu + i) % SLB_AUDIT_SHARED_RINGS], &key, ref,
-                           about))
-                return key;
-        slb_os_wait_a_little(round);
+        if (!slb_put_somewhere(pool, &key, ref, about)) {
+            slb_os_wait_a_little(round);
+            continue;
+        }
+        /* ahead of the floor that this thread's next sequence loads: nothing else keeps the two in order */
+        if (!slb_cpu_rings_are_locked(pool))
+            atomic_thread_fence(memory_order_seq_cst);
+        return key;
     }
-    slb_count(&audit->merged->dropped, 1);
+    slb_count(&pool->audit.merged->dropped, 1);
     return key;
 }
 

@@ -74,21 +74,33 @@ static bool cpu_rings_are_locked(const struct slabby_allocator *pool) {
     return pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ;
 }
 
+/* The rings that a thread may lock: its CPU's where no sequences write to it, then the shared ones. */
+static bool put_somewhere(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    const struct slb_audit *audit = &pool->audit;
+    uint32_t cpu = slb_os_cpu();
+    if (cpu_rings_are_locked(pool) && cpu < slb_used_cpus(pool) &&
+        put_locked(audit, &audit->rings[cpu], key, ref, about))
+        return true;
+    for (uint32_t i = 0; i < SLB_AUDIT_SHARED_RINGS; i++)
+        if (put_locked(audit, &audit->rings[pool->cpus + (cpu + i) % SLB_AUDIT_SHARED_RINGS], key, ref,
+                       about))
+            return true;
+    return false;
+}
+
 SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_t key, uint64_t ref,
                                           uint64_t about) {
-    const struct slb_audit *audit = &pool->audit;
     for (uint32_t round = 0; round < PUT_ROUNDS; round++) {
-        uint32_t cpu = slb_os_cpu();
-        if (cpu_rings_are_locked(pool) && cpu < slb_used_cpus(pool) &&
-            put_locked(audit, &audit->rings[cpu], &key, ref, about))
-            return key;
-        for (uint32_t i = 0; i < SLB_AUDIT_SHARED_RINGS; i++)
-            if (put_locked(audit, &audit->rings[pool->cpus + (cpu + i) % SLB_AUDIT_SHARED_RINGS], &key, ref,
-                           about))
-                return key;
-        slb_os_wait_a_little(round);
+        if (!put_somewhere(pool, &key, ref, about)) {
+            slb_os_wait_a_little(round);
+            continue;
+        }
+        /* ahead of the floor that this thread's next sequence loads: nothing else keeps the two in order */
+        if (!cpu_rings_are_locked(pool))
+            atomic_thread_fence(memory_order_seq_cst);
+        return key;
     }
-    slb_count(&audit->merged->dropped, 1);
+    slb_count(&pool->audit.merged->dropped, 1);
     return key;
 }
 

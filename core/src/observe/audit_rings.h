@@ -34,6 +34,9 @@
  *   - This call takes s, and r comes later. r is not above the floor, since s is not. So it was committed after the
  *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
  *     has a key above it: this call does not take it.
+ * On two CPUs that order comes with the slab that is handed over, or with the thread that is moved. For one thread on
+ * one CPU, of whose records one is in the CPU's ring and one in a shared one, it comes from the lock of the shared ring
+ * (it acquires, behind a commit that released), and from the fence behind each record in a shared ring.
  * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
  *
  * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
