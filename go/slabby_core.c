@@ -6958,8 +6958,8 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
  *
  * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
  * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
- * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. Who finds that the pusher
- * or the taker of the round before is still on the way goes away. A thread that sleeps between its look at `ends`
+ * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. A call that finds the
+ * pusher or the taker of the round before still on the way gives up. A thread that sleeps between its look at `ends`
  * and its swap, while exactly 2^32 ids are pushed and as many taken, would not notice.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
@@ -6978,7 +6978,7 @@ SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t slb_
 /* For the proof of emptiness: how many ids are in, and a number that changes with every push and take. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* The id that waits as the n-th, while nobody pushes or takes. */
+/* The id that waits as the n-th, while no thread pushes or takes. */
 SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n);
 
 /* Forgets what was in the queue, in a process with one thread. */
@@ -7043,7 +7043,8 @@ SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->delay.ends, 0);
 }
 
-/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. */
+/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. relaxed ahead of it: the
+ * swap finds out where `ends` has changed. */
 SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
     struct slb_delay *delay = &pool->delay;
     uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
@@ -7313,7 +7314,7 @@ struct slb_random {
     uint64_t turn, key;
 };
 
-/* `count` numbers that nobody else draws. */
+/* `count` numbers that no other call draws. */
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count);
 
 /* The next of them: a counter through a 64-bit mixer, keyed with the pool's secret. Either half serves alone. */
@@ -7335,7 +7336,7 @@ SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t li
 #endif
 
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count) {
-    /* relaxed: only that nobody else draws the same numbers matters */
+    /* relaxed: only that no other call draws the same numbers matters */
     uint64_t first =
         atomic_fetch_add_explicit(&pool->shuffle_turn, count * SLB_RANDOM_STEP, memory_order_relaxed);
     return (struct slb_random){.turn = first, .key = pool->guard_key};
@@ -9002,6 +9003,7 @@ static struct slb_audit_slot *slb_slot_of(const struct slb_audit *audit, const s
 }
 
 SLB_PRIVATE void slb_audit_raise(_Atomic uint64_t *key, uint64_t to) {
+    /* relaxed: the swap looks again */
     uint64_t found = atomic_load_explicit(key, memory_order_relaxed);
     while (found < to && !atomic_compare_exchange_weak(key, &found, to))
         ;
@@ -9013,7 +9015,7 @@ static uint64_t slb_above(uint64_t key, uint64_t other) {
     return key > other ? key : other + 1;
 }
 
-/* The same as the sequence does, behind a lock that nobody waits for. False: it is taken. */
+/* The same as the sequence does, behind a lock that no thread waits for. False: it is taken. */
 static bool slb_put_locked(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t *key,
                        uint64_t ref, uint64_t about) {
     uint32_t busy = 0;
@@ -9031,8 +9033,8 @@ static bool slb_put_locked(const struct slb_audit *audit, struct slb_audit_ring 
     atomic_store_explicit(&slot->key, *key, memory_order_release);
     atomic_store_explicit(&slot->ref, ref, memory_order_release);
     atomic_store_explicit(&slot->about, about, memory_order_release);
-    atomic_store_explicit(&ring->head, head + 1,
-                          memory_order_release); /* pairs with the reader's load of head */
+    /* release: pairs with the reader's load of head; then with the next holder of `busy` */
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
     atomic_store_explicit(&ring->busy, 0, memory_order_release);
     return true;
 }
@@ -9110,22 +9112,26 @@ static uint64_t slb_own_ring_read(const struct slb_audit_ring *ring) {
     return atomic_load_explicit(&ring->read, memory_order_relaxed); /* the reader's own */
 }
 
+/* relaxed: what happened before this call is seen, and the rest may wait for the next. */
 static bool slb_anything_is_new(struct slabby_allocator *pool) {
     const struct slb_audit_merged *merged = pool->audit.merged;
     uint32_t used = slb_used_cpus(pool);
     struct slb_audit_ring *ring;
     for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
-        if (atomic_load_explicit(&ring->head, memory_order_acquire) != slb_own_ring_read(ring))
+        if (atomic_load_explicit(&ring->head, memory_order_relaxed) != slb_own_ring_read(ring))
             return true;
-    return atomic_load_explicit(&merged->dropped, memory_order_acquire) != merged->dropped_read;
+    return atomic_load_explicit(&merged->dropped, memory_order_relaxed) != merged->dropped_read;
+}
+
+static uint64_t slb_next_number(const struct slb_audit_merged *merged) {
+    return atomic_load_explicit(&merged->next, memory_order_relaxed); /* the reader's own */
 }
 
 /* The record's count goes up before the number of the next: see renumber. relaxed: both are the reader's own. */
 static void slb_number_records(struct slb_audit_merged *merged, struct slb_audit_ring *ring, uint64_t count) {
     atomic_store_explicit(&ring->read, slb_own_ring_read(ring) + count, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&merged->next, atomic_load_explicit(&merged->next, memory_order_relaxed) + count,
-                          memory_order_relaxed);
+    atomic_store_explicit(&merged->next, slb_next_number(merged) + count, memory_order_relaxed);
 }
 
 /* What was overwritten since the last merge is older than what is left. */
@@ -9139,6 +9145,7 @@ static void slb_skip_overwritten(const struct slb_audit *audit, struct slb_audit
  * committed is that of a writer who has come round to the slot: what was there is lost. */
 static void slb_find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
     for (ring->key = SLB_NO_KEY; slb_own_ring_read(ring) != ring->end; slb_number_records(audit->merged, ring, 1)) {
+        /* acquire: the words of the record are loaded behind it */
         uint64_t key =
             atomic_load_explicit(&slb_slot_of(audit, ring, slb_own_ring_read(ring))->key, memory_order_acquire);
         if (key <= ring->last) {
@@ -9162,7 +9169,7 @@ static void slb_merge_record(const struct slb_audit *audit, struct slb_audit_rin
                          uint64_t epoch_ns) {
     struct slb_audit_entry entry;
     if (slb_own_copy_record(audit, ring, &entry)) {
-        uint64_t sequence = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+        uint64_t sequence = slb_next_number(audit->merged);
         entry.time_ns += epoch_ns;
         entry.sequence = sequence + 1;
         audit->entries[sequence & (audit->size - 1)] = entry;
@@ -9203,7 +9210,8 @@ static void slb_merge(struct slabby_allocator *pool) {
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t used = slb_used_cpus(pool);
     uint64_t epoch_ns = slb_wall_epoch_ns();
-    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_acquire);
+    /* relaxed: a number, with which nothing is handed over */
+    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_relaxed);
     atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
     audit->merged->dropped_read = dropped;
     for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
@@ -9232,10 +9240,11 @@ SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool) {
     _Atomic uint32_t *reader = &pool->audit.merged->reader;
     uint32_t here = slb_os_process();
     for (uint32_t attempt = 0;; attempt++) {
-        uint32_t found = atomic_load_explicit(reader, memory_order_relaxed);
+        uint32_t found = atomic_load_explicit(reader, memory_order_relaxed); /* the swap looks again */
         if (found == here) {
             slb_os_wait_a_little(attempt);
-        } else if (atomic_compare_exchange_strong_explicit(reader, &found, here, memory_order_acquire,
+        } else if (/* acquire: pairs with the reader before, in slb_audit_unlock */
+                   atomic_compare_exchange_strong_explicit(reader, &found, here, memory_order_acquire,
                                                            memory_order_relaxed)) {
             if (found != 0)
                 slb_renumber(pool);
@@ -9251,9 +9260,9 @@ SLB_PRIVATE void slb_audit_unlock(struct slabby_allocator *pool) {
 SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, uint64_t *cursor,
                                                  uint64_t *lost, struct slb_audit_entry *out_entry) {
     const struct slb_audit *audit = &pool->audit;
-    if (*cursor >= atomic_load_explicit(&audit->merged->next, memory_order_relaxed))
+    if (*cursor >= slb_next_number(audit->merged))
         slb_merge(pool);
-    uint64_t next = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+    uint64_t next = slb_next_number(audit->merged);
     if (*cursor > next)
         return SLB_AUDIT_BAD_CURSOR;
     if (next - *cursor > audit->size) {
@@ -9270,7 +9279,7 @@ SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, 
 
 SLB_PRIVATE uint64_t slb_audit_end(struct slabby_allocator *pool) {
     slb_merge(pool);
-    return atomic_load_explicit(&pool->audit.merged->next, memory_order_relaxed);
+    return slb_next_number(pool->audit.merged);
 }
 
 SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool) {
@@ -10793,7 +10802,7 @@ static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64
             slb_event_notify(&notification);
 }
 
-/* The record of an event is large: it stands apart, so that who has no logger clears none. */
+/* The record of an event is large: apart, so that a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
     if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
         slb_deliver_to_logger(pool, mark);
@@ -12282,8 +12291,8 @@ SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 /* In a child of fork, whose thread has another number. */
 SLB_PRIVATE void slb_audit_forget_thread(void);
 
-/* For who has the slab in hand: taken and not published yet, or released and in no list yet. ref: its reference, or its
- * id for operations by id. */
+/* For a thread that has the slab in hand: taken and not published yet, or released and in no list yet. ref: its
+ * reference, or its id for operations by id. */
 SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
                                      uint64_t ref, slabby_status status);
 
@@ -12379,7 +12388,7 @@ SLB_INLINE bool slb_record_is_left_out(const struct slabby_allocator *pool, uint
     return slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK;
 }
 
-/* For who has the slab in hand, see observe/audit.h. */
+/* For a thread that has the slab in hand, see observe/audit.h. */
 SLB_INLINE void slb_record_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
                                      uint64_t ref, slabby_status status) {
     struct slb_recorder *own = &slb_recorder;
@@ -15059,8 +15068,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
-/* Whether nobody has written to a slab that waited; one that somebody wrote to goes into quarantine, unless the policy
- * lets it go on. */
+/* Whether a slab that waited may go on; one that was written to goes into quarantine, unless the policy lets it
+ * go on. */
 SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
                                  struct slb_notification *out_notification);
 
@@ -18070,8 +18079,8 @@ static slabby_status slb_try_map(struct slb_layout *layout, struct slb_memory *m
     return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
 }
 
-/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them. Who
- * requested guard pages by name is refused instead. */
+/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
+ * Guard pages that were requested by name are refused instead. */
 static slabby_status slb_map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                               struct slb_options *options, bool *out_softened, slabby_error *error) {
     struct slb_options asked = *options, fallback = *options;
@@ -19301,7 +19310,7 @@ static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id
     slb_event_notify(&notification);
 }
 
-/* Somebody wrote to the slab that waited longest, or this CPU's cache does not take it. */
+/* The slab that waited longest was written to, or this CPU's cache does not take it. */
 static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -19513,7 +19522,7 @@ static __attribute__((noinline)) slabby_status slb_give_slow(struct slabby_alloc
     return SLABBY_OK;
 }
 
-/* Zeroed, so that who writes to it meanwhile is found. */
+/* Zeroed, so that a write to it while it waits is found. */
 static __attribute__((noinline)) slabby_status slb_return_delayed(struct slabby_allocator *pool, uint32_t id) {
     char *bytes = pool->slabs + (uint64_t)id * pool->stride;
     if (pool->slab_size > SLB_ZERO_INLINE)
@@ -20277,7 +20286,7 @@ static void slb_check_words(struct slb_check *slb_check) {
         if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
             state != SLABBY_SLAB_STATE_LIVE_FAST)
             slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
-                   "is owned without being live");
+                   "is biased without being live");
         if (slb_word_is_out(word))
             slb_check_guard(slb_check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)

@@ -52,7 +52,7 @@ static void note(struct log *log, int64_t operation, slabby_ref ref) {
     log->steps[log->count++] = (struct step){operation, ref};
 }
 
-/* Takes a slab, leaves it for somebody, and gives back what somebody else has left. */
+/* Takes a slab, leaves it in a mailbox, and gives back what another thread has left there. */
 static void exchange_slab(struct log *log, uint64_t random) {
     slabby_ref ref = 0;
 
@@ -294,8 +294,8 @@ static void *trim_and_park(void *pool) {
     return NULL;
 }
 
-/* Guards: a writer that is stopped inside a ring holds nobody up: records of others are written and read, and its own
- * when it comes back. */
+/* Guards: a writer that is stopped inside a ring holds no thread up: records of others are written and read, and its
+ * own when it comes back. */
 static void stopped_writers_stop_no_reader(void **state) {
     slabby_allocator *pool =
         make_pool(64, 8, WITH({SLABBY_OPTION_AUDIT, 64}, {SLABBY_OPTION_PER_CPU_CACHE, 0}));

@@ -45,7 +45,7 @@ static void shuffles_are_fair(void **state) {
             followers[ids[i]][ids[i + 1]]++;
     }
     assert_true(chi_square(positions, SHUFFLES / (double)IDS) < 100);
-    for (size_t i = 0; i < IDS; i++) { /* nobody is behind itself: the cell is as full as it should be */
+    for (size_t i = 0; i < IDS; i++) { /* no id is behind itself: the cell is as full as it should be */
         assert_int_equal(followers[i][i], 0);
         followers[i][i] = SHUFFLES / IDS;
     }

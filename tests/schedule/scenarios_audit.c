@@ -12,7 +12,7 @@
 
 enum { RECORDS = 16, AHEAD = 5000000 };
 
-/* The found, as one reader finds it. */
+/* What the readers have found so far. */
 static struct {
     uint64_t cursor, lost, count;
     struct {

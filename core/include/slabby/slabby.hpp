@@ -287,7 +287,7 @@ class slab {
     slabby_allocator *allocator() const noexcept {
         return allocator_;
     }
-    /* False once somebody else released the reference, or the pool was reset. */
+    /* False once the reference was released elsewhere, or the pool was reset. */
     bool valid() const noexcept {
         return ref_ != 0 && slabby_is_valid(allocator_, ref_) != 0;
     }

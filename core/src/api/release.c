@@ -116,7 +116,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     slb_event_notify(&notification);
 }
 
-/* Somebody wrote to the slab that waited longest, or this CPU's cache does not take it. */
+/* The slab that waited longest was written to, or this CPU's cache does not take it. */
 static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -328,7 +328,7 @@ static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator
     return SLABBY_OK;
 }
 
-/* Zeroed, so that who writes to it meanwhile is found. */
+/* Zeroed, so that a write to it while it waits is found. */
 static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allocator *pool, uint32_t id) {
     char *bytes = pool->slabs + (uint64_t)id * pool->stride;
     if (pool->slab_size > SLB_ZERO_INLINE)

@@ -23,8 +23,8 @@ SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 /* In a child of fork, whose thread has another number. */
 SLB_PRIVATE void slb_audit_forget_thread(void);
 
-/* For who has the slab in hand: taken and not published yet, or released and in no list yet. ref: its reference, or its
- * id for operations by id. */
+/* For a thread that has the slab in hand: taken and not published yet, or released and in no list yet. ref: its
+ * reference, or its id for operations by id. */
 SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
                                      uint64_t ref, slabby_status status);
 

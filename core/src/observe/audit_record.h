@@ -65,7 +65,7 @@ SLB_INLINE bool slb_record_is_left_out(const struct slabby_allocator *pool, uint
     return slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK;
 }
 
-/* For who has the slab in hand, see observe/audit.h. */
+/* For a thread that has the slab in hand, see observe/audit.h. */
 SLB_INLINE void slb_record_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
                                      uint64_t ref, slabby_status status) {
     struct slb_recorder *own = &slb_recorder;

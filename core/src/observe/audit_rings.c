@@ -34,6 +34,7 @@ static struct slb_audit_slot *slot_of(const struct slb_audit *audit, const struc
 }
 
 SLB_PRIVATE void slb_audit_raise(_Atomic uint64_t *key, uint64_t to) {
+    /* relaxed: the swap looks again */
     uint64_t found = atomic_load_explicit(key, memory_order_relaxed);
     while (found < to && !atomic_compare_exchange_weak(key, &found, to))
         ;
@@ -45,7 +46,7 @@ static uint64_t above(uint64_t key, uint64_t other) {
     return key > other ? key : other + 1;
 }
 
-/* The same as the sequence does, behind a lock that nobody waits for. False: it is taken. */
+/* The same as the sequence does, behind a lock that no thread waits for. False: it is taken. */
 static bool put_locked(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t *key,
                        uint64_t ref, uint64_t about) {
     uint32_t busy = 0;
@@ -63,8 +64,8 @@ static bool put_locked(const struct slb_audit *audit, struct slb_audit_ring *rin
     atomic_store_explicit(&slot->key, *key, memory_order_release);
     atomic_store_explicit(&slot->ref, ref, memory_order_release);
     atomic_store_explicit(&slot->about, about, memory_order_release);
-    atomic_store_explicit(&ring->head, head + 1,
-                          memory_order_release); /* pairs with the reader's load of head */
+    /* release: pairs with the reader's load of head; then with the next holder of `busy` */
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
     atomic_store_explicit(&ring->busy, 0, memory_order_release);
     return true;
 }
@@ -142,22 +143,26 @@ static uint64_t ring_read(const struct slb_audit_ring *ring) {
     return atomic_load_explicit(&ring->read, memory_order_relaxed); /* the reader's own */
 }
 
+/* relaxed: what happened before this call is seen, and the rest may wait for the next. */
 static bool anything_is_new(struct slabby_allocator *pool) {
     const struct slb_audit_merged *merged = pool->audit.merged;
     uint32_t used = slb_used_cpus(pool);
     struct slb_audit_ring *ring;
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
-        if (atomic_load_explicit(&ring->head, memory_order_acquire) != ring_read(ring))
+        if (atomic_load_explicit(&ring->head, memory_order_relaxed) != ring_read(ring))
             return true;
-    return atomic_load_explicit(&merged->dropped, memory_order_acquire) != merged->dropped_read;
+    return atomic_load_explicit(&merged->dropped, memory_order_relaxed) != merged->dropped_read;
+}
+
+static uint64_t next_number(const struct slb_audit_merged *merged) {
+    return atomic_load_explicit(&merged->next, memory_order_relaxed); /* the reader's own */
 }
 
 /* The record's count goes up before the number of the next: see renumber. relaxed: both are the reader's own. */
 static void number_records(struct slb_audit_merged *merged, struct slb_audit_ring *ring, uint64_t count) {
     atomic_store_explicit(&ring->read, ring_read(ring) + count, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&merged->next, atomic_load_explicit(&merged->next, memory_order_relaxed) + count,
-                          memory_order_relaxed);
+    atomic_store_explicit(&merged->next, next_number(merged) + count, memory_order_relaxed);
 }
 
 /* What was overwritten since the last merge is older than what is left. */
@@ -171,6 +176,7 @@ static void skip_overwritten(const struct slb_audit *audit, struct slb_audit_rin
  * committed is that of a writer who has come round to the slot: what was there is lost. */
 static void find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
     for (ring->key = NO_KEY; ring_read(ring) != ring->end; number_records(audit->merged, ring, 1)) {
+        /* acquire: the words of the record are loaded behind it */
         uint64_t key =
             atomic_load_explicit(&slot_of(audit, ring, ring_read(ring))->key, memory_order_acquire);
         if (key <= ring->last) {
@@ -194,7 +200,7 @@ static void merge_record(const struct slb_audit *audit, struct slb_audit_ring *r
                          uint64_t epoch_ns) {
     struct slb_audit_entry entry;
     if (copy_record(audit, ring, &entry)) {
-        uint64_t sequence = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+        uint64_t sequence = next_number(audit->merged);
         entry.time_ns += epoch_ns;
         entry.sequence = sequence + 1;
         audit->entries[sequence & (audit->size - 1)] = entry;
@@ -235,7 +241,8 @@ static void merge(struct slabby_allocator *pool) {
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t used = slb_used_cpus(pool);
     uint64_t epoch_ns = wall_epoch_ns();
-    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_acquire);
+    /* relaxed: a number, with which nothing is handed over */
+    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_relaxed);
     atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
     audit->merged->dropped_read = dropped;
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
@@ -264,10 +271,11 @@ SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool) {
     _Atomic uint32_t *reader = &pool->audit.merged->reader;
     uint32_t here = slb_os_process();
     for (uint32_t attempt = 0;; attempt++) {
-        uint32_t found = atomic_load_explicit(reader, memory_order_relaxed);
+        uint32_t found = atomic_load_explicit(reader, memory_order_relaxed); /* the swap looks again */
         if (found == here) {
             slb_os_wait_a_little(attempt);
-        } else if (atomic_compare_exchange_strong_explicit(reader, &found, here, memory_order_acquire,
+        } else if (/* acquire: pairs with the reader before, in slb_audit_unlock */
+                   atomic_compare_exchange_strong_explicit(reader, &found, here, memory_order_acquire,
                                                            memory_order_relaxed)) {
             if (found != 0)
                 renumber(pool);
@@ -283,9 +291,9 @@ SLB_PRIVATE void slb_audit_unlock(struct slabby_allocator *pool) {
 SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, uint64_t *cursor,
                                                  uint64_t *lost, struct slb_audit_entry *out_entry) {
     const struct slb_audit *audit = &pool->audit;
-    if (*cursor >= atomic_load_explicit(&audit->merged->next, memory_order_relaxed))
+    if (*cursor >= next_number(audit->merged))
         merge(pool);
-    uint64_t next = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+    uint64_t next = next_number(audit->merged);
     if (*cursor > next)
         return SLB_AUDIT_BAD_CURSOR;
     if (next - *cursor > audit->size) {
@@ -302,7 +310,7 @@ SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, 
 
 SLB_PRIVATE uint64_t slb_audit_end(struct slabby_allocator *pool) {
     merge(pool);
-    return atomic_load_explicit(&pool->audit.merged->next, memory_order_relaxed);
+    return next_number(pool->audit.merged);
 }
 
 SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool) {

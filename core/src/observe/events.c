@@ -156,7 +156,7 @@ static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t m
             slb_event_notify(&notification);
 }
 
-/* The record of an event is large: it stands apart, so that who has no logger clears none. */
+/* The record of an event is large: apart, so that a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
     if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
         deliver_to_logger(pool, mark);

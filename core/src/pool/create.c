@@ -252,8 +252,8 @@ static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memor
     return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
 }
 
-/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them. Who
- * requested guard pages by name is refused instead. */
+/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
+ * Guard pages that were requested by name are refused instead. */
 static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                               struct slb_options *options, bool *out_softened, slabby_error *error) {
     struct slb_options asked = *options, fallback = *options;

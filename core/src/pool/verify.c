@@ -161,7 +161,7 @@ static void check_words(struct check *check) {
         if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
             state != SLABBY_SLAB_STATE_LIVE_FAST)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
-                   "is owned without being live");
+                   "is biased without being live");
         if (slb_word_is_out(word))
             check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)

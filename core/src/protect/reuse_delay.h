@@ -17,8 +17,8 @@
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
-/* Whether nobody has written to a slab that waited; one that somebody wrote to goes into quarantine, unless the policy
- * lets it go on. */
+/* Whether a slab that waited may go on; one that was written to goes into quarantine, unless the policy lets it
+ * go on. */
 SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
                                  struct slb_notification *out_notification);
 

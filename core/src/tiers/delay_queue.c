@@ -58,7 +58,8 @@ SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->delay.ends, 0);
 }
 
-/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. */
+/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. relaxed ahead of it: the
+ * swap finds out where `ends` has changed. */
 SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
     struct slb_delay *delay = &pool->delay;
     uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);

@@ -9,8 +9,8 @@
  *
  * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
  * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
- * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. Who finds that the pusher
- * or the taker of the round before is still on the way goes away. A thread that sleeps between its look at `ends`
+ * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. A call that finds the
+ * pusher or the taker of the round before still on the way gives up. A thread that sleeps between its look at `ends`
  * and its swap, while exactly 2^32 ids are pushed and as many taken, would not notice.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
@@ -31,7 +31,7 @@ SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t keep
 /* For the proof of emptiness: how many ids are in, and a number that changes with every push and take. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* The id that waits as the n-th, while nobody pushes or takes. */
+/* The id that waits as the n-th, while no thread pushes or takes. */
 SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n);
 
 /* Forgets what was in the queue, in a process with one thread. */

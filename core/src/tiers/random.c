@@ -2,7 +2,7 @@
 #include "tiers/random.h"
 
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count) {
-    /* relaxed: only that nobody else draws the same numbers matters */
+    /* relaxed: only that no other call draws the same numbers matters */
     uint64_t first =
         atomic_fetch_add_explicit(&pool->shuffle_turn, count * SLB_RANDOM_STEP, memory_order_relaxed);
     return (struct slb_random){.turn = first, .key = pool->guard_key};

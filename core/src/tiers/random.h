@@ -13,7 +13,7 @@ struct slb_random {
     uint64_t turn, key;
 };
 
-/* `count` numbers that nobody else draws. */
+/* `count` numbers that no other call draws. */
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count);
 
 /* The next of them: a counter through a 64-bit mixer, keyed with the pool's secret. Either half serves alone. */
