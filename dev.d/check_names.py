@@ -3,7 +3,8 @@
 
 docs/glossary.md says which terms the project uses. The ones below were its own invention once; none
 may come back as a whole segment of an identifier or of a file name (`slb_os_bell`, `bellRings` and
-`bell.c` are hits; `label` and prose are none).
+`bell.c` are hits; `label` and prose are none). Prose may use ordinary words as it likes, but for
+those that leave open who acts.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ TERMS = {
 # Names that others gave: importlib's ModuleSpec.origin.
 FOREIGN = {("setup.py", "origin")}
 
+# Words of no prose, in pieces so that this file has none: a sentence names who acts.
+VAGUE = re.compile(r"\b(" + "|".join(("who" + "ever", "whom" + "ever")) + r")\b", re.IGNORECASE)
+
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SEGMENT = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+")
 # Comments, strings and characters of C and Go.
@@ -101,11 +105,16 @@ def faults(root: Path) -> Iterator[str]:
         name = path.relative_to(root)
         for term in old_terms(str(name)):
             yield f'{name}: the file name says "{term}"; say {TERMS[term]}'
-        if path.suffix not in C_SUFFIXES | {".py", ".pyi"}:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
             continue
-        text = path.read_text(encoding="utf-8")
-        if is_generated(text.splitlines()):
+        lines = text.splitlines()
+        if is_generated(lines):
             continue  # its source is checked
+        for number, line in enumerate(lines, start=1):
+            for match in VAGUE.finditer(line):
+                yield f'{name}:{number}: a sentence says "{match.group()}"; name who acts'
         for number, identifier in identifiers(path, text):
             if (str(name), identifier) in FOREIGN:
                 continue

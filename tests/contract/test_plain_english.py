@@ -28,7 +28,7 @@ SENTENCES = (
     (
         "docs/fast-path.md",
         "Revocation is lock-free: any thread may complete it.",
-        "whoever finds nobody helps itself",
+        "finds nobody helps itself",
     ),
     (
         "docs/fast-path.md",
@@ -39,7 +39,7 @@ SENTENCES = (
     (
         "docs/health.md",
         "the older baseline is discarded every 30 s, on the next tick, snapshot or slow path",
-        "the older is dropped every half minute by whoever comes by",
+        "the older is dropped every half minute by",
     ),
     (
         "docs/architecture.md",
