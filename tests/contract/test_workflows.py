@@ -26,6 +26,13 @@ def test_the_workflow_runs_what_ci_runs() -> None:
     assert ".ci/run" in WORKFLOW
 
 
+def test_contributing_has_every_part_of_the_tests() -> None:
+    table = PAGE.partition("| part | what it tests |")[2].partition("\n\n")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    parts = {path.name.removeprefix("test-") for path in (ROOT / "dev.d").glob("test-*")}
+    assert sorted(listed) == sorted(parts)
+
+
 @pytest.mark.parametrize("name", ["test", "wheels"])
 def test_both_architectures(name: str) -> None:
     text = (ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8")
