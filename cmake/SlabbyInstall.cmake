@@ -12,9 +12,8 @@ install(TARGETS slabby slabby_static EXPORT slabbyTargets
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
-install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h core/include/slabby/slabby.hpp
-    core/include/slabby/memory_resource.hpp
-    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
+install(DIRECTORY core/include/slabby DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT licence)
 # The core as a single file, for programs that carry it: the text is what the Go module compiles.
 set(SLABBY_SINGLE_DIR ${CMAKE_INSTALL_DATADIR}/slabby)

@@ -236,6 +236,12 @@ def test_installed_single_file(prefix: Path, tmp_path: Path) -> None:
     run(["cc", "-std=c11", *WARNINGS, f"-I{single}", "-c", source, "-o", tmp_path / "own.o"])
 
 
+def test_every_public_header_is_installed(prefix: Path) -> None:
+    public = {file.name for file in (ROOT / "core/include/slabby").iterdir()}
+    assert {file.name for file in (prefix / "include/slabby").iterdir()} == public
+    assert {"slabby.h", "codes.h", "slabby.hpp"} <= public
+
+
 @languages
 def test_installed_header_stands_alone(prefix: Path, tmp_path: Path, language: str) -> None:
     source = tmp_path / "header.c"
