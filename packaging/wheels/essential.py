@@ -7,20 +7,10 @@ from __future__ import annotations
 
 import sys
 
-# Run where a machine of the platform is at hand.
-ESSENTIAL = (
-    "pool",
-    "refs",
-    "slab_bytes",
-    "views",
-    "options",
-    "errors",
-    "backends",
-    "fast",
-    "waiting",
-    "async",
-)
+# Run on every system.
 SMALL = ("pool", "refs", "slab_bytes", "options", "errors", "backends", "fast")
+# Run where a machine of the platform is at hand.
+ESSENTIAL = (*SMALL, "views", "waiting", "async")
 NOT_ELSEWHERE = (
     "one_core_below_two_backends",
     "unknown_backend",
