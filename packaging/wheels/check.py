@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pefile  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from macholib.MachO import MachO  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from targets import TARGETS
+from targets import OLDEST_PYTHON, TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("_cffi", "_swig", "_types")
@@ -41,13 +41,15 @@ def main() -> int:
 
 def check(wheel: Path) -> Iterator[str]:
     systems = [
-        target.system for target in TARGETS.values() if wheel.name.endswith(platform(target.tag))
+        target.system for target in TARGETS.values() if wheel.name.endswith(f"-{target.tag}.whl")
     ]
     if len(systems) != 1:
         yield "no target has this platform tag"
         return
     system = systems[0]
-    yield from tool_says("abi3audit", "--strict", "--assume-minimum-abi3", "3.11", str(wheel))
+    yield from tool_says(
+        "abi3audit", "--strict", "--assume-minimum-abi3", OLDEST_PYTHON, str(wheel)
+    )
     if system == "linux":
         yield from auditwheel(wheel)
     with tempfile.TemporaryDirectory(prefix="slabby-wheel-") as folder:
@@ -59,11 +61,6 @@ def check(wheel: Path) -> Iterator[str]:
             yield from links(package)
         if system == "windows":
             yield from imports(package)
-
-
-def platform(tag: str) -> str:
-    """The end of the file name; tools sort the parts of a tag."""
-    return "-" + ".".join(sorted(tag.split("."))) + ".whl"
 
 
 def contents(package: Path, system: str) -> Iterator[str]:

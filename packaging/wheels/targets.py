@@ -5,25 +5,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The version of CPython whose limited API the wheels keep to.
+OLDEST_PYTHON = "3.11"
+
 
 @dataclass(frozen=True)
 class Target:
-    """One wheel. Every one is for CPython 3.11 and later with the lock (abi3)."""
+    """One wheel. Every one is for OLDEST_PYTHON and later with the lock (abi3)."""
 
     triple: str
     """What zig calls the platform, with the oldest libc or system that is served."""
     system: str
     """What setup.py calls the system."""
     tag: str
-    """The platform in the wheel's file name."""
+    """The platform in the wheel's file name; several are sorted, as tools write them."""
 
 
 TARGETS = {
     "manylinux-x86_64": Target(
-        "x86_64-linux-gnu.2.17", "linux", "manylinux_2_17_x86_64.manylinux2014_x86_64"
+        "x86_64-linux-gnu.2.17", "linux", "manylinux2014_x86_64.manylinux_2_17_x86_64"
     ),
     "manylinux-aarch64": Target(
-        "aarch64-linux-gnu.2.17", "linux", "manylinux_2_17_aarch64.manylinux2014_aarch64"
+        "aarch64-linux-gnu.2.17", "linux", "manylinux2014_aarch64.manylinux_2_17_aarch64"
     ),
     "musllinux-x86_64": Target("x86_64-linux-musl", "linux", "musllinux_1_2_x86_64"),
     "musllinux-aarch64": Target("aarch64-linux-musl", "linux", "musllinux_1_2_aarch64"),

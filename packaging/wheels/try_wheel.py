@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from essential import ESSENTIAL, SMALL, expression
+from targets import OLDEST_PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 PIP = (sys.executable, "-m", "pip")
@@ -69,7 +70,7 @@ def elsewhere(wheel: Path, folder: Path, platform: str, python: list[str]) -> in
         "--platform",
         platform,
         "--python-version",
-        "3.11",
+        OLDEST_PYTHON,
         "--only-binary",
         ":all:",
     )
