@@ -104,6 +104,24 @@ run_tests() {
     return "$run_status"
 }
 
+# counted LOG NAME COMMAND...: one test of a part. Its output stays in LOG; when it fails, the end is shown, and the
+# part's status is 1.
+counted() {
+    counted_log=$1
+    counted_name=$2
+    shift 2
+    if "$@" >"$counted_log" 2>&1; then
+        say "ok: $counted_name"
+        count 1 0
+    else
+        tail -n 40 "$counted_log"
+        say "FAILED: $counted_name"
+        count 0 1
+        # shellcheck disable=SC2034 # the part ends with it
+        status=1
+    fi
+}
+
 # need_packages PACKAGE[:COMMAND | :@MODULE]...: Debian packages. One whose command is on PATH, or whose
 # module pkg-config knows, is there already, wherever it came from. Root installs what is missing; others
 # are told the command to run.
