@@ -58,11 +58,11 @@ class Queue:
     def changes(self, option: str) -> None:
         """Before an option is set."""
         if self.tickets and option in TOUCHY:
-            raise Undetermined(f"{option} while somebody waits")
+            raise Undetermined(f"{option} while there is a wait")
 
     def must_be_empty(self, what: str) -> None:
         if self.tickets:
-            raise Undetermined(f"{what} while somebody waits")
+            raise Undetermined(f"{what} while there is a wait")
 
     def must_be_collected(self, what: str) -> None:
         if self.granted:
