@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 from conftest import ROOT
 
 WORKFLOW = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PARTS = {path.name.removeprefix("test-") for path in (ROOT / "dev.d").glob("test-*")}
 NATIVE = re.compile(r"^(?:cmake --preset .*|pip install .*|go test .*)$", re.MULTILINE)
 
 
@@ -28,9 +30,19 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 
 def test_contributing_has_every_part_of_the_tests() -> None:
     table = PAGE.partition("| part | what it tests |")[2].partition("\n\n")[0]
-    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    parts = {path.name.removeprefix("test-") for path in (ROOT / "dev.d").glob("test-*")}
-    assert sorted(listed) == sorted(parts)
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(PARTS)
+
+
+def test_the_page_on_tests_has_every_folder() -> None:
+    text = (ROOT / "tests/README.md").read_text(encoding="utf-8")
+    table = text.partition("| folder | holds | part |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| ([^|]*) \|$", table, re.MULTILINE)
+    listed = subprocess.run(
+        ["git", "ls-files", "tests/*/*"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    folders = {name.split("/")[1] for name in listed.stdout.splitlines()}
+    assert sorted(folder for folder, _ in rows) == sorted(folders)
+    assert {part for _, cell in rows for part in re.findall(r"`(\w+)", cell)} <= PARTS
 
 
 @pytest.mark.parametrize("name", ["test", "wheels"])
