@@ -25,7 +25,20 @@ VALUES = {key: bytes.fromhex(text) for key, text in TABLE["values"].items()}
 TEXTS = [*NAMES.items(), *VALUES.items()]
 OPTIONS = ("secure", "max_alloc_latency", "alignment", "degrade_at", "latency_tracking", "audit")
 HOT = ("secure", "max_alloc_latency", "degrade_at", "latency_tracking", "health_interval")
+# What is written about a pool as JSON, with its name.
+KINDS = ("stats", "health", "memory")
 LENGTH = 16384
+# The numbers that are the sizes of a pool.
+SIZES = ("slab_size", "capacity")
+
+
+def sizes(call: str, value: int) -> tuple[int, int]:
+    """Slab size and capacity of a pool, one of them the value."""
+    return (value, 8) if call == "slab_size" else (64, value)
+
+
+def names_in(texts: list[Any]) -> list[Any]:
+    return [json.loads(text)["name"] for text in texts]
 
 
 class C:
@@ -88,7 +101,7 @@ class C:
         buffer = ctypes.create_string_buffer(LENGTH)
 
         def write(pool: ctypes.c_void_p) -> int:
-            for kind in ("stats", "health", "memory"):
+            for kind in KINDS:
                 call = getattr(self.library, f"slabby_{kind}_json")
                 assert call(buffer, ctypes.c_uint64(LENGTH), None, pool) == 0
                 texts.append(buffer.value)
@@ -97,13 +110,11 @@ class C:
         with self.options() as options:
             status: int = self.library.slabby_options_set_text(options, b"name", name, None)
             status = status or self.made(64, 8, options, write)
-        return status or [json.loads(text)["name"] for text in texts]
+        return status or names_in(texts)
 
     def number(self, call: str, value: int) -> int:
-        if call == "slab_size":
-            return self.made(value, 8)
-        if call == "capacity":
-            return self.made(64, value)
+        if call in SIZES:
+            return self.made(*sizes(call, value))
         wide = ctypes.c_int64(value)
         if call == "resize":
             count = ctypes.c_uint64()
@@ -158,22 +169,19 @@ class Python:
 
     def named(self, name: bytes) -> int | list[Any]:
         texts: list[str] = []
-        kinds = ("stats", "health", "memory")
         status = self.made(
             64,
             8,
             lambda pool: texts.extend(
-                getattr(self.core, f"slabby_{kind}_json")(pool) for kind in kinds
+                getattr(self.core, f"slabby_{kind}_json")(pool) for kind in KINDS
             ),
             name=os.fsdecode(name),
         )
-        return status or [json.loads(text)["name"] for text in texts]
+        return status or names_in(texts)
 
     def number(self, call: str, value: int) -> int:
-        if call == "slab_size":
-            return self.made(value, 8)
-        if call == "capacity":
-            return self.made(64, value)
+        if call in SIZES:
+            return self.made(*sizes(call, value))
         if call == "resize":
             return self.made(64, 4, lambda pool: pool.resize(value))
         if call == "change":
@@ -205,7 +213,7 @@ class Go:
         length: int = self.library.golib_named(name, len(name), buffer, LENGTH)
         if length <= 0:
             return length
-        return [json.loads(text)["name"] for text in buffer.raw[:length].splitlines()]
+        return names_in(buffer.raw[:length].splitlines())
 
     def number(self, call: str, value: int) -> int:
         status: int = self.library.golib_number(call.encode(), ctypes.c_int64(value))
@@ -297,13 +305,11 @@ def test_names_of_pools_in_records(backend: str, key: str) -> None:
     assert texts
 
 
-@pytest.mark.parametrize(
-    "call", ["slab_size", "capacity", "max_capacity", "resize", "change", "max_alloc_latency"]
-)
+@pytest.mark.parametrize("call", [*SIZES, "max_capacity", "resize", "change", "max_alloc_latency"])
 @pytest.mark.parametrize("value", TABLE["numbers"])
 def test_numbers(languages: dict[str, Any], call: str, value: int) -> None:
     """No number becomes another one on its way: a size that does not fit is refused by all."""
-    by_type = call in ("slab_size", "capacity", "resize") and value < 0
+    by_type = call in (*SIZES, "resize") and value < 0
     answers = {
         name: each.number(call, value)
         for name, each in languages.items()
@@ -320,7 +326,7 @@ def test_numbers_that_only_python_has(value: int) -> None:
     """2^64 + 8 slabs are not 8."""
     for backend in ("cffi", "swig"):
         python = Python(backend)
-        for call in ("slab_size", "capacity", "max_capacity", "resize"):
+        for call in (*SIZES, "max_capacity", "resize"):
             assert python.number(call, value) < 0, (backend, call)
 
 
