@@ -115,7 +115,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._at_end = False
         self._error: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._writers: list[asyncio.Future[None]] = []
+        self._writers: set[asyncio.Future[None]] = set()
         self._may_write = True
         self._hold: asyncio.TimerHandle | None = None
 
@@ -165,8 +165,11 @@ class SlabProtocol(asyncio.BufferedProtocol):
         """Waits while the transport holds too much that was not sent yet."""
         while not self._may_write and not self.transport.is_closing():
             waiter = asyncio.get_running_loop().create_future()
-            self._writers.append(waiter)
-            await waiter
+            self._writers.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._writers.discard(waiter)
         if self._error is not None:
             raise self._error
 

@@ -326,6 +326,26 @@ def test_one_task_reads_a_connection(pool):
     run(main())
 
 
+def test_sends_that_are_given_up_leave_nothing_behind(pool):
+    async def main() -> None:
+        left, right = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: SlabProtocol(pool), sock=left)
+        connection.pause_writing()
+        for _ in range(3):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(connection.drain(), 0.001)
+        assert not connection._writers
+        last = loop.create_task(connection.drain())
+        await asyncio.sleep(0)
+        connection.resume_writing()
+        await last
+        connection.close()
+        right.close()
+
+    run(main())
+
+
 def test_before_the_connection_and_bad_arguments(pool):
     with pytest.raises(RuntimeError, match="create_server"):
         _ = SlabProtocol(pool).transport
