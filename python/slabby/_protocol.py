@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from slabby._base_error import SlabbyError
 from slabby._types import SlabRef
 
 TYPE_CHECKING = False
@@ -105,6 +106,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._handler = handler
         self._ahead = ahead
         self._transport: asyncio.Transport | None = None
+        self._is_tls = False
         self._task: asyncio.Task[None] | None = None
         self._refill: asyncio.Task[None] | None = None
         self._ready: deque[Chunk] = deque()
@@ -199,19 +201,25 @@ class SlabProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment] # of a stream, as the loop promises
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._hold_on()
         if self._handler is not None:
             self._task = asyncio.get_running_loop().create_task(self._handle(self._handler))
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
-        if self._view is None and (slab := self.pool._try_now()) is not None:
+        if self._view is None and not self._at_end and (slab := self._free_slab()) is not None:
             self._begin_slab(slab)
+            if self._is_tls:
+                # It asks for a buffer for each record, also for one that brings the connection no bytes.
+                asyncio.get_running_loop().call_soon(self._drop_empty_slab)
         if self._view is not None:
             return self._view[self._filled :]
         self._spare = bytearray(SPARE_BYTES)
         return self._spare
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._at_end:
+            return  # closed, and what still arrives is not wanted
         if self._view is None:
             assert self._spare is not None
             del self._spare[nbytes:]
@@ -229,10 +237,9 @@ class SlabProtocol(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Stays open for writing, where the transport can be half closed."""
         self._at_end = True
-        if not self._filled:
-            self._drop_slab()
+        self._drop_empty_slab()
         self._wake()
-        return self.transport.get_extra_info("sslcontext") is None
+        return not self._is_tls
 
     def connection_lost(self, error: BaseException | None) -> None:
         self._error = self._error or error
@@ -277,6 +284,13 @@ class SlabProtocol(asyncio.BufferedProtocol):
             self._hold.cancel()
             self._hold = None
 
+    def _free_slab(self) -> SlabRef | None:
+        """A slab, if one is free at once. What refuses it ends the connection when bytes have arrived for it."""
+        try:
+            return self.pool._try_now()
+        except SlabbyError:
+            return None
+
     async def _wait_for_slab(self, arrived: bytearray) -> None:
         """Puts what arrived without a slab into the next one that is free, and goes on reading."""
         try:
@@ -310,6 +324,10 @@ class SlabProtocol(asyncio.BufferedProtocol):
         chunk = Chunk(self._slab, self._filled)
         self._slab, self._view, self._filled = None, None, 0
         return chunk
+
+    def _drop_empty_slab(self) -> None:
+        if not self._filled:
+            self._drop_slab()
 
     def _drop_slab(self) -> None:
         slab, self._slab, self._view, self._filled = self._slab, None, None, 0

@@ -246,6 +246,31 @@ def test_a_closed_pool_ends_the_connections_that_wait():
     run(main())
 
 
+def test_bytes_for_a_closed_pool_end_their_connection():
+    async def main() -> None:
+        pool = slabby.Allocator(256, 1)
+        failures: list[BaseException] = []
+        started = asyncio.Event()
+
+        async def handler(connection: SlabProtocol) -> None:
+            started.set()
+            try:
+                await connection.receive()
+            except slabby.ClosedError as error:
+                failures.append(error)
+
+        async with Service(pool, handler) as service:
+            _, writer = await service.connect()
+            await started.wait()
+            pool.close()
+            writer.write(b"x")
+            await until(lambda: bool(failures))
+            writer.close()
+            assert service.errors == []
+
+    run(main())
+
+
 def test_as_a_client_without_a_handler(pool):
     async def main() -> None:
         async with Service(pool, echo) as service:
@@ -326,6 +351,23 @@ def test_one_task_reads_a_connection(pool):
     run(main())
 
 
+def test_what_arrives_after_close_takes_no_slab(pool):
+    """TLS hands on what it had decrypted when the connection is closed."""
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: SlabProtocol(pool), sock=left)
+        connection.close()
+        memoryview(connection.get_buffer(-1))[:5] = b"hello"
+        connection.buffer_updated(5)
+        assert (pool.stats().used_slabs, pool.stats().waiters) == (0, 0)
+        assert await connection.receive() is None
+        right.close()
+
+    run(main())
+
+
 def test_sends_that_are_given_up_leave_nothing_behind(pool):
     async def main() -> None:
         left, right = socket.socketpair()
@@ -362,6 +404,38 @@ def certificate(tmp_path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     client = ssl.create_default_context()
     authority.configure_trust(client)
     return server, client
+
+
+def test_an_idle_connection_over_tls_holds_no_slab(certificate, pool):
+    """Neither after the handshake, nor after a record that fills slabs to the last byte."""
+    server_context, client_context = certificate
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: SlabProtocol(pool, echo), "127.0.0.1", 0, ssl=server_context
+        )
+        _, client = await loop.create_connection(
+            lambda: SlabProtocol(pool),
+            *server.sockets[0].getsockname(),
+            ssl=client_context,
+            server_hostname="localhost",
+        )
+        for size in (1, pool.slab_size, 2 * pool.slab_size):
+            await client.send(content(size))
+            received = b""
+            while len(received) < size:
+                chunk = await client.receive()
+                assert chunk is not None
+                received += chunk.tobytes()
+                chunk.release()
+            assert received == content(size)
+            await until(lambda: pool.stats().used_slabs == 0)
+        client.close()
+        await until(lambda: client.transport.is_closing())
+        server.close()
+
+    run(main())
 
 
 @pytest.mark.parametrize("capacity", [1, 8])
