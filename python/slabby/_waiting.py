@@ -54,11 +54,11 @@ async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
     waits = queue.waits()
     if waits is None or waits.listener is None:
         raise RuntimeError("Event loop is closed")
-    ticket = pool._join(waits.pointer)
-    queue.waiting[ticket] = granted
-    waits = None
-    expiry = None
+    ticket, expiry = 0, None  # no ticket is 0
     try:
+        ticket = pool._join(waits.pointer)
+        queue.waiting[ticket] = granted
+        waits = None
         # What was granted in the meantime makes the descriptor readable.
         if timeout_ns is not None:
             expiry = loop.call_later(timeout_ns / NANOSECONDS, queue.expire, ticket)

@@ -163,6 +163,25 @@ def test_close_ends_every_wait(full):
     ref.release()
 
 
+def test_a_wait_that_cannot_begin_leaves_no_listener():
+    """The pool may be closed between the look for a free slab and the place in the queue."""
+
+    class Closing(slabby.Allocator):
+        def _join(self, listener: object) -> int:
+            self.close()
+            return super()._join(listener)
+
+    async def main() -> None:
+        pool = Closing(64, 1)
+        with pool.allocate():
+            descriptors = os.listdir("/proc/self/fd")
+            with pytest.raises(slabby.ClosedError):
+                await pool.acquire_async()
+            assert os.listdir("/proc/self/fd") == descriptors
+
+    asyncio.run(main())
+
+
 def test_what_refuses_an_allocation_refuses_a_wait(full):
     pool, ref = full
 
