@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
     from slabby._allocator import Allocator
 
-_lock = threading.Lock()
+# Recursive: the collector, or a signal's handler, may end a block while its thread reads another.
+_lock = threading.RLock()
 # The open blocks of each Allocator, which reads the pool's use at each allocation while it has one.
 _blocks: weakref.WeakKeyDictionary[Allocator, list[BlockStatistics]] = weakref.WeakKeyDictionary()
 
 
 def _spread_peak(pool: Allocator) -> None:
     """Hands the highest use since the last call to each open block. The lock is held."""
-    blocks = _blocks.get(pool, [])
+    blocks = tuple(_blocks.get(pool, ()))
     peak = pool._take_peak(bool(blocks))
     for block in blocks:
         block._peak = max(block._peak, peak)
@@ -51,7 +52,7 @@ class BlockStatistics:
             self._peak = self._first.used_slabs
             self._is_open = True
             _blocks.setdefault(self._pool, []).append(self)
-            self._pool._take_peak(True)
+            _spread_peak(self._pool)
         return self
 
     def __exit__(
@@ -64,7 +65,7 @@ class BlockStatistics:
             self._refresh()
             self._is_open = False
             _blocks[self._pool].remove(self)
-            self._pool._take_peak(bool(_blocks[self._pool]))
+            _spread_peak(self._pool)
 
     def _refresh(self) -> None:
         _spread_peak(self._pool)
@@ -72,8 +73,8 @@ class BlockStatistics:
 
     def _now(self) -> Stats:
         """The newest numbers: of this moment while the block is open, else of its end."""
-        if self._is_open:
-            with _lock:
+        with _lock:
+            if self._is_open:
                 self._refresh()
         return self._last
 

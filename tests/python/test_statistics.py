@@ -115,6 +115,50 @@ def test_an_open_block_cannot_be_entered_again(pool):
     assert block.allocations == 1
 
 
+def test_a_peak_between_two_reads_is_every_open_blocks():
+    """Another thread may allocate at any moment, here in the middle of the block's beginning and of its end."""
+
+    class Busy(slabby.Allocator):
+        def stats(self) -> slabby.Stats:
+            found = super().stats()
+            self.allocate_batch(5).release()
+            return found
+
+    with Busy(64, 10) as pool, slabby.statistics(pool) as outer:
+        inner = slabby.statistics(pool)
+        for step in (inner.__enter__, lambda: inner.__exit__(None, None, None)):
+            pool._take_peak(True)
+            outer._peak = 0
+            step()
+            assert outer._peak == 5
+
+
+def test_the_collector_may_end_a_block_while_another_is_read(run_script):
+    program = """
+import gc, slabby
+
+class Collecting(slabby.Allocator):
+    def stats(self):
+        gc.collect()
+        return super().stats()
+
+def measured(pool):
+    with slabby.statistics(pool):
+        yield
+
+pool = Collecting(64, 4)
+with slabby.statistics(pool) as block:
+    cycle = [measured(pool)]
+    cycle.append(cycle)
+    next(cycle[0])
+    del cycle
+    pool.allocate_batch(3).release()
+    print(block.allocations, block.peak)
+"""
+    done = run_script(program)
+    assert (done.returncode, done.stdout) == (0, "3 3\n"), done.stderr
+
+
 def test_an_exception_ends_the_block(pool):
     block = slabby.statistics(pool)
     with pytest.raises(ZeroDivisionError), block:
