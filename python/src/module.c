@@ -134,14 +134,15 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 static int module_clear(PyObject *module) {
     struct slabby_types *types = PyModule_GetState(module);
 
+    /* Before their types: freeing an object reads its type. */
+    spares_end(&types->slab_refs);
+    spares_end(&types->fast_slabs);
     Py_CLEAR(types->pool);
     Py_CLEAR(types->slab_ref);
     Py_CLEAR(types->fast_slab);
     Py_CLEAR(types->acquisition);
     Py_CLEAR(types->error_factory);
     Py_CLEAR(types->batch);
-    spares_end(&types->slab_refs);
-    spares_end(&types->fast_slabs);
     return 0;
 }
 

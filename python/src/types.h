@@ -25,7 +25,7 @@ struct fast_table;
 /* As many objects of one type at most wait for their next use. */
 #define SPARES 128u
 
-/* Memory of objects of one type that ended: untracked, without references to others. */
+/* Memory of objects of one type that ended: untracked, without references to others, also to their type. */
 struct spares {
     PyObject *objects[SPARES];
     uint32_t count;
