@@ -81,7 +81,7 @@ def fitting(width: int, rows: list[Row], sort: str) -> list[Column]:
     left = width - sum(widths[key] for key in ALWAYS) - GAP * (len(ALWAYS) - 1)
     for key in sorted(OPTIONAL, key=lambda each: each != sort):
         more = widths["name"] - NAME_LEAST if key == sort else 0
-        if key not in chosen and widths[key] + GAP <= left + more:
+        if widths[key] + GAP <= left + more:
             chosen.add(key)
             left -= widths[key] + GAP
     return [column for column in COLUMNS if column.key in chosen]

@@ -86,9 +86,7 @@ static void delete_versioned(struct managed_versioned *managed) {
 
 /* A consumer renames the capsule and calls the deleter itself. */
 static void end_capsule(PyObject *capsule) {
-    const char *name = PyCapsule_IsValid(capsule, NAME) ? NAME : NAME_VERSIONED;
-
-    if (PyCapsule_IsValid(capsule, name))
+    if (PyCapsule_IsValid(capsule, NAME) || PyCapsule_IsValid(capsule, NAME_VERSIONED))
         end_export(PyCapsule_GetContext(capsule));
 }
 

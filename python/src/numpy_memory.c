@@ -171,7 +171,7 @@ static unsigned int call_number(void *const *table, int position) {
 }
 
 PyObject *set_numpy_handler(PyObject *module, PyObject *arguments) {
-    PyObject *api, *handler, *before;
+    PyObject *api, *handler;
     void *const *table;
     unsigned int version;
     set_function set;
@@ -189,6 +189,5 @@ PyObject *set_numpy_handler(PyObject *module, PyObject *arguments) {
                             "this numpy (C API %08x) takes no memory from elsewhere; use numpy 1.22 to 2.x",
                             version);
     memcpy(&set, &table[API_SET_HANDLER], sizeof set);
-    before = set(handler == Py_None ? NULL : handler);
-    return before;
+    return set(handler == Py_None ? NULL : handler);
 }

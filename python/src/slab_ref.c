@@ -92,7 +92,7 @@ static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
     return PyLong_FromUnsignedLongLong(self->ref);
 }
 
-/* array(dtype, shape): numpy is loaded when somebody asks for it. */
+/* array(dtype, shape): the first call loads numpy. */
 static PyObject *slab_ref_array(PyObject *object, PyObject *arguments, PyObject *names) {
     static char *keywords[] = {"dtype", "shape", NULL};
     PyObject *dtype = Py_None, *shape = Py_None, *module, *array;
