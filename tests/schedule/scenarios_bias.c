@@ -30,11 +30,11 @@ static unsigned char *slab_of(slabby_ref ref) {
 }
 
 static void forget(slabby_ref ref) {
-    world.owned[(ref - world.pool->ref_bias) & world.pool->id_mask] = 0;
+    world.out[(ref - world.pool->ref_bias) & world.pool->id_mask] = 0;
 }
 
 static void hold(slabby_ref ref) {
-    world.owned[(ref - world.pool->ref_bias) & world.pool->id_mask] = ref;
+    world.out[(ref - world.pool->ref_bias) & world.pool->id_mask] = ref;
 }
 
 static void release_it(void) {

@@ -107,9 +107,9 @@ static void allocate_and_lose(void) {
 }
 
 static void reset_left_order(void) {
-    memset(world.owned, 0, sizeof world.owned);
+    memset(world.out, 0, sizeof world.out);
     if (slabby_is_valid(world.pool, world.ref[2]))
-        world.owned[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
+        world.out[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
     world_check();
 }
 

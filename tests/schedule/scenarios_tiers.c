@@ -231,7 +231,7 @@ static void middle_is_released_once(void) {
     EXPECT((world.status[0] == SLABBY_OK) != (world.status[1] == SLABBY_OK),
            "two releases of one reference answered %s and %s", world_text(world.status[0]),
            world_text(world.status[1]));
-    world.owned[id] = 0;
+    world.out[id] = 0;
     world_check();
 }
 

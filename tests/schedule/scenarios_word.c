@@ -15,13 +15,13 @@ static void one_of_two_is_out(void) {
 static void release_the_same(void) {
     world.status[schedule_task()] = slabby_release(world.pool, world.held[0]);
     if (world.status[schedule_task()] == SLABBY_OK)
-        world.owned[0] = 0;
+        world.out[0] = 0;
 }
 
 static void defer_the_same(void) {
     world.status[schedule_task()] = slabby_release_deferred(world.pool, world.held[0]);
     if (world.status[schedule_task()] == SLABBY_OK)
-        world.owned[0] = 0;
+        world.out[0] = 0;
 }
 
 /* Takes whatever comes free, twice, and keeps it. A slab may be had as soon as its word says free, before its releaser
@@ -45,12 +45,12 @@ static void one_release_succeeded(void) {
            world_text(first), world_text(second));
     EXPECT(first + second == SLABBY_DOUBLE_DEALLOCATION, "the other release: %s, %s", world_text(first),
            world_text(second));
-    world.owned[0] = 0;
+    world.out[0] = 0;
     for (int i = 0; i < 2; i++)
         if (world.ref[i] != 0) {
             EXPECT(slabby_is_valid(world.pool, world.ref[i]),
                    "a stale release took a slab from its next owner");
-            world.owned[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
+            world.out[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
         }
     world_check();
 }
@@ -93,11 +93,11 @@ static void overwrite_what_is_free(void) {
 
 static void pinned_or_released(void) {
     if (world.flag[1])
-        world.owned[0] = 0;
+        world.out[0] = 0;
     EXPECT(world.flag[1] || world.status[0] == SLABBY_OK, "neither the pin nor the release succeeded");
     for (int i = 0; i < 2; i++)
         if (world.ref[i] != 0)
-            world.owned[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
+            world.out[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
     world_check();
 }
 
@@ -129,7 +129,7 @@ static void pin_in_passing(void) {
 }
 
 static void slab_came_back_once(void) {
-    world.owned[0] = 0;
+    world.out[0] = 0;
     world_check();
 }
 

@@ -104,8 +104,8 @@ void world_own(slabby_ref ref, void *data) {
     uint32_t id = (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask);
 
     EXPECT(id < MOST_HELD && id < world.pool->reserved, "slab %u is none of the pool's", id);
-    EXPECT(world.owned[id] == 0, "slab %u is in two hands", id);
-    world.owned[id] = ref;
+    EXPECT(world.out[id] == 0, "slab %u is in two hands", id);
+    world.out[id] = ref;
     world_write(data, ref);
 }
 
@@ -113,10 +113,10 @@ void world_disown(slabby_ref ref) {
     uint32_t id = (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask);
     slabby_ref found;
 
-    EXPECT(world.owned[id] == ref, "slab %u changed hands while it was held", id);
+    EXPECT(world.out[id] == ref, "slab %u changed hands while it was held", id);
     found = world_read(world.pool->slabs + id * world.pool->stride);
     EXPECT(found == ref, "slab %u lost its owner's bytes", id);
-    world.owned[id] = 0;
+    world.out[id] = 0;
 }
 
 slabby_ref world_allocate(slabby_status *out_status) {
@@ -139,18 +139,18 @@ void world_release(slabby_ref ref) {
 
 /* ------------------------------------------------------------------------------------------------- checking */
 
-static uint64_t count_owned(void) {
+static uint64_t count_out(void) {
     uint64_t count = 0;
 
     for (uint32_t id = 0; id < MOST_HELD; id++)
-        count += world.owned[id] != 0;
+        count += world.out[id] != 0;
     return count;
 }
 
 void world_check(void) {
     slabby_finding findings[4];
-    uint64_t found = 0, owned = count_owned(), capacity = slb_capacity(world.pool);
-    uint64_t left = owned < capacity ? capacity - owned : 0;
+    uint64_t found = 0, out = count_out(), capacity = slb_capacity(world.pool);
+    uint64_t left = out < capacity ? capacity - out : 0;
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_status status;
 
@@ -159,9 +159,9 @@ void world_check(void) {
     expect_ok(slabby_verify(findings, &found, world.pool, 4), "slabby_verify");
     EXPECT(found == 0, "verify: %s", findings[0].text);
     expect_ok(slabby_get_stats(&stats, world.pool), "slabby_get_stats");
-    EXPECT(stats.used_slabs == owned, "%llu slabs are out, %llu are owned",
-           (unsigned long long)stats.used_slabs, (unsigned long long)owned);
-    EXPECT(stats.awaited_slabs == (owned > capacity ? owned - capacity : 0), "%llu slabs are awaited",
+    EXPECT(stats.used_slabs == out, "%llu slabs are out, %llu are held", (unsigned long long)stats.used_slabs,
+           (unsigned long long)out);
+    EXPECT(stats.awaited_slabs == (out > capacity ? out - capacity : 0), "%llu slabs are awaited",
            (unsigned long long)stats.awaited_slabs);
     for (uint64_t i = 0; i < left; i++)
         EXPECT(world_allocate(&status) != 0, "free slab %llu of %llu cannot be had: %s",

@@ -15,8 +15,8 @@ enum { MOST_HELD = 64 };
 /* Put back before each run. */
 struct world {
     slabby_allocator *pool;
-    slabby_ref owned[MOST_HELD]; /* by id: the reference under which a slab is out, 0 */
-    slabby_ref held[MOST_HELD];  /* taken by prepare, in order */
+    slabby_ref out[MOST_HELD];  /* by id: the reference under which a slab is out, 0 */
+    slabby_ref held[MOST_HELD]; /* taken by prepare, in order */
     uint32_t holds;
     slabby_status status[MOST_TASKS]; /* what a task wants to tell check */
     slabby_ref ref[MOST_TASKS];
@@ -58,7 +58,7 @@ void world_flush(void);
 void world_own(slabby_ref ref, void *data);
 void world_disown(slabby_ref ref);
 
-/* A slab by slabby_allocate, owned; 0 where it was refused. The status is told too. */
+/* A slab by slabby_allocate, held; 0 where it was refused. The status is told too. */
 slabby_ref world_allocate(slabby_status *out_status);
 
 /* What one task tells another is an access like those of the core. */
@@ -69,10 +69,10 @@ bool world_flag(uint32_t task);
 slabby_ref world_read(const void *data);
 void world_write(void *data, slabby_ref value);
 
-/* Gives back what is owned and expects OK. */
+/* Gives back what is held and expects OK. */
 void world_release(slabby_ref ref);
 
-/* After a run: the pool is sound, the slabs out are the slabs owned, and every other one can be taken. */
+/* After a run: the pool is sound, the slabs out are the slabs held, and every other one can be taken. */
 void world_check(void);
 
 const char *world_text(slabby_status status);
