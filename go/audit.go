@@ -132,8 +132,9 @@ func eventOf(raw *C.slabby_event) Event {
 }
 
 // LogEvents hands what the core has reported to the logger of WithLogger now, and returns how many events
-// that were. The logger gets them by itself, a moment after they happen: this is for those who want
-// them in the log before they go on. Without a logger it does nothing.
+// that were. The logger gets them by itself, a moment after they happen: this is for callers that want
+// them in the log before they go on. Without a logger it does nothing. It waits for the pool's handler to
+// return, so a handler must not call it for its own pool.
 func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
 	if p == nil {
 		return 0, ErrInvalidArgument

@@ -10,30 +10,10 @@ import (
 	"testing"
 
 	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/internal/pooltest"
 )
 
-// newPool makes a pool that must be sound when the test ends.
-func newPool(t testing.TB, slabSize, capacity int,
-	options ...slabby.AllocatorOption) *slabby.Slabby {
-	t.Helper()
-	pool, err := slabby.New(slabSize, capacity, options...)
-	if err != nil {
-		t.Fatalf("New(%d, %d): %v", slabSize, capacity, err)
-	}
-	t.Cleanup(func() {
-		findings, err := pool.Verify()
-		if err != nil {
-			t.Errorf("Verify: %v", err)
-		}
-		for _, finding := range findings {
-			t.Errorf("Verify found %v in slab %d: %s", finding.Kind, finding.ID, finding.Text)
-		}
-		if err := pool.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return pool
-}
+var newPool, collect = pooltest.New, pooltest.Collect
 
 func mustAllocate(t testing.TB, pool *slabby.Slabby) slabby.SlabRef {
 	t.Helper()

@@ -10,7 +10,6 @@ import "C"
 import (
 	"context"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -51,36 +50,35 @@ func (l *poolLog) address() uint64 {
 	return uint64(uintptr(unsafe.Pointer(l.handle)))
 }
 
-// logNew hands what is new to the logger, and waits for somebody else who does.
+// logNew hands what is new to the logger, behind a call of another goroutine that is doing so.
 func (l *poolLog) logNew(ctx context.Context) (logged int, err error) {
 	l.mutex.Lock()
-	logged, err = l.logLocked(ctx)
-	l.mutex.Unlock()
+	logged, err = l.logAndUnlock(ctx)
 	l.endClosed()
 	return logged, err
 }
 
-// logSoon is logNew, but leaves it to somebody else who is at it, the handler that called included: the
-// core has notified the watcher.
+// logSoon is logNew, but leaves the events to a call that is logging already, which may be the one whose
+// handler led here: the core has notified the watcher.
 func (l *poolLog) logSoon() {
 	if l.mutex.TryLock() {
-		_, _ = l.logLocked(context.Background())
-		l.mutex.Unlock()
+		_, _ = l.logAndUnlock(context.Background())
 		l.endClosed()
 	}
 }
 
-// endClosed ends the watch for a pool that is closed and has no slab out, behind its last event. Who
-// fails to get the lock leaves it to its holder, who comes here next.
+// endClosed ends the watch for a pool that is closed and has no slab out, behind its last event. A call
+// that fails to get the lock leaves that to the call that holds it, which comes here next.
 func (l *poolLog) endClosed() {
 	if l.closed.Load() && l.mutex.TryLock() {
-		_, _ = l.logLocked(context.Background())
-		l.mutex.Unlock()
+		_, _ = l.logAndUnlock(context.Background())
 		logWatcher.remove(l)
 	}
 }
 
-func (l *poolLog) logLocked(ctx context.Context) (logged int, err error) {
+// logAndUnlock needs the lock, and gives it back when the handler panics too.
+func (l *poolLog) logAndUnlock(ctx context.Context) (logged int, err error) {
+	defer l.mutex.Unlock()
 	for !l.ended {
 		events, next, lost, err := readEvents(l.handle, l.cursor)
 		if err != nil {
@@ -104,7 +102,8 @@ func (l *poolLog) logLocked(ctx context.Context) (logged int, err error) {
 	return logged, nil
 }
 
-// logCorruption has the event of a release in the log before the release returns.
+// logCorruption has the event of a release in the log before the release returns, unless another call is
+// logging.
 func (l *poolLog) logCorruption(status C.slabby_status) {
 	if l != nil && Status(status) == StatusMemoryCorruption {
 		l.logSoon()
@@ -116,10 +115,10 @@ func (l *poolLog) end() {
 	if l == nil {
 		return
 	}
+	_, _ = l.logNew(context.Background())
 	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	_, _ = l.logLocked(context.Background())
 	l.ended = true
+	l.mutex.Unlock()
 	logWatcher.remove(l)
 }
 
@@ -129,10 +128,10 @@ var logWatcher watcher
 
 type watcher struct {
 	mutex sync.Mutex
-	// By the number of the pool's handle, as events have it.
-	logs map[uint64]*poolLog
-	// Closing it ends the goroutine.
-	file *os.File
+	// A pool has several where it was adopted more than once.
+	logs map[*poolLog]struct{}
+	// What the goroutine waits for, nil without one.
+	waiting *eventWatch
 }
 
 // add begins to watch for a pool.
@@ -142,9 +141,9 @@ func (w *watcher) add(l *poolLog) {
 	}
 	w.mutex.Lock()
 	if w.logs == nil {
-		w.logs = map[uint64]*poolLog{}
+		w.logs = map[*poolLog]struct{}{}
 	}
-	w.logs[l.address()] = l
+	w.logs[l] = struct{}{}
 	err := w.start()
 	w.mutex.Unlock()
 	if err != nil {
@@ -157,71 +156,46 @@ func (w *watcher) add(l *poolLog) {
 func (w *watcher) remove(l *poolLog) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if w.logs[l.address()] == l {
-		delete(w.logs, l.address())
-	}
-	if len(w.logs) == 0 && w.file != nil {
-		_ = w.file.Close()
-		w.file = nil
+	delete(w.logs, l)
+	if len(w.logs) == 0 && w.waiting != nil {
+		w.waiting.stop()
+		w.waiting = nil
 	}
 }
 
 // start begins the goroutine where there is none.
 func (w *watcher) start() error {
-	if w.file != nil {
+	if w.waiting != nil {
 		return nil
 	}
-	descriptor, err := beginWatch()
+	waiting, err := beginWatch()
 	if err != nil {
 		return err
 	}
-	var cursor C.uint64_t = 1<<64 - 1
-	if _, _, err = readWatched(&cursor, nil); err == nil {
-		w.file, err = pollable(int(descriptor))
-	}
-	if err != nil {
-		C.slabby_watch_end(descriptor)
-		return err
-	}
-	go w.run(w.file, descriptor, cursor)
+	w.waiting = waiting
+	go w.run(waiting)
 	return nil
 }
 
-func (w *watcher) run(file *os.File, descriptor C.int32_t, cursor C.uint64_t) {
-	defer C.slabby_watch_end(descriptor)
-	signals := make([]byte, 8)
-	records := make([]C.slabby_event, recordChunk)
-	for {
-		if _, err := file.Read(signals); err != nil {
-			return
+func (w *watcher) run(waiting *eventWatch) {
+	defer waiting.end()
+	_ = waiting.run(func(records []C.slabby_event, lost uint64) {
+		for _, l := range w.concerned(records, lost) {
+			_, _ = l.logNew(context.Background())
 		}
-		C.slabby_watch_clear(descriptor)
-		for {
-			count, lost, err := readWatched(&cursor, records)
-			if err != nil || count == 0 && lost == 0 {
-				break
-			}
-			for _, l := range w.concerned(records[:count], lost) {
-				_, _ = l.logNew(context.Background())
-			}
-		}
-	}
+	})
 }
 
 // concerned are the logs of the pools that events are of, or all where some were lost.
-func (w *watcher) concerned(records []C.slabby_event, lost uint64) []*poolLog {
+func (w *watcher) concerned(records []C.slabby_event, lost uint64) (found []*poolLog) {
+	addresses := map[uint64]bool{}
+	for at := range records {
+		addresses[uint64(records[at].allocator_address)] = true
+	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	var found []*poolLog
-	seen := map[*poolLog]bool{}
-	for at := range records {
-		if l := w.logs[uint64(records[at].allocator_address)]; l != nil && !seen[l] {
-			seen[l] = true
-			found = append(found, l)
-		}
-	}
-	for _, l := range w.logs {
-		if lost > 0 && !seen[l] {
+	for l := range w.logs {
+		if lost > 0 || addresses[l.address()] {
 			found = append(found, l)
 		}
 	}

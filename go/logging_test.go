@@ -6,6 +6,7 @@ package slabby_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -14,17 +15,8 @@ import (
 	"time"
 
 	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/internal/pooltest"
 )
-
-// waitLogged waits until a log has a text: the watcher comes a moment behind the event.
-func waitLogged(t *testing.T, log *lockedBuffer, text string) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !log.has(text); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%q was never logged:\n%s", text, log)
-		}
-	}
-}
 
 func textLogger(log *lockedBuffer) slabby.AllocatorOption {
 	return slabby.WithLogger(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -42,13 +34,13 @@ func TestLoggerHearsEvents(t *testing.T) {
 		if _, err := pool.Allocate(); err == nil {
 			t.Fatal("two slabs of one")
 		}
-		waitLogged(t, &log, "event=breaker_opened")
+		log.waitFor("event=breaker_opened")
 		wantError(t, "SetOption", other.SetOption(slabby.OptionSecure, 1), nil)
-		waitLogged(t, &otherLog, "event=option_changed")
+		otherLog.waitFor("event=option_changed")
 		mustRelease(t, ref)
 		wantError(t, "Close", pool.Close(), nil)
 		wantError(t, "Close", pool.Close(), nil)
-		waitLogged(t, &log, "event=closed")
+		log.waitFor("event=closed")
 		for _, event := range []string{"opened", "exhausted", "breaker_opened", "closed"} {
 			if count := strings.Count(log.String(), "event="+event+" "); count != 1 {
 				t.Errorf("%s was logged %d times:\n%s", event, count, &log)
@@ -87,11 +79,7 @@ func TestHandlersUsePools(t *testing.T) {
 	pool = newPool(t, 64, 4, slabby.WithLogger(slog.New(slog.NewTextHandler(handlerFunc(use), nil))))
 	close(ready)
 	wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 1), nil)
-	select {
-	case <-heard:
-	case <-time.After(time.Minute):
-		t.Fatal("the handler never returned")
-	}
+	<-heard
 }
 
 type handlerFunc func(line string)
@@ -103,40 +91,83 @@ func (f handlerFunc) Write(line []byte) (int, error) {
 
 // Guards: the goroutine that waits for events is there while pools with a logger are, and no longer.
 func TestWatcherEndsWithItsPools(t *testing.T) {
-	collect(t, "the end of the last watcher", func() bool { return !watcherRuns() })
+	collect(func() bool { return !watcherRuns() })
 	pool := newPool(t, 64, 4, textLogger(&lockedBuffer{}))
-	collect(t, "the start of a watcher", watcherRuns)
+	collect(watcherRuns)
 	ref := mustAllocate(t, pool)
 	mustRelease(t, ref)
 	wantError(t, "Close", pool.Close(), nil)
-	collect(t, "its end", func() bool { return !watcherRuns() })
+	collect(func() bool { return !watcherRuns() })
 }
 
 func watcherRuns() bool {
-	stacks := make([]byte, 1<<20)
-	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), ".(*watcher).run")
+	return goroutineIn(".(*watcher).run")
+}
+
+// Guards: each of several loggers of one pool hears its events, also after another one is gone.
+func TestLoggersOfOnePool(t *testing.T) {
+	pool := newPool(t, 64, 4)
+	address, instance, err := pool.Handle()
+	wantError(t, "Handle", err, nil)
+	held := mustAllocate(t, pool)
+	var logs [2]lockedBuffer
+	var adopted [2]*slabby.Slabby
+	for at := range adopted {
+		adopted[at], err = slabby.Adopt(address, instance, textLogger(&logs[at]))
+		wantError(t, "Adopt", err, nil)
+	}
+	wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 1), nil)
+	for at := range logs {
+		logs[at].waitFor("event=option_changed value=1")
+	}
+	adopted[0] = nil
+	collect(func() bool { return logs[0].has("dropped with live slabs") })
+	wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 0), nil)
+	logs[1].waitFor("event=option_changed value=0")
+	runtime.KeepAlive(adopted[1])
+	mustRelease(t, held)
+}
+
+// Guards: a handler that panics leaves the log to the next call.
+func TestPanicOfAHandler(t *testing.T) {
+	type panics struct{}
+	var log lockedBuffer
+	handler := contextHandler{slog.NewTextHandler(&log, nil), func(ctx context.Context) {
+		if ctx.Value(panics{}) != nil {
+			panic(errors.New("of the handler"))
+		}
+	}}
+	ctx := context.WithValue(context.Background(), panics{}, true)
+	var pool *slabby.Slabby
+	for panicked := false; !panicked; { // the watcher may be first
+		pool = newPool(t, 64, 4, slabby.WithLogger(slog.New(handler)))
+		wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 1), nil)
+		panicked = pooltest.PanicOf(func() { _, _ = pool.LogEvents(ctx) }) != nil
+	}
+	wantError(t, "Close", pool.Close(), nil)
+	log.waitFor("pool=" + pool.Label() + " event=closed")
+}
+
+type contextHandler struct {
+	slog.Handler
+	see func(ctx context.Context)
+}
+
+func (h contextHandler) Handle(ctx context.Context, record slog.Record) error {
+	h.see(ctx)
+	return h.Handler.Handle(ctx, record)
 }
 
 // Guards: where no watcher is to be had the logger hears that, and LogEvents serves.
 func TestLoggerWithoutWatcher(t *testing.T) {
-	collect(t, "the end of the last watcher", func() bool { return !watcherRuns() })
+	collect(func() bool { return !watcherRuns() })
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 100)
-	watching := 0
-	for { // until the process has no watcher left
-		begun := make(chan error, 1)
-		go func() { begun <- slabby.WatchEvents(ctx, func(slabby.Event, uint64) {}) }()
-		watching++
-		select {
-		case err := <-begun:
-			ended <- err
-			wantError(t, "the last watcher", err, slabby.ErrBusy)
-		case <-time.After(20 * time.Millisecond):
-			go func() { ended <- <-begun }()
-			continue
-		}
-		break
+	ended := make(chan error)
+	const more = 17 // than the watchers of a process
+	for range more {
+		go func() { ended <- slabby.WatchEvents(ctx, func(slabby.Event, uint64) {}) }()
 	}
+	wantError(t, "one watcher too many", <-ended, slabby.ErrBusy)
 	var log lockedBuffer
 	pool := newPool(t, 64, 4, textLogger(&log))
 	if !log.has("by calls of LogEvents only") {
@@ -147,7 +178,7 @@ func TestLoggerWithoutWatcher(t *testing.T) {
 		t.Errorf("LogEvents: %d, %v", logged, err)
 	}
 	cancel()
-	for range watching {
-		<-ended
+	for range more - 1 {
+		wantError(t, "a watcher", <-ended, context.Canceled)
 	}
 }

@@ -47,7 +47,7 @@ func TestAllocationStackIsTheCallers(t *testing.T) {
 	}
 }
 
-// Every way to allocate is told, also to those who find the slab by its number.
+// Every way to allocate is told, also to code that finds the slab by its number.
 func TestEveryAllocationIsReported(t *testing.T) {
 	pool := newPool(t, 64, 8, slabby.WithDebug())
 	refs := take(t, pool, 3)
@@ -161,17 +161,6 @@ func topLine(top, flat, function string) bool {
 
 // ------------------------------------------------------------------------------------------ leaks
 
-// collect runs the collector until `done` says so, or 30 seconds are over.
-func collect(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the collector ran for 30 seconds, and %s did not happen", what)
-		}
-		runtime.GC()
-	}
-}
-
 // leakyPool hears of its leaks in lines.
 func leakyPool(t *testing.T, options ...slabby.AllocatorOption) (*slabby.Slabby, logLines) {
 	lines := make(logLines, 64)
@@ -180,7 +169,7 @@ func leakyPool(t *testing.T, options ...slabby.AllocatorOption) (*slabby.Slabby,
 	return newPool(t, 64, 8, options...), lines
 }
 
-// A dropped reference whose memory nobody looked at goes back, and is told with its stack.
+// A dropped reference whose memory was never looked at goes back, and is told with its stack.
 func TestDroppedReferencesAreReclaimed(t *testing.T) {
 	pool, lines := leakyPool(t)
 	func() {
@@ -188,7 +177,7 @@ func TestDroppedReferencesAreReclaimed(t *testing.T) {
 			loadOrder(t, pool)
 		}
 	}()
-	collect(t, "the reclaim of 3 slabs", func() bool { return pool.Stats().Leaks == 3 })
+	collect(func() bool { return pool.Stats().Leaks == 3 })
 	if used := pool.Stats().UsedSlabs; used != 0 {
 		t.Errorf("%d slabs are still in use", used)
 	}
@@ -225,7 +214,7 @@ func TestSeenReferencesAreReportedOnly(t *testing.T) {
 		return ref.GetBytes()
 	}()
 	data[0] = 7
-	collect(t, "the report", func() bool { return pool.Stats().Leaks == 1 })
+	collect(func() bool { return pool.Stats().Leaks == 1 })
 	if line := <-lines; !strings.Contains(line, "reclaimed=false") {
 		t.Errorf("logged %q", line)
 	}
@@ -249,7 +238,7 @@ func TestReleasedReferencesAreNoLeak(t *testing.T) {
 		wantError(t, "BatchDeallocate", pool.BatchDeallocate(take(t, pool, 3)), nil)
 		loadOrder(t, pool) // the one that tells when the collector is through
 	}()
-	collect(t, "the report", func() bool { return pool.Stats().Leaks > 0 })
+	collect(func() bool { return pool.Stats().Leaks > 0 })
 	for range 3 {
 		runtime.GC()
 	}

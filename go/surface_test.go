@@ -13,10 +13,8 @@ import (
 	"maps"
 	"math"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -383,20 +381,10 @@ func TestDroppedPoolIsAbandoned(t *testing.T) {
 		}
 		mustAllocate(t, pool)
 	}()
-	deadline := time.After(time.Minute)
-	for {
-		runtime.GC()
-		select {
-		case line := <-lines:
-			if strings.Contains(line, "dropped with live slabs") {
-				return
-			}
-			if !strings.Contains(line, "event=opened") {
-				t.Errorf("logged %q", line)
-			}
-		case <-deadline:
-			t.Fatal("the collector never abandoned the pool")
-		case <-time.After(10 * time.Millisecond):
+	collect(func() bool { return len(lines) == 2 })
+	for _, text := range []string{"event=opened", "dropped with live slabs"} {
+		if line := <-lines; !strings.Contains(line, text) {
+			t.Errorf("logged %q, want %s", line, text)
 		}
 	}
 }

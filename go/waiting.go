@@ -89,7 +89,7 @@ func gaveBack(done, released error) error {
 // errWait says that a slab can only be had by waiting, or waiting longer.
 var errWait = &Error{Status: StatusTimeout, Text: "no slab yet"}
 
-// errEnded says that nobody waits for this pool any more: the core refuses, and counts that.
+// errEnded says that no goroutine waits for this pool any more: the core refuses, and counts that.
 var errEnded = &Error{Status: StatusClosed, Text: "the pool is closed"}
 
 // try looks for a slab once. Finding none is no failure of the pool as long as the caller waits.
@@ -161,7 +161,7 @@ type waitQueue struct {
 	lock     sync.Mutex
 	listener *C.slabby_listener
 	notifier *os.File
-	// Who waits, by ticket; each channel has room for the one answer it gets.
+	// The goroutines that wait, by ticket; each channel has room for the one answer it gets.
 	tickets map[uint64]chan uint64
 	closed  bool
 	// Closed when the goroutine has ended.
@@ -225,26 +225,14 @@ func (w *waitQueue) openPolled(handle *C.slabby_allocator) error {
 	raw := newRawError()
 	made := C.slabby_go_listen(handle, &raw)
 	if made.status != 0 {
-		err := detailedError(made.status, &raw)
-		var detailed *Error
-		if raw.value != 0 && errors.As(err, &detailed) {
-			detailed.cause = syscall.Errno(raw.value)
-		}
-		return err
+		return descriptorError(made.status, &raw)
 	}
 	// The file closes its descriptor, the listener its own.
-	syscall.ForkLock.RLock()
-	notifier, err := syscall.Dup(int(made.fd))
-	if err == nil {
-		syscall.CloseOnExec(notifier)
-	}
-	syscall.ForkLock.RUnlock()
+	file, err := pollable(int(made.fd), "slabby-notifier")
 	if err != nil {
 		C.slabby_listener_destroy(made.listener)
-		return &Error{Status: StatusNoSystemMemory, cause: err,
-			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
+		return err
 	}
-	file := os.NewFile(uintptr(notifier), "slabby-notifier")
 	w.begins(made.listener, file)
 	var signals [8]byte
 	go w.serve(func() bool {
@@ -310,7 +298,7 @@ func (w *waitQueue) cancel(ticket uint64, granted <-chan uint64) uint64 {
 	return uint64(C.slabby_go_wait_cancel(w.listener, C.uint64_t(ticket)).value)
 }
 
-// close ends the room of a pool that is closed: who waits gets ErrClosed.
+// close ends the waits of a pool that is closed: each gets ErrClosed.
 func (w *waitQueue) close() {
 	w.lock.Lock()
 	w.closed = true

@@ -91,7 +91,7 @@ func TestWaitsAreCountedOnce(t *testing.T) {
 	checkQuiet(t, pool)
 }
 
-// First come, first served; who comes without waiting never overtakes.
+// First come, first served; an allocation without waiting never overtakes.
 func TestFirstComeFirstServed(t *testing.T) {
 	pool := newPool(t, 64, 1)
 	held := mustAllocate(t, pool)
@@ -260,7 +260,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	_, err = pool.AllocateContext(context.Background())
 	wantError(t, "AllocateContext after Close", err, slabby.ErrClosed)
 	mustRelease(t, held)
-	wantGoroutines(t, before)
+	collect(func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // A pool that waited and is idle again, or was dropped while idle, ends its goroutine too.
@@ -279,22 +279,11 @@ func TestNoGoroutineStays(t *testing.T) {
 	for range 20 {
 		wantError(t, "Close", waitInVain().Close(), nil)
 	}
-	wantGoroutines(t, before)
+	collect(func() bool { return runtime.NumGoroutine() <= before })
 	for range 20 {
 		waitInVain()
 	}
-	wantGoroutines(t, before)
-}
-
-func wantGoroutines(t *testing.T, want int) {
-	t.Helper()
-	for deadline := time.Now().Add(long); runtime.NumGoroutine() > want; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), want)
-		}
-		runtime.GC()
-		time.Sleep(time.Millisecond)
-	}
+	collect(func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // Another binding's Close ends the waits of this one.
@@ -311,7 +300,7 @@ func TestCloseOfAnotherBindingEndsWaits(t *testing.T) {
 	mustRelease(t, held)
 }
 
-// Demand within capacity, all of it by waiting: nobody fails, nothing is in two hands.
+// Demand within capacity, all of it by waiting: no wait fails, nothing is in two hands.
 func TestWaitersShareFairlyAndSafely(t *testing.T) {
 	pool := newPool(t, 64, 3, slabby.WithCircuitBreaker(1, time.Hour))
 	var wait sync.WaitGroup
@@ -340,9 +329,10 @@ func TestWaitersShareFairlyAndSafely(t *testing.T) {
 func TestTimedWaitDoesNotTripTheBreaker(t *testing.T) {
 	pool := newPool(t, 64, 1, slabby.WithCircuitBreaker(5, time.Hour))
 	held := mustAllocate(t, pool)
-	time.AfterFunc(20*time.Millisecond, func() { wantError(t, "Release", held.Release(), nil) })
-	ref, err := pool.AllocateWithTimeout(long)
-	wantError(t, "AllocateWithTimeout", err, nil)
+	answers := waiter(t, pool, forLong(pool))
+	mustRelease(t, held)
+	got := <-answers
+	wantError(t, "AllocateWithTimeout", got.err, nil)
 	for range 20 {
 		_, err := pool.AllocateWithTimeout(time.Microsecond)
 		wantError(t, "a wait in vain", err, slabby.ErrTimeout)
@@ -350,7 +340,7 @@ func TestTimedWaitDoesNotTripTheBreaker(t *testing.T) {
 	if s := pool.Stats(); s.BreakerState != slabby.BreakerStateClosed {
 		t.Errorf("the breaker is %v after waits", s.BreakerState)
 	}
-	mustRelease(t, ref)
+	mustRelease(t, got.ref)
 }
 
 // What refuses a plain allocation refuses a wait, and what serves one serves it.

@@ -22,67 +22,109 @@ import (
 // goroutine, which holds no thread while it waits. lost counts events that were overwritten before
 // they were read, 0 as a rule. A process has 16 watchers at most, those of other languages included.
 func WatchEvents(ctx context.Context, each func(event Event, lost uint64)) error {
-	var cursor C.uint64_t = 1<<64 - 1
-	if _, _, err := readWatched(&cursor, nil); err != nil {
-		return err
-	}
-	descriptor, err := beginWatch()
+	events, err := beginWatch()
 	if err != nil {
 		return err
 	}
-	defer C.slabby_watch_end(descriptor)
-	file, err := pollable(int(descriptor))
-	if err != nil {
-		return err
+	defer events.end()
+	defer context.AfterFunc(ctx, events.stop)()
+	var missed uint64
+	err = events.run(func(records []C.slabby_event, lost uint64) {
+		missed += lost
+		for at := range records {
+			each(eventOf(&records[at]), missed)
+			missed = 0
+		}
+	})
+	if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
+		return ctx.Err()
 	}
-	defer func() { _ = file.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
-	defer stop()
-	return watch(ctx, file, descriptor, &cursor, each)
+	return err
 }
 
-func beginWatch() (descriptor C.int32_t, err error) {
+// eventWatch is one of the process's watchers.
+type eventWatch struct {
+	descriptor C.int32_t
+	// A second descriptor of the same notifier, for which the runtime waits.
+	file   *os.File
+	cursor C.uint64_t
+}
+
+// beginWatch watches what happens from now on. The error of a refused descriptor wraps the system's.
+func beginWatch() (*eventWatch, error) {
+	w := &eventWatch{cursor: 1<<64 - 1}
 	raw := newRawError()
-	err = detailedError(C.slabby_watch_begin(&descriptor, &raw), &raw)
-	return descriptor, err
-}
-
-// pollable is a second descriptor of the same notifier, for which the runtime waits.
-func pollable(descriptor int) (*os.File, error) {
-	second, err := syscall.Dup(descriptor)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
+	if err := descriptorError(C.slabby_watch_begin(&w.descriptor, &raw), &raw); err != nil {
+		return nil, err
 	}
-	syscall.CloseOnExec(second)
-	return os.NewFile(uintptr(second), "slabby-events"), nil
+	_, _, err := readWatched(&w.cursor, nil)
+	if err == nil {
+		w.file, err = pollable(int(w.descriptor), "slabby-events")
+	}
+	if err != nil {
+		C.slabby_watch_end(w.descriptor)
+		return nil, err
+	}
+	return w, nil
 }
 
-func watch(ctx context.Context, file *os.File, descriptor C.int32_t, cursor *C.uint64_t,
-	each func(Event, uint64)) error {
+// stop lets run return.
+func (w *eventWatch) stop() {
+	_ = w.file.Close()
+}
+
+// end gives the watcher back, behind run.
+func (w *eventWatch) end() {
+	w.stop()
+	C.slabby_watch_end(w.descriptor)
+}
+
+// run hands on what happens, and how many events were overwritten before they could be read, until it fails
+// or the watch is stopped.
+func (w *eventWatch) run(each func(records []C.slabby_event, lost uint64)) error {
 	signals := make([]byte, 8)
 	records := make([]C.slabby_event, recordChunk)
 	for {
-		if _, err := file.Read(signals); err != nil {
-			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
-				return ctx.Err()
-			}
+		if _, err := w.file.Read(signals); err != nil {
 			return err
 		}
-		C.slabby_watch_clear(descriptor)
+		C.slabby_watch_clear(w.descriptor)
 		for {
-			count, lost, err := readWatched(cursor, records)
+			count, lost, err := readWatched(&w.cursor, records)
 			if err != nil {
 				return err
 			}
-			if count == 0 {
+			if count == 0 && lost == 0 {
 				break
 			}
-			for at := range records[:count] {
-				each(eventOf(&records[at]), lost)
-				lost = 0
-			}
+			each(records[:count], lost)
 		}
 	}
+}
+
+// pollable is a second descriptor of a notifier, as a file for which the runtime waits.
+func pollable(descriptor int, name string) (*os.File, error) {
+	syscall.ForkLock.RLock()
+	second, err := syscall.Dup(descriptor)
+	if err == nil {
+		syscall.CloseOnExec(second)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, &Error{Status: StatusNoSystemMemory, cause: err,
+			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
+	}
+	return os.NewFile(uintptr(second), name), nil
+}
+
+// descriptorError is the detailed error of a call that opens a descriptor: it wraps the system's.
+func descriptorError(status C.slabby_status, raw *C.slabby_error) error {
+	err := detailedError(status, raw)
+	var detailed *Error
+	if Status(status) == StatusNoSystemMemory && raw.value != 0 && errors.As(err, &detailed) {
+		detailed.cause = syscall.Errno(raw.value)
+	}
+	return err
 }
 
 func readWatched(cursor *C.uint64_t, records []C.slabby_event) (count, lost uint64, err error) {

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,29 +33,31 @@ func watching(t *testing.T) <-chan slabby.Event {
 			t.Errorf("WatchEvents: %v", err)
 		}
 	})
-	// It watches once it reports a pool that is made now.
-	for {
-		pool := newPool(t, 64, 1)
-		select {
-		case event := <-events:
-			if event.Pool == pool.Label() {
-				return events
-			}
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	collect(watchesEvents)
+	return events
 }
 
-func nextOf(t *testing.T, events <-chan slabby.Event, pool *slabby.Slabby) slabby.Event {
-	t.Helper()
+// watchesEvents reports whether a goroutine of WatchEvents waits for events.
+func watchesEvents() bool {
+	return goroutineIn(".WatchEvents(", ".(*eventWatch).run(", ".(*File).Read(")
+}
+
+// goroutineIn reports whether one goroutine is in all these functions.
+func goroutineIn(functions ...string) bool {
+	stacks := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		missing := func(function string) bool { return !strings.Contains(stack, function) }
+		if !slices.ContainsFunc(functions, missing) {
+			return true
+		}
+	}
+	return false
+}
+
+func nextOf(events <-chan slabby.Event, pool *slabby.Slabby) slabby.Event {
 	for {
-		select {
-		case event := <-events:
-			if event.Pool == pool.Label() {
-				return event
-			}
-		case <-time.After(time.Minute):
-			t.Fatal("no event")
+		if event := <-events; event.Pool == pool.Label() {
+			return event
 		}
 	}
 }
@@ -62,32 +66,55 @@ func nextOf(t *testing.T, events <-chan slabby.Event, pool *slabby.Slabby) slabb
 func TestWatchEvents(t *testing.T) {
 	events := watching(t)
 	pool := newPool(t, 64, 1, slabby.WithName("watched"), slabby.WithCircuitBreaker(1, time.Minute))
-	if event := nextOf(t, events, pool); event.Code != slabby.EventCodeOpened || event.Pool != "watched" {
+	if event := nextOf(events, pool); event.Code != slabby.EventCodeOpened || event.Pool != "watched" {
 		t.Errorf("%+v", event)
 	}
 	ref := mustAllocate(t, pool)
 	if _, err := pool.Allocate(); err == nil {
 		t.Fatal("two of one")
 	}
-	if event := nextOf(t, events, pool); event.Code != slabby.EventCodeExhausted {
+	if event := nextOf(events, pool); event.Code != slabby.EventCodeExhausted {
 		t.Errorf("%+v", event)
 	}
-	if event := nextOf(t, events, pool); event.Code != slabby.EventCodeBreakerOpened {
+	if event := nextOf(events, pool); event.Code != slabby.EventCodeBreakerOpened {
 		t.Errorf("%+v", event)
 	}
 	mustRelease(t, ref)
 }
 
-// lockedBuffer is a writer for two goroutines.
+// lockedBuffer is a writer for several goroutines.
 type lockedBuffer struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
+	// The next write closes it, where a goroutine waits.
+	written chan struct{}
 }
 
 func (b *lockedBuffer) Write(text []byte) (int, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
+	if b.written != nil {
+		close(b.written)
+		b.written = nil
+	}
 	return b.text.Write(text)
+}
+
+// waitFor returns once the text was written.
+func (b *lockedBuffer) waitFor(text string) {
+	for {
+		b.mutex.Lock()
+		found := bytes.Contains(b.text.Bytes(), []byte(text))
+		if b.written == nil {
+			b.written = make(chan struct{})
+		}
+		written := b.written
+		b.mutex.Unlock()
+		if found {
+			return
+		}
+		<-written
+	}
 }
 
 func (b *lockedBuffer) String() string {
@@ -106,16 +133,9 @@ func TestLogEventsOfTheProcess(t *testing.T) {
 	var written lockedBuffer
 	ended := make(chan error)
 	go func() { ended <- slabby.LogEvents(ctx, slog.New(slog.NewTextHandler(&written, nil))) }()
-	for end := time.Now().Add(time.Minute); !written.has("pool=logged"); {
-		if time.Now().After(end) {
-			t.Fatal("nothing logged")
-		}
-		newPool(t, 64, 1, slabby.WithName("logged"))
-		time.Sleep(time.Millisecond)
-	}
-	if !written.has("event=opened") {
-		t.Error(written.String())
-	}
+	collect(watchesEvents)
+	newPool(t, 64, 1, slabby.WithName("logged"))
+	written.waitFor("pool=logged event=opened")
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
