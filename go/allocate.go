@@ -100,7 +100,7 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	return SlabRef{pool: p, ref: word + uint64(id) + p.refBias}, l, true
 }
 
-// MustAllocate is Allocate for those who cannot go on without a slab: it panics with an *Error that
+// MustAllocate is Allocate for programs that cannot go on without a slab: it panics with an *Error that
 // has the error's story and matches its sentinel.
 func (p *Slabby) MustAllocate() SlabRef {
 	ref, err := p.Allocate()
@@ -165,7 +165,7 @@ func (p *Slabby) deallocateAside(ref SlabRef) error {
 		l.leave()
 		return p.deallocateThere(ref)
 	}
-	// Protections are read behind the swap: who switches one on looks at the words next.
+	// Protections are read behind the swap: the thread that switches one on looks at the words next.
 	given := atomic.LoadUint32(p.mode) == 0 && l.given.give(uint32(id))
 	l.leave()
 	runtime.KeepAlive(p)
@@ -210,7 +210,7 @@ func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 	return err
 }
 
-// AllocateFast takes a slab known by its bare id, for those who need no reference. An id carries
+// AllocateFast takes a slab known by its bare id, for callers that need no reference. An id carries
 // no generation: after its release the same id may be another owner's, and a stale id cannot be
 // told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {

@@ -47,7 +47,7 @@ func (p *Slabby) BatchAllocate(count int) ([]SlabRef, error) {
 	return refs, nil
 }
 
-// AllocateBatch fills dst with fresh slabs, all or none. It is BatchAllocate for callers who reuse
+// AllocateBatch fills dst with fresh slabs, all or none. It is BatchAllocate for callers that reuse
 // their slice; an error leaves dst as it was.
 func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	if err := p.checkBatch(len(dst)); err != nil {
@@ -103,7 +103,7 @@ func (p *Slabby) BatchDeallocate(refs []SlabRef) error {
 }
 
 // allocateBatchHere fills dst from this CPU's cache or this goroutine's lease, all or nothing. The ids above the new
-// length stay where they are until this goroutine leaves: nobody else gives to this magazine.
+// length stay where they are until this goroutine leaves: no other goroutine gives to this magazine.
 func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 	if len(dst) > leaseIDs {
 		return false

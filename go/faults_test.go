@@ -80,7 +80,7 @@ func TestOtherPanicsPass(t *testing.T) {
 	if debug.SetPanicOnFault(false) {
 		t.Error("CatchFaults left SetPanicOnFault on")
 	}
-	// For those who recover on their own.
+	// For programs that recover on their own.
 	func() {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		defer func() {

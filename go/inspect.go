@@ -16,7 +16,7 @@ import (
 	"unsafe"
 )
 
-// LiveSlab is one slab in somebody's hands.
+// LiveSlab is one slab that is in use.
 type LiveSlab struct {
 	// Ref is the zero SlabRef for a slab of AllocateFast.
 	Ref   SlabRef   `json:"ref"`
@@ -27,7 +27,7 @@ type LiveSlab struct {
 	// Age and Thread are 0 unless the pool records stacks; Age is also that of a grant.
 	Age    time.Duration `json:"age_ns"`
 	Thread uint64        `json:"thread"`
-	// Ticket is what a slab was granted to that nobody has taken yet: State is SlabStateGranted, and
+	// Ticket is what a slab was granted to that has not been taken yet: State is SlabStateGranted, and
 	// Ref the zero SlabRef. 0 for all others.
 	Ticket uint64 `json:"ticket"`
 }
@@ -77,7 +77,7 @@ type Finding struct {
 }
 
 // Verify checks the pool against itself; an empty slice means that all is well. Allocations wait
-// while it works. "Every free slab lies in exactly one place" is judged only when nobody allocates
+// while it works. "Every free slab lies in exactly one place" is judged only when no thread allocates
 // meanwhile.
 func (p *Slabby) Verify() ([]Finding, error) {
 	raw := make([]C.slabby_finding, 16)
@@ -116,7 +116,7 @@ func (p *Slabby) findings(raw []C.slabby_finding) []Finding {
 }
 
 // Reset releases every live slab: all references become stale. It is refused with ErrPinned while
-// anything is pinned. For development and tests: in production somebody still holds those slabs.
+// anything is pinned. For development and tests: in production other code still holds those slabs.
 func (p *Slabby) Reset() error {
 	status := C.slabby_reset(p.c())
 	runtime.KeepAlive(p)

@@ -6,9 +6,9 @@ package slabby
 
 import "time"
 
-// SlabAllocator is what a pool offers, for callers who want to put something else in its place.
+// SlabAllocator is what a pool offers, for callers that want to put something else in its place.
 type SlabAllocator interface {
-	// One slab or several, now or within a time; the panicking form for those who cannot go on.
+	// One slab or several, now or within a time; the panicking form for callers that cannot go on.
 	Allocate() (SlabRef, error)
 	BatchAllocate(count int) ([]SlabRef, error)
 	AllocateWithTimeout(timeout time.Duration) (SlabRef, error)

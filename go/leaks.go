@@ -16,7 +16,7 @@ import (
 )
 
 // token is what every copy of a reference shares with WithFinalizers: when the collector finds it
-// unreachable, nobody in Go can release the slab any more.
+// unreachable, no Go code can release the slab any more.
 type token struct {
 	*leak
 	cleanup runtime.Cleanup
@@ -27,7 +27,7 @@ type leak struct {
 	stack
 	pool *Slabby
 	ref  uint64
-	// GetBytes was called: somebody may hold a slice of the slab, which the token knows nothing of.
+	// GetBytes was called: other code may hold a slice of the slab, which the token knows nothing of.
 	seen atomic.Bool
 }
 
@@ -53,7 +53,7 @@ func (l *leak) report() {
 	ref := SlabRef{pool: l.pool, ref: l.ref}
 	name := ref.String()
 	if l.pool.log != nil {
-		// In place of the event, which has one line of the stack. Behind logNew nobody reads that any more.
+		// In place of the event, which has one line of the stack. Behind logNew nothing reads that any more.
 		l.pool.log.reported.Store(l.ref, true)
 		defer l.pool.log.reported.Delete(l.ref)
 		defer func() { _, _ = l.pool.log.logNew(context.Background()) }()

@@ -105,7 +105,7 @@ type hot struct {
 	mode *uint32
 	// The same, or a word that says otherwise for good where every allocation has to be seen.
 	allocMode *uint32
-	// Of one block. A larger one comes first, then its count: who reads the count first never leaves
+	// Of one block. A larger one comes first, then its count: a reader of the count first never leaves
 	// the block.
 	leaseCount uint64
 	leases     unsafe.Pointer
@@ -201,7 +201,7 @@ func (b *leaseBlocks) add(address uint64) {
 	b.addresses = append(b.addresses, address)
 }
 
-// detach gives the leases of a pool back that nobody can reach any more.
+// detach gives the leases of a pool back that nothing can reach any more.
 func (b *leaseBlocks) detach(handle *C.slabby_allocator) {
 	for _, address := range b.addresses {
 		C.slabby_lease_detach(handle, C.uint64_t(address))
@@ -232,7 +232,7 @@ func (p *Slabby) readView() {
 	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
 	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
 		p.allocMode = &always
-		p.refLimit = 0 // the token has to see who looks at the bytes
+		p.refLimit = 0 // the token has to see each look at the bytes
 	}
 	p.race.prepare(p.idLimit)
 	p.readSequences()

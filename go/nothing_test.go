@@ -33,7 +33,7 @@ func argument(kind reflect.Type) reflect.Value {
 	return reflect.Zero(kind)
 }
 
-// No method of a pool that nobody made, or of a reference that nobody issued, crashes; those whose
+// No method of a pool that was never made, or of a reference that was never issued, crashes; those whose
 // last result is an error answer one, unless there is nothing to do.
 func TestMethodsOfNothing(t *testing.T) {
 	panics := map[string]bool{"MustAllocate": true, "GetBytes": true}

@@ -81,7 +81,7 @@ func TestCountersOnlyGrow(t *testing.T) {
 	all.Wait()
 }
 
-// A breaker whose timeout is over reads half open, and the pool is ready, although nobody came.
+// A breaker whose timeout is over reads half open, and the pool is ready, although no allocation came.
 func TestExpiredBreakerReadsHalfOpen(t *testing.T) {
 	pool := newPool(t, 64, 1, slabby.WithCircuitBreaker(1, time.Millisecond))
 	ref := mustAllocate(t, pool)

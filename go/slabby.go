@@ -141,7 +141,7 @@ func own(handle *C.slabby_allocator, log *poolLog) *Slabby {
 	return p
 }
 
-// view is a pool by its handle, which somebody else owns.
+// view is a pool by its handle, which other code owns.
 func view(handle *C.slabby_allocator) *Slabby {
 	p := &Slabby{handle: handle, space: &waitQueue{}, blocks: &leaseBlocks{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
@@ -159,7 +159,7 @@ type abandoned struct {
 	blocks *leaseBlocks
 }
 
-// abandon is what the garbage collector calls for a pool that nobody can reach.
+// abandon is what the garbage collector calls for a pool that nothing can reach.
 func abandon(a abandoned) {
 	if a.log != nil {
 		if stats := statsOf(a.handle); stats != nil && stats.live() > 0 {

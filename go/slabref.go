@@ -82,7 +82,7 @@ func (r SlabRef) mustBytes() []byte {
 	return data
 }
 
-// Bytes is GetBytes for those who cannot know: ErrUseAfterFree or ErrInvalidReference where there is no
+// Bytes is GetBytes for callers that cannot know: ErrUseAfterFree or ErrInvalidReference where there is no
 // memory.
 func (r SlabRef) Bytes() ([]byte, error) {
 	if p := r.pool; p != nil {

@@ -86,7 +86,7 @@ func useOne(t *testing.T, pool *slabby.Slabby, owners []atomic.Bool, stamp uint6
 	return true
 }
 
-// checkQuiet compares the counters of a pool that nobody uses with what must be.
+// checkQuiet compares the counters of a pool that no goroutine uses with what must be.
 func checkQuiet(t *testing.T, pool *slabby.Slabby) {
 	t.Helper()
 	s := pool.Stats()

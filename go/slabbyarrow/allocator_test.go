@@ -19,25 +19,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/internal/pooltest"
 	"github.com/slabby/slabby/go/slabbyarrow"
 )
 
-func newPool(t *testing.T, size, capacity int, options ...slabby.AllocatorOption) *slabby.Slabby {
-	t.Helper()
-	pool, err := slabby.New(size, capacity, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if findings, err := pool.Verify(); err != nil || len(findings) != 0 {
-			t.Errorf("Verify: %v, %v", findings, err)
-		}
-		if err := pool.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return pool
-}
+var newPool, used, panicOf = pooltest.New, pooltest.Used, pooltest.PanicOf
 
 func newAllocator(t *testing.T, pools ...*slabby.Slabby) *slabbyarrow.Allocator {
 	t.Helper()
@@ -46,21 +32,6 @@ func newAllocator(t *testing.T, pools ...*slabby.Slabby) *slabbyarrow.Allocator 
 		t.Fatal(err)
 	}
 	return allocator
-}
-
-func used(pools ...*slabby.Slabby) (count int) {
-	for _, pool := range pools {
-		stats := pool.Stats()
-		count += stats.UsedSlabs + int(stats.HeapSlabs)
-	}
-	return count
-}
-
-// panicOf is the error that a call panics with, nil where it returns.
-func panicOf(call func()) (err error) {
-	defer func() { err, _ = recover().(error) }()
-	call()
-	return nil
 }
 
 func checkMemory(t *testing.T, what string, data []byte, size int) {

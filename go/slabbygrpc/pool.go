@@ -45,7 +45,7 @@ type table struct {
 	reclaimed atomic.Uint64
 }
 
-// entry is what who holds the slab knows of its buffer.
+// entry is what the holder of the slab knows of its buffer.
 type entry struct {
 	// The buffer of a slab that is not lent, so that Get need not make one.
 	free *buffer
@@ -172,13 +172,13 @@ func (t *table) take(id uint) *buffer {
 	return lent
 }
 
-// lost is the finalizer: nothing leads to the buffer any more, so nobody gives its slab back.
+// lost is the finalizer: nothing leads to the buffer any more, so no code gives its slab back.
 func (b *buffer) lost() {
 	t := b.of.Value()
 	if t == nil {
 		return
 	}
-	// Before the address can be somebody else's.
+	// Before the address can be another buffer's.
 	t.entries[b.id].address.CompareAndSwap(uintptr(unsafe.Pointer(b)), 0)
 	// Where it was put by another pointer, only the buffer is left behind.
 	if t.reclaims.Load() && b.ref.IsValid() && b.ref.Release() == nil {

@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,25 +24,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/internal/pooltest"
 	"github.com/slabby/slabby/go/slabbygrpc"
 )
 
-func newPool(t *testing.T, size, capacity int, options ...slabby.AllocatorOption) *slabby.Slabby {
-	t.Helper()
-	pool, err := slabby.New(size, capacity, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if findings, err := pool.Verify(); err != nil || len(findings) != 0 {
-			t.Errorf("Verify: %v, %v", findings, err)
-		}
-		if err := pool.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return pool
-}
+var newPool, used, panicOf = pooltest.New, pooltest.Used, pooltest.PanicOf
 
 func newBuffers(t *testing.T, pools ...*slabby.Slabby) *slabbygrpc.BufferPool {
 	t.Helper()
@@ -52,18 +37,6 @@ func newBuffers(t *testing.T, pools ...*slabby.Slabby) *slabbygrpc.BufferPool {
 		t.Fatal(err)
 	}
 	return buffers
-}
-
-func used(pool *slabby.Slabby) int {
-	stats := pool.Stats()
-	return stats.UsedSlabs + int(stats.HeapSlabs)
-}
-
-// panicOf is the error that a call panics with, nil where it returns.
-func panicOf(call func()) (err error) {
-	defer func() { err, _ = recover().(error) }()
-	call()
-	return nil
 }
 
 // Guards: a length goes to the smallest slabs that hold it, one that fits nowhere and one of an exhausted
@@ -235,12 +208,7 @@ func TestLostBuffers(t *testing.T) {
 	part, rest := mem.SplitUnsafe(mem.NewBuffer(buffers.Get(2048), buffers), 5)
 	rest.Free()
 	lose(3)
-	for end := time.Now().Add(time.Minute); buffers.Reclaimed() != 3; time.Sleep(time.Millisecond) {
-		runtime.GC()
-		if time.Now().After(end) {
-			t.Fatalf("%d reclaimed of 3", buffers.Reclaimed())
-		}
-	}
+	pooltest.Collect(func() bool { return buffers.Reclaimed() == 3 })
 	if used(pool) != 5 || part.Len() != 5 {
 		t.Errorf("%d slabs used, want 5", used(pool))
 	}
@@ -289,7 +257,7 @@ func TestConcurrentUse(t *testing.T) {
 			mark := byte(1 + random.IntN(255))
 			for at := range *data {
 				if (*data)[at] != 0 {
-					t.Error("somebody else's byte")
+					t.Error("a byte of another buffer")
 					return
 				}
 				(*data)[at] = mark
@@ -355,17 +323,6 @@ func connected(t *testing.T, buffers mem.BufferPool) (client *grpc.ClientConn, s
 	}
 }
 
-// waitUnused collects garbage until every slab is back: gRPC's goroutines end a little later than its calls.
-func waitUnused(t *testing.T, pool *slabby.Slabby) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); used(pool) != 0; time.Sleep(time.Millisecond) {
-		runtime.GC()
-		if time.Now().After(end) {
-			t.Fatalf("%d slabs are still out", used(pool))
-		}
-	}
-}
-
 // Guards: after calls of many sizes, streams that end and streams that are cut off, every slab is back.
 func TestCallsGiveAllBack(t *testing.T) {
 	pool := newPool(t, 16<<10, 512)
@@ -389,7 +346,8 @@ func TestCallsGiveAllBack(t *testing.T) {
 		}
 	})
 	stop()
-	waitUnused(t, pool)
+	// gRPC's goroutines end a little later than its calls.
+	pooltest.Collect(func() bool { return used(pool) == 0 })
 	t.Logf("%d slabs used, of which %d were lost", pool.Stats().TotalAllocations, buffers.Reclaimed())
 	if pool.Stats().TotalAllocations < 100 {
 		t.Errorf("only %d slabs were used", pool.Stats().TotalAllocations)

@@ -30,7 +30,7 @@ func WithPools(pools ...*slabby.Slabby) Option {
 }
 
 // WithToken allows a client that sends it ("Authorization: Bearer TOKEN") to change hot options. An empty
-// token allows nobody.
+// token allows no change.
 func WithToken(token string) Option {
 	return func(h *handler) { h.token = token }
 }

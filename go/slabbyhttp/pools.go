@@ -66,7 +66,7 @@ func noPool(id string) *problem {
 	return refusef(http.StatusNotFound, "no pool %q is shown here; /stats lists them", printable(id))
 }
 
-// nothingMore is for those who need the snapshots alone.
+// nothingMore is for callers that need the snapshots alone.
 func nothingMore(*observed, *slabby.Slabby) {}
 
 func observe(label string, pool *slabby.Slabby) *observed {

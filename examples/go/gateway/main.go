@@ -43,7 +43,7 @@ func newPool() (*slabby.Slabby, error) {
 		slabby.WithName("bodies"),
 		slabby.WithPreset(slabby.PresetGateway), // zeroes, verifies, sheds load step by step
 		slabby.WithText("heap_fallback", "off"), // full is full here: the client is told to come back
-		slabby.WithDebug())                      // so that the page can say who holds slabs
+		slabby.WithDebug())                      // so that the page can say what code holds slabs
 }
 
 // ServeHTTP reads one body into a slab, works on it there, and gives the slab back.

@@ -368,7 +368,7 @@ plain:
 	LOCK
 	CMPXCHGQ R11, (BX)
 	JNE  refused
-	// Behind the swap: who switches a protection on looks at the words next.
+	// Behind the swap: the thread that switches a protection on looks at the words next.
 	CMPL PROTECT(DI), $0
 	JEQ  give
 	JMP  freed
@@ -387,7 +387,7 @@ TEXT ·releaseProtected(SB), NOSPLIT, $0-24
 	AREA
 	UNBIAS(6, RSEQ_CPUS, LIVE, plain, unbiased, begin6, end6)
 free:
-	// Behind the free word: who switches a protection on looks at the words next.
+	// Behind the free word: the thread that switches a protection on looks at the words next.
 	MOVL PROTECT(DI), R11
 	TESTL $~(SECURE+BIT_GUARD+SAMPLED), R11
 	JNE  freed
