@@ -46,17 +46,31 @@ func main() {
 	rounds := flag.Int("rounds", 20, "rounds, each with every contestant")
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
 	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
+	proxyAlone := flag.Bool("proxy", false, "only the reverse proxy under load")
 	flag.Parse()
 	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *operations)
 	fmt.Println("a pair takes a buffer, writes its first byte, gives it back; every error ends the run")
-	if err := showBars(10*(*rounds)+1, *operations/4); err != nil {
-		fmt.Fprintf(os.Stderr, "bench: bars: %v\n", err)
+	if err := run(*rounds, *operations, *barsAlone, *proxyAlone); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
-	if *barsAlone {
-		return
+}
+
+func run(rounds, operations int, barsAlone, proxyAlone bool) error {
+	if !proxyAlone {
+		if err := showBars(10*rounds+1, operations/4); err != nil || barsAlone {
+			return err
+		}
 	}
+	// A request costs as much as some hundred pairs.
+	if err := showProxies(rounds, max(1, operations/200)); err != nil || proxyAlone {
+		return err
+	}
+	return showWorkloads(rounds, operations)
+}
+
+func showWorkloads(rounds, operations int) error {
 	for _, size := range []int{64, 4096, 65536} {
 		for _, load := range []workload{
 			{"tight", 1, 1},
@@ -64,14 +78,14 @@ func main() {
 			{"parallel", runtime.GOMAXPROCS(0), 1},
 			{"8 goroutines", 8, 8},
 		} {
-			results, err := measure(size, load, *rounds, *operations)
+			results, err := measure(size, load, rounds, operations)
 			if err != nil {
-				fmt.Fprintf(os.Stderr, "bench: %s, %d bytes: %v\n", load.name, size, err)
-				os.Exit(1)
+				return fmt.Errorf("%s, %d bytes: %w", load.name, size, err)
 			}
 			report(size, load, results)
 		}
 	}
+	return nil
 }
 
 // measure returns the times of a pair in ns, one a round, for each contestant.
