@@ -13,7 +13,7 @@ import (
 )
 
 // client sends one request after the other on one connection, checks the whole of each response, and allocates
-// nothing meanwhile, so that what is counted is the proxy's and its origin's.
+// nothing meanwhile, so that what is counted is the proxy's and its backend's.
 type client struct {
 	connection net.Conn
 	reader     *bufio.Reader

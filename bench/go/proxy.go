@@ -21,7 +21,7 @@ import (
 )
 
 // A reverse proxy copies each response through a buffer of 32 KiB, which it gets from an httputil.BufferPool. Here
-// origin, proxies and clients are one process on loopback: what differs between the proxies is the buffers.
+// backend, proxies and clients are one process on loopback: what differs between the proxies is the buffers.
 const (
 	proxyBuffer      = 32 << 10
 	proxyBody        = 64 << 10
@@ -54,7 +54,7 @@ func newSyncBuffers() *syncBuffers {
 func (b *syncBuffers) Get() []byte     { return *b.pool.Get().(*[]byte) }
 func (b *syncBuffers) Put(data []byte) { b.pool.Put(&data) }
 
-// bodies are what the origin answers, each of other bytes, so that a buffer in two hands is noticed.
+// bodies are what the backend answers, each of other bytes, so that a buffer in two hands is noticed.
 func bodies() [][]byte {
 	list := make([][]byte, proxyBodies)
 	for at := range list {
@@ -63,7 +63,7 @@ func bodies() [][]byte {
 	return list
 }
 
-func originOf(list [][]byte) http.Handler {
+func backendOf(list [][]byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at, err := strconv.Atoi(r.URL.Path[1:])
 		if err != nil || at < 0 || at >= len(list) {
@@ -86,17 +86,17 @@ func serveLoopback(handler http.Handler) (address string, err error) {
 	return listener.Addr().String(), nil
 }
 
-func proxyTo(origin string, buffers httputil.BufferPool) http.Handler {
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
+func proxyTo(backend string, buffers httputil.BufferPool) http.Handler {
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: backend})
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: proxyConnections, DisableCompression: true}
 	proxy.BufferPool = buffers
 	return proxy
 }
 
-// openProxies starts the origin and one proxy for each kind of buffers, with its clients.
+// openProxies starts the backend and one proxy for each kind of buffers, with its clients.
 func openProxies(pool *slabby.Slabby) ([]*proxied, error) {
 	answers := bodies()
-	origin, err := serveLoopback(originOf(answers))
+	backend, err := serveLoopback(backendOf(answers))
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func openProxies(pool *slabby.Slabby) ([]*proxied, error) {
 		{name: "make"},
 	}
 	for _, p := range list {
-		address, err := serveLoopback(proxyTo(origin, p.buffers))
+		address, err := serveLoopback(proxyTo(backend, p.buffers))
 		if err != nil {
 			return nil, err
 		}
@@ -169,10 +169,16 @@ func showProxies(rounds, requests int) error {
 		}
 	}
 	stats := pool.Stats()
-	if all := (rounds + 1) * requests * proxyConnections; stats.TotalAllocations < uint64(all) || stats.AllocationErrors > 0 {
+	all := (rounds + 1) * requests * proxyConnections
+	if stats.TotalAllocations < uint64(all) || stats.AllocationErrors > 0 {
 		return fmt.Errorf("slabs served %d of %d responses, and %d found none", stats.TotalAllocations, all,
 			stats.AllocationErrors)
 	}
+	reportProxies(list, rounds, requests)
+	return nil
+}
+
+func reportProxies(list []*proxied, rounds, requests int) {
 	fmt.Printf("\nreverse proxy: bodies of %d KiB by %d connections; medians of %d rounds of %d requests, in turns\n",
 		proxyBody>>10, proxyConnections, rounds, requests*proxyConnections)
 	fmt.Printf("  %-10s %9s %9s %14s %12s %14s\n", "buffers", "p50 us", "p99 us", "p99/sync.Pool", "allocations",
@@ -194,5 +200,4 @@ func showProxies(rounds, requests int) error {
 			median(ratios), of(func(r proxyRound) float64 { return r.allocations }),
 			of(func(r proxyRound) float64 { return r.bytes }))
 	}
-	return nil
 }
