@@ -29,6 +29,7 @@ struct fast_table {
 typedef struct FastSlab {
     PyObject_HEAD Pool *pool;
     void *data;
+    PyObject *number; /* the id as Python has it */
     uint32_t id;
     uint32_t epoch;
 } FastSlab;
@@ -81,8 +82,30 @@ static uint32_t epoch_of(const struct fast_table *table, uint32_t id) {
     return table->entries[id].epoch + table->resets;
 }
 
+/* A new reference to the number of an id. */
+static PyObject *number_of(struct numbers *numbers, uint32_t id) {
+    uint32_t at = id % NUMBERS;
+    PyObject *number = numbers->objects[at];
+
+    if (number != NULL && numbers->ids[at] == id)
+        return Py_NewRef(number);
+    number = PyLong_FromUnsignedLong(id);
+    if (number == NULL)
+        return NULL;
+    Py_XDECREF(numbers->objects[at]);
+    numbers->objects[at] = Py_NewRef(number);
+    numbers->ids[at] = id;
+    return number;
+}
+
+void fast_ids_end(struct slabby_types *types) {
+    for (uint32_t at = 0; at < NUMBERS; at++)
+        Py_CLEAR(types->fast_ids.objects[at]);
+}
+
 static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
     struct fast_table *table = table_of(pool);
+    PyObject *number;
     FastSlab *slab;
 
     if (table == NULL)
@@ -92,11 +115,17 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
                      (unsigned long long)table->id_limit);
         return NULL;
     }
-    slab = (FastSlab *)spares_take(&pool->types->fast_slabs, pool->fast_type);
-    if (slab == NULL)
+    number = number_of(&pool->types->fast_ids, id);
+    if (number == NULL)
         return NULL;
+    slab = (FastSlab *)spares_take(&pool->types->fast_slabs, pool->fast_type);
+    if (slab == NULL) {
+        Py_DECREF(number);
+        return NULL;
+    }
     slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
     slab->data = data;
+    slab->number = number;
     slab->id = id;
     slab->epoch = epoch_of(table, id);
     PyObject_GC_Track(slab);
@@ -104,18 +133,12 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
 }
 
 PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
-    PyObject *slab = (PyObject *)fast_slab_new(pool, data, id);
-    PyObject *number = slab == NULL ? NULL : PyLong_FromUnsignedLong(id);
-    PyObject *pair = number == NULL ? NULL : PyTuple_New(2);
+    FastSlab *slab = fast_slab_new(pool, data, id);
+    PyObject *pair = slab == NULL ? NULL : PyTuple_Pack(2, (PyObject *)slab, slab->number);
 
-    if (pair == NULL) {
-        Py_XDECREF(slab);
-        Py_XDECREF(number);
+    Py_XDECREF((PyObject *)slab);
+    if (pair == NULL)
         (void)pool->core->deallocate_fast(pool->allocator, id);
-        return NULL;
-    }
-    PyTuple_SetItem(pair, 0, slab);
-    PyTuple_SetItem(pair, 1, number);
     return pair;
 }
 
@@ -135,27 +158,32 @@ PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
     return fast_slab_pair(pool, data, id);
 }
 
+/* The id that a number names, one beyond every pool where it is out of range; false with TypeError set. */
+static int id_from(PyObject *number, uint32_t *out_id) {
+    unsigned long id;
+
+    if (!PyLong_CheckExact(number) && !PyLong_Check(number)) {
+        PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R", number);
+        return 0;
+    }
+    id = PyLong_AsUnsignedLong(number);
+    if (id == (unsigned long)-1 && PyErr_Occurred())
+        PyErr_Clear(); /* beyond every number of C, or negative */
+    *out_id = id > UINT32_MAX ? UINT32_MAX : (uint32_t)id;
+    return 1;
+}
+
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     Pool *pool = (Pool *)self;
-    unsigned long id = PyLong_Check(number) ? PyLong_AsUnsignedLong(number) : 0;
     struct fast_table *table;
     slabby_status status;
+    uint32_t id;
 
-    if (!PyLong_Check(number)) {
-        PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R", number);
-        return NULL;
-    }
-    if (id == (unsigned long)-1 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
-            return NULL;
-        PyErr_Clear();
-        id = UINT32_MAX;
-    }
-    if (!pool_attached(pool) || (table = table_of(pool)) == NULL)
+    if (!id_from(number, &id) || !pool_attached(pool) || (table = table_of(pool)) == NULL)
         return NULL;
     if (id < table->id_limit && table->entries[id].exports > 0)
         return raise_about(pool, SLABBY_PINNED, number);
-    status = pool->core->deallocate_fast(pool->allocator, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id);
+    status = pool->core->deallocate_fast(pool->allocator, id);
     if (status != SLABBY_OK)
         return raise_about(pool, status, number);
     if (id < table->id_limit)
@@ -210,6 +238,7 @@ static void fast_slab_dealloc(PyObject *object) {
     Pool *pool = ((FastSlab *)object)->pool;
 
     PyObject_GC_UnTrack(object);
+    Py_DECREF(((FastSlab *)object)->number);
     /* The pool may be the last that holds the module and with it the spares. */
     spares_give(&pool->types->fast_slabs, object);
     Py_DECREF(pool);
@@ -228,7 +257,7 @@ static Py_ssize_t fast_slab_length(PyObject *object) {
 
 static PyObject *get_id(PyObject *object, void *unused) {
     (void)unused;
-    return PyLong_FromUnsignedLong(((FastSlab *)object)->id);
+    return Py_NewRef(((FastSlab *)object)->number);
 }
 
 static PyObject *get_size(PyObject *object, void *unused) {

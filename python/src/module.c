@@ -137,6 +137,7 @@ static int module_clear(PyObject *module) {
     /* Before their types: freeing an object reads its type. */
     spares_end(&types->slab_refs);
     spares_end(&types->fast_slabs);
+    fast_ids_end(types);
     Py_CLEAR(types->pool);
     Py_CLEAR(types->slab_ref);
     Py_CLEAR(types->fast_slab);

@@ -32,6 +32,14 @@ struct spares {
     uint32_t limit; /* 0 before and after the module's life */
 };
 
+/* Ids as Python's numbers, one for each remainder: an id that comes again and again is made a number once. */
+#define NUMBERS 256u
+
+struct numbers {
+    PyObject *objects[NUMBERS]; /* null where there is none */
+    uint32_t ids[NUMBERS];
+};
+
 /* The module's state. */
 struct slabby_types {
     PyTypeObject *pool;
@@ -44,6 +52,7 @@ struct slabby_types {
     struct fast_table *fast_tables;
     struct spares slab_refs;
     struct spares fast_slabs;
+    struct numbers fast_ids;
     char leaks_reported; /* the interpreter ends, and what still lives was reported */
 };
 
@@ -142,6 +151,8 @@ PyObject *pool_allocate_fast(PyObject *self, PyObject *unused);
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *id);
 PyObject *pool_fast_views(PyObject *self, PyObject *unused);
 PyObject *pool_fast_forget(PyObject *self, PyObject *unused);
+/* Drops the numbers that are kept for their next use. */
+void fast_ids_end(struct slabby_types *types);
 /* Drops the pool's share of the table; null is accepted. */
 void fast_table_leave(struct slabby_types *types, struct fast_table *table);
 
