@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -15,11 +16,23 @@ import slabby
 
 LIBRARY = Path(slabby.__file__).with_name("libslabby.so.0")
 FULL = bool(os.environ.get("SLABBY_FULL"))
+QUICK = bool(os.environ.get("SLABBY_QUICK"))
+
+
+def rounds(full: int, usual: int, quick: int) -> int:
+    """How often something random is tried, by `./dev test`'s --full and --quick."""
+    return full if FULL else quick if QUICK else usual
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A dropped reference, or anything else worth a warning, fails the test that did not expect it.
     config.addinivalue_line("filterwarnings", "error")
+
+
+def pytest_collection_finish() -> None:
+    # What imports left is not looked at again by each of the many collections that tests ask for.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

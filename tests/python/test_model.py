@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import slabby
+from conftest import rounds
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -200,7 +199,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPool = PoolMachine.TestCase
 TestPool.settings = settings(
-    max_examples=1000 if os.environ.get("SLABBY_FULL") else 150,
+    max_examples=rounds(full=1000, usual=150, quick=40),
     stateful_step_count=50,
     deadline=None,
     database=None,

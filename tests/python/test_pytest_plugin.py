@@ -87,6 +87,8 @@ def run_pytest(folder: Path, *arguments: str) -> str:
         "pytest",
         "-p",
         "no:cacheprovider",
+        # Other plugins of this environment, which take longer to load than the tests to run.
+        *("-p", "no:hypothesispytest", "-p", "no:anyio"),
         "-rA",
         *arguments,
         str(folder),

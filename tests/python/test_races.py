@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import slabby
-from conftest import FULL
+from conftest import rounds
 
-ATTEMPTS = 2_000_000 if FULL else 200_000
+ATTEMPTS = rounds(full=2_000_000, usual=200_000, quick=40_000)
 THREADS = 4
 
 
