@@ -19688,7 +19688,26 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 
 /* ------------------------------------------------------------------------------------------- the others */
 
+/* A slab without pins is released as slabby_release does, with the same words and the same order; false: its pins, or
+ * anything else that slabby_release leaves to its slow path, are for the caller. */
+SLB_INLINE bool slb_release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    /* relaxed: a hint, as in slabby_release; it is low while calls are audited */
+    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
+                     id >= pool->reserved))
+        return false;
+    if (slb_bias_release(pool, &pool->release_cpus, id, relative - id) != SLB_RSEQ_DONE &&
+        !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))
+        return false;
+    *out_status = slb_return_protected_slab(pool, ref, relative, id);
+    return true;
+}
+
 SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    slabby_status status;
+    if (slb_likely(slb_is_pool_entry(allocator)) && slb_likely(slb_release_unpinned(allocator, ref, &status)))
+        return status;
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)

@@ -10,6 +10,7 @@ import weakref
 from slabby import _backend
 from slabby._backend import Backend
 from slabby._status import Status
+from slabby._closing import Closing
 from slabby._errors import (
     DoubleDeallocationError,
     InvalidArgumentError,
@@ -125,7 +126,7 @@ def _create_once(backend: Backend, slab_size: int, capacity: int, settings: Any)
         backend.core.slabby_set_binding(-1)
 
 
-class Allocator(OptionAccess):
+class Allocator(OptionAccess, Closing):
     """A pool of `capacity` slabs of `slab_size` bytes.
 
     >>> pool = Allocator(4096, 1000, secure=True)
@@ -316,17 +317,6 @@ class Allocator(OptionAccess):
         """No allocation succeeds any more. Live slabs stay readable and are released as ever."""
         self._core.slabby_close(self)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -359,7 +349,7 @@ class Allocator(OptionAccess):
         return self._core.slabby_health_json(self)
 
     def health_tick(self) -> None:
-        """Closes one step of the health window, for those who want no thread."""
+        """Closes one step of the health window, for programs that want no thread."""
         self._core.slabby_health_tick(self)
 
     def memory(self) -> Memory:

@@ -71,7 +71,7 @@ class Demo:
             ref.release()
 
     def _wait(self, pool: Allocator) -> None:
-        """One of those who wait where there is nothing at once."""
+        """Waits for a slab, again and again."""
         while not self._ended.wait(0.1):
             try:
                 with pool.allocate(timeout=0.5):

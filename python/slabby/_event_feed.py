@@ -9,20 +9,16 @@ import select
 import threading
 
 from slabby import _backend
+from slabby._closing import Closing
 from slabby._logging import hand_over
 from slabby._records import Event
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 CHUNK = 64
 # The cursor of a reader that wants what comes from now on.
 FROM_NOW_ON = 2**64 - 1
 
 
-class EventFeed:
+class EventFeed(Closing):
     """The events of every pool of the process, whatever language causes them, from the making of the feed on.
 
     A loop waits for `fileno()` to become readable (`loop.add_reader`, `selectors`) and then calls `read()`. Give it
@@ -58,17 +54,6 @@ class EventFeed:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             self._core.slabby_watch_end(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _EventLogger:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import warnings
 
+from slabby._closing import Closing
 from slabby._errors import ClosedError, NoSystemMemoryError, TimeoutError
 from slabby._option_values import nanoseconds, whole
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
     from collections.abc import Iterator
     from datetime import timedelta
-    from types import TracebackType
-    from typing import Self
 
     from slabby._backend_protocol import Core
     from slabby._types import Pool, SlabRef
@@ -40,7 +39,7 @@ class Grant:
         return f"Grant(ticket={self.ticket}, slab={self.slab!r}, user_data={self.user_data})"
 
 
-class Listener:
+class Listener(Closing):
     """Holds tickets. `fd` becomes readable when some were granted; it belongs to the listener."""
 
     def __init__(
@@ -126,14 +125,3 @@ class Listener:
 
     def _wrap(self, ref: int) -> SlabRef:
         return self._allocator._wrap(ref, self._core.slabby_data(self._allocator, ref), True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -5,7 +5,7 @@ import sys
 
 
 def is_patched(module: str) -> bool:
-    """Looks at what was imported already: who patched has imported it."""
+    """Looks at what was imported already: a program that patches has imported it."""
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched(module):
         return True

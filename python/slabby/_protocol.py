@@ -176,7 +176,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
             raise self._error
 
     def close(self) -> None:
-        """Closes the connection once what was written is sent, and releases what nobody took."""
+        """Closes the connection once what was written is sent, and releases what was received and not read."""
         self._at_end = True
         self._stop_refill()
         if self._transport is not None:

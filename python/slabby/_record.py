@@ -51,7 +51,7 @@ def member(index: int, convert: Callable[[Any], Any] | str | None = None, *, doc
 
 
 class _DataclassFields:
-    """`__dataclass_fields__`, made when somebody asks: for dataclasses.fields, asdict and replace."""
+    """`__dataclass_fields__`, made when it is read, by dataclasses.fields, asdict and replace."""
 
     def __get__(self, record: object, kind: type[Record]) -> dict[str, Any]:
         import dataclasses

@@ -78,20 +78,25 @@ class BlockStatistics:
                 self._refresh()
         return self._last
 
+    def _growth(self, name: str) -> int:
+        """How much a number of the pool's statistics has changed since the beginning of the block."""
+        now, first = getattr(self._now(), name), getattr(self._first, name)
+        return int(now - first)
+
     @property
     def allocations(self) -> int:
         """How many slabs were allocated."""
-        return self._now().total_allocations - self._first.total_allocations
+        return self._growth("total_allocations")
 
     @property
     def releases(self) -> int:
         """How many were released."""
-        return self._now().total_deallocations - self._first.total_deallocations
+        return self._growth("total_deallocations")
 
     @property
     def live(self) -> int:
         """How many more slabs are in use than at the beginning; negative if fewer."""
-        return self._now().used_slabs - self._first.used_slabs
+        return self._growth("used_slabs")
 
     @property
     def peak(self) -> int:
@@ -112,12 +117,12 @@ class BlockStatistics:
     @property
     def failures(self) -> int:
         """How many allocations were refused."""
-        return self._now().allocation_errors - self._first.allocation_errors
+        return self._growth("allocation_errors")
 
     @property
     def leaks(self) -> int:
         """How many slabs were dropped without a release."""
-        return self._now().leaks - self._first.leaks
+        return self._growth("leaks")
 
     @property
     def errors(self) -> dict[Status, int]:

@@ -137,7 +137,7 @@ class LoopWaits:
         self._queue = weakref.ref(queue)
         self.listener: Listener | None = pool.listener()
         self.pointer = pool._backend.pointer(self.listener._listener)
-        # By ticket: references, not SlabRefs, because one that nobody has seen is no leak when it goes.
+        # By ticket: references, not SlabRefs, because one that no task has seen is no leak when it goes.
         self.brought: dict[int, int] = {}
 
     def __call__(self) -> None:

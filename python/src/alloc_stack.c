@@ -235,7 +235,7 @@ PyObject *pool_stack_of(PyObject *self, PyObject *number) {
     return stack_summary((Pool *)self, ref);
 }
 
-/* Appends (ref, StackSummary) where the slab is live and nobody else's; -1 with an exception set. */
+/* Appends (ref, StackSummary) where the slab is live and was not detached; -1 with an exception set. */
 static int append_live(const Pool *pool, PyObject *list, PyObject *entry) {
     slabby_ref ref = PyLong_AsUnsignedLongLong(PyTuple_GetItem(entry, 0));
     PyObject *summary, *pair;

@@ -4,7 +4,7 @@
  *
  * Each exported buffer holds a pin in the core: the export pins, giving the buffer back unpins, so that a
  * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
- * slab that nobody released goes back when the object dies.
+ * slab that was not released goes back when the object dies.
  */
 #include "alloc_stack.h"
 #include "dlpack.h"
@@ -231,7 +231,7 @@ static slabby_status release_dropped(SlabRef *self) {
 }
 
 /* No buffer of this object is left, or it would be alive. Other code may hold pins; the slab is then released with the
- * last of them. A slab that somebody else released, or whose pool was destroyed, is no news. */
+ * last of them. A slab that was released elsewhere, or whose pool was destroyed, is no news. */
 static void release_at_end(SlabRef *self) {
     PyObject *type, *value, *traceback;
 
@@ -246,7 +246,7 @@ static void release_at_end(SlabRef *self) {
 }
 
 /* A warning may keep the dying object as its source: it lives for the call, and on where it was kept. Not tp_finalize:
- * the collector calls that before the __del__ of others in the same cycle, who may be about to release. */
+ * the collector calls that before the __del__ of other objects of the same cycle, which may be about to release. */
 static int outlives_its_end(SlabRef *self) {
     PyObject *object = (PyObject *)self;
 

@@ -160,9 +160,11 @@ def test_a_coroutine_that_is_dropped_leaves_no_leak(pool):
     async def main() -> None:
         held = pool.allocate_batch(4)
         coroutine = pool.allocate_async()
-        coroutine.send(None)
+        future = coroutine.send(None)
         held.pop().release()
-        await asyncio.sleep(0.01)
+        while not future.done():
+            await asyncio.sleep(0)
+        del future
         del coroutine
         gc.collect()
         assert pool.stats().used_slabs == len(held)
@@ -201,7 +203,7 @@ def test_a_listener_may_limit_how_long_a_grant_waits(pool):
         held.pop().release()
         granted: dict[int, slabby.SlabRef] = {}
         while not granted:
-            time.sleep(0.002)
+            assert listener.wait()
             granted = listener.take()
         granted.pop(mine).release()
         assert silent.take() == {}

@@ -15,7 +15,7 @@ from conftest import FULL
 from test_waiting import until_waiting
 
 LONG = 60
-# Longer than anybody waits: a wait that is not interrupted ends when the helper gives the slab back.
+# Longer than any test runs: a wait that is not interrupted ends when the helper gives the slab back.
 FOREVER = 10**9
 
 
@@ -104,7 +104,7 @@ def test_a_signal_that_raises_nothing_keeps_the_position(full, handler):
     assert in_time == [True] * 5
 
 
-# A signal may also come when the slab is in nobody's hands yet, and dropping it is worth a warning.
+# A signal may also come when the slab was granted and not taken yet, and dropping it is worth a warning.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_signal_against_the_grant_loses_nothing(full, handler):
     pool, ref = full

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""References nobody released: the slab comes back, a warning tells, and the interpreter ends cleanly."""
+"""References that were dropped: the slab comes back, with a warning, and the interpreter ends cleanly."""
 
 import gc
 import subprocess
@@ -132,6 +132,7 @@ EXITS = {
     "atexit": "import atexit\nref = pool.allocate()\natexit.register(ref.release)",
     "daemon threads": """
 import threading
+rounds = threading.Semaphore(0)
 def work():
     while True:
         ref = pool.allocate()
@@ -139,20 +140,23 @@ def work():
         view[:3] = b"abc"
         del view
         ref.release()
+        rounds.release()
 for _ in range(4):
     threading.Thread(target=work, daemon=True).start()
-import time
-time.sleep(0.2)
+for _ in range(4_000):
+    rounds.acquire()
 """,
     "daemon threads in cold calls": """
 import threading
+rounds = threading.Semaphore(0)
 def work():
     while True:
         pool.verify(), pool.trim(), pool.stats()
+        rounds.release()
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
-import time
-time.sleep(0.2)
+for _ in range(300):
+    rounds.acquire()
 """,
 }
 

@@ -130,7 +130,7 @@ def test_a_warning_that_keeps_its_source_keeps_a_released_ref(pool):
     assert pool.stats().leaks == 1
 
 
-def test_whoever_releases_in_del_is_not_overtaken(pool):
+def test_a_release_in_del_is_not_overtaken(pool):
     class Owner:
         def __init__(self):
             self.ref, self.me = pool.allocate(), self

@@ -18,7 +18,7 @@ import slabby
 from slabby import Status
 
 STAMP = struct.Struct("=QQ")
-# Nobody waits so long where there are slabs enough.
+# No wait takes so long where there are slabs enough.
 LONGEST_WAIT_S = 60
 SEAL = 0x5AB1AB1E5EA1ED00
 OK = 0

@@ -32,11 +32,6 @@ LENGTH = 16384
 SIZES = ("slab_size", "capacity")
 
 
-def sizes(call: str, value: int) -> tuple[int, int]:
-    """Slab size and capacity of a pool, one of them the value."""
-    return (value, 8) if call == "slab_size" else (64, value)
-
-
 def names_in(texts: list[Any]) -> list[Any]:
     return [json.loads(text)["name"] for text in texts]
 
@@ -60,11 +55,12 @@ class C:
 
     def made(
         self,
-        slab_size: int,
-        capacity: int,
-        options: ctypes.c_void_p | None = None,
         use: Callable[[ctypes.c_void_p], int] = lambda pool: 0,
+        options: ctypes.c_void_p | None = None,
+        slab_size: int = 64,
+        capacity: int = 4,
     ) -> int:
+        """Makes a pool and uses it."""
         pool = ctypes.c_void_p()
         sizes = ctypes.c_uint64(slab_size), ctypes.c_uint64(capacity)
         status: int = self.library.slabby_create(ctypes.byref(pool), *sizes, options, None)
@@ -77,24 +73,16 @@ class C:
         with self.options() as options:
             if call == "option":
                 status = self.library.slabby_options_set_text(options, first, second, None)
-                return status or self.made(64, 8, options)
+                return status or self.made(options=options)
             if call == "preset":
                 status = self.library.slabby_options_preset(options, first, None)
-                return status or self.made(64, 8, options)
+                return status or self.made(options=options)
         if call == "change":
-            return self.made(
-                64,
-                8,
-                use=lambda pool: self.library.slabby_set_option_text(pool, first, second, None),
-            )
-        buffer = ctypes.create_string_buffer(256)
-        return self.made(
-            64,
-            8,
-            use=lambda pool: self.library.slabby_get_option_text(
-                buffer, ctypes.c_uint64(256), None, pool, first
-            ),
-        )
+            change = self.library.slabby_set_option_text
+            return self.made(lambda pool: change(pool, first, second, None))
+        buffer, size = ctypes.create_string_buffer(256), ctypes.c_uint64(256)
+        read = self.library.slabby_get_option_text
+        return self.made(lambda pool: read(buffer, size, None, pool, first))
 
     def named(self, name: bytes) -> int | list[Any]:
         texts: list[bytes] = []
@@ -109,29 +97,29 @@ class C:
 
         with self.options() as options:
             status: int = self.library.slabby_options_set_text(options, b"name", name, None)
-            status = status or self.made(64, 8, options, write)
+            status = status or self.made(write, options)
         return status or names_in(texts)
 
     def number(self, call: str, value: int) -> int:
         if call in SIZES:
-            return self.made(*sizes(call, value))
+            sizes: dict[str, Any] = {call: value}
+            return self.made(**sizes)
         wide = ctypes.c_int64(value)
         if call == "resize":
-            count = ctypes.c_uint64()
-            resize = self.library.slabby_resize
-            return self.made(
-                64,
-                4,
-                use=lambda pool: resize(ctypes.byref(count), pool, ctypes.c_uint64(value), None),
+            resize, count, unsigned = (
+                self.library.slabby_resize,
+                ctypes.c_uint64(),
+                ctypes.c_uint64(value),
             )
+            return self.made(lambda pool: resize(ctypes.byref(count), pool, unsigned, None))
         if call == "change":
             option = slabby._options.OPTIONS["health_interval"].id
             change = self.library.slabby_set_option
-            return self.made(64, 4, use=lambda pool: change(pool, option, wide, None))
+            return self.made(lambda pool: change(pool, option, wide, None))
         with self.options() as options:
             option = slabby._options.OPTIONS[call].id
             status: int = self.library.slabby_options_set(options, option, wide, None)
-            return status or self.made(64, 4, options)
+            return status or self.made(options=options)
 
 
 class Python:
@@ -142,8 +130,13 @@ class Python:
         self.core = _backend.load(backend).core
 
     def made(
-        self, slab_size: int, capacity: int, use: Callable[[Any], object] = id, **options: Any
+        self,
+        use: Callable[[Any], object] = id,
+        slab_size: int = 64,
+        capacity: int = 4,
+        **options: Any,
     ) -> int:
+        """Makes a pool and uses it."""
         os.environ["SLABBY_BACKEND"] = self.backend
         try:
             with slabby.Allocator(slab_size, capacity, **options) as pool:
@@ -158,39 +151,35 @@ class Python:
         one, two = os.fsdecode(first), os.fsdecode(second)
         if call == "option":
             options: dict[str, Any] = {one: _Text(two)}
-            return self.made(64, 8, **options)
+            return self.made(**options)
         if call == "preset":
-            return self.made(64, 8, preset=one)
+            return self.made(preset=one)
         if call == "change":
-            return self.made(
-                64, 8, lambda pool: _option_values.write_option(self.core, pool, one, _Text(two))
-            )
-        return self.made(64, 8, lambda pool: self.core.slabby_get_option_text(pool, one))
+            change = _option_values.write_option
+            return self.made(lambda pool: change(self.core, pool, one, _Text(two)))
+        return self.made(lambda pool: self.core.slabby_get_option_text(pool, one))
 
     def named(self, name: bytes) -> int | list[Any]:
         texts: list[str] = []
-        status = self.made(
-            64,
-            8,
-            lambda pool: texts.extend(
-                getattr(self.core, f"slabby_{kind}_json")(pool) for kind in KINDS
-            ),
-            name=os.fsdecode(name),
-        )
-        return status or names_in(texts)
+
+        def read(pool: Any) -> None:
+            texts.extend(getattr(self.core, f"slabby_{kind}_json")(pool) for kind in KINDS)
+
+        return self.made(read, name=os.fsdecode(name)) or names_in(texts)
 
     def number(self, call: str, value: int) -> int:
         if call in SIZES:
-            return self.made(*sizes(call, value))
+            sizes: dict[str, Any] = {call: value}
+            return self.made(**sizes)
         if call == "resize":
-            return self.made(64, 4, lambda pool: pool.resize(value))
+            return self.made(lambda pool: pool.resize(value))
         if call == "change":
             option = slabby._options.OPTIONS["health_interval"].id
-            return self.made(64, 4, lambda pool: self.core.slabby_set_option(pool, option, value))
+            return self.made(lambda pool: self.core.slabby_set_option(pool, option, value))
         if call == "max_alloc_latency":  # in seconds, as floating point
-            return self.made(64, 4, max_alloc_latency=value / 1e9)
+            return self.made(max_alloc_latency=value / 1e9)
         options: dict[str, Any] = {call: value}
-        return self.made(64, 4, **options)
+        return self.made(**options)
 
 
 class _Text(str):
@@ -298,7 +287,7 @@ def test_names_of_pools_in_records(backend: str, key: str) -> None:
         events = list(pool.events())
         texts.extend(json.loads(json.dumps(event.text)) for event in events)
 
-    assert python.made(64, 8, use, name=os.fsdecode(NAMES[key]), audit=8) == 0
+    assert python.made(use, name=os.fsdecode(NAMES[key]), audit=8) == 0
     names = python.named(NAMES[key])
     assert isinstance(names, list)
     assert [json.loads(line) for line in written][0]["pool"] == names[0]
@@ -335,4 +324,4 @@ def test_numbers_that_only_python_has(value: int) -> None:
 )
 def test_durations_that_only_python_has(value: float) -> None:
     for backend in ("cffi", "swig"):
-        assert Python(backend).made(64, 4, max_alloc_latency=value) == Status.INVALID_OPTION
+        assert Python(backend).made(max_alloc_latency=value) == Status.INVALID_OPTION

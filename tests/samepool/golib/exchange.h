@@ -8,7 +8,7 @@
  *
  * Now and then an allocation waits, a release is tried under a pin or twice, or it is deferred to an unpin.
  *
- * A stamp is {ref, ref ^ MARKET_SEAL}; a slab that nobody holds begins with 0. So a slab in two hands shows.
+ * A stamp is {ref, ref ^ MARKET_SEAL}; a free slab begins with 0. So a slab in two hands shows.
  */
 #ifndef SAMEPOOL_EXCHANGE_H
 #define SAMEPOOL_EXCHANGE_H
@@ -18,7 +18,7 @@
 
 #define MARKET_SEAL UINT64_C(0x5ab1ab1e5ea1ed00)
 
-/* Nobody waits so long where there are slabs enough. */
+/* No wait takes so long where there are slabs enough. */
 #define MARKET_LONGEST_WAIT_NS UINT64_C(60000000000)
 
 /* Where a worker stopped early. Statuses are negative, so both fit one number. */
