@@ -5,6 +5,8 @@ package main
 import "C"
 
 import (
+	"errors"
+	"time"
 	"unsafe"
 
 	slabby "github.com/slabby/slabby/go"
@@ -95,6 +97,49 @@ func golib_number(call *C.char, value int64) int32 {
 		return made(64, 4, func(p *slabby.Slabby) error {
 			return p.SetOption(slabby.OptionHealthInterval, value)
 		})
+	case "batch":
+		return made(64, 8, func(p *slabby.Slabby) error {
+			refs, err := p.BatchAllocate(int(value))
+			if err != nil {
+				return err
+			}
+			return p.BatchDeallocate(refs)
+		})
+	case "timeout":
+		return made(64, 8, func(p *slabby.Slabby) error { return tryFor(p, time.Duration(value)) })
+	case "timeout of a full pool":
+		return made(64, 8, func(p *slabby.Slabby) error {
+			refs, err := p.BatchAllocate(8)
+			if err != nil {
+				return err
+			}
+			return errors.Join(tryFor(p, time.Duration(value)), p.BatchDeallocate(refs))
+		})
 	}
 	return 1
+}
+
+func tryFor(p *slabby.Slabby, timeout time.Duration) error {
+	ref, err := p.AllocateWithTimeout(timeout)
+	if err != nil {
+		return err
+	}
+	return ref.Release()
+}
+
+// golib_labelled sets a slab's label and reads it.
+//
+//export golib_labelled
+func golib_labelled(label uint64, found *uint64) int32 {
+	return made(64, 8, func(p *slabby.Slabby) error {
+		ref, err := p.Allocate()
+		if err != nil {
+			return err
+		}
+		err = ref.SetLabel(label)
+		if err == nil {
+			*found, err = ref.Label()
+		}
+		return errors.Join(err, ref.Release())
+	})
 }
