@@ -472,7 +472,7 @@ func (s *SlabState) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// FindingKind says what slabby_verify found.
+// FindingKind says what Verify found.
 type FindingKind int32
 
 // The enumerators of FindingKind.

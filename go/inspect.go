@@ -142,7 +142,8 @@ func (p *Slabby) Reclaim() (slabs uint64, err error) {
 
 // Resize gives the pool a new capacity, up to WithMaxCapacity, while others allocate and release. It
 // counts the slabs that are in use still and will be given up when they are released; until then no
-// allocation succeeds. Stats.AwaitedSlabs has that number later on.
+// allocation succeeds. Stats.AwaitedSlabs has that number later on. If the system refuses memory for
+// a higher capacity, the error is ErrNoSystemMemory with what was asked for, and nothing has changed.
 func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
 	if capacity < 0 {
 		return 0, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1,

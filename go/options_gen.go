@@ -225,8 +225,9 @@ func WithSurviveAt(percent int) AllocatorOption {
 	return numberOption(OptionSurviveAt, int64(percent))
 }
 
-// WithMaxCapacity sets `max_capacity`: how far slabby_resize can go: address space and
-// bookkeeping are reserved for so many slabs. 1 to 2147483647; default capacity.
+// WithMaxCapacity sets `max_capacity`: how far Resize can go: address space and bookkeeping are
+// reserved for so many slabs; their memory counts only as the capacity needs it. 1 to
+// 2147483647; default capacity.
 func WithMaxCapacity(count int) AllocatorOption {
 	return numberOption(OptionMaxCapacity, int64(count))
 }
@@ -236,7 +237,8 @@ func WithHugePages() AllocatorOption {
 	return numberOption(OptionHugePages, 1)
 }
 
-// WithPrefault sets `prefault`: touch every slab page when the pool is made.
+// WithPrefault sets `prefault`: touch every page of the capacity's slabs when the pool is made,
+// and of further ones when it grows.
 func WithPrefault() AllocatorOption {
 	return numberOption(OptionPrefault, 1)
 }

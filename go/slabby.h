@@ -191,11 +191,13 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
+    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many
+     * slabs; their memory counts only as the capacity needs it */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
-    /* touch every slab page when the pool is made */
+    /* touch every page of the capacity's slabs when the pool is made, and of further ones when
+     * it grows */
     SLABBY_OPTION_PREFAULT = 33
 };
 
@@ -1355,10 +1357,13 @@ slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *
  * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that
  * were never used, then free ones, whose pages go back to the system; what is still in use then is given up when it is
  * released, and until the last of it has been, no allocation succeeds. Growing calls off what is still awaited, then
- * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity.
+ * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity. A higher
+ * capacity than any before asks the system for the memory of the further slabs first, as the options require (prefault,
+ * lock_memory, guard_pages and the like); other threads that need the gate wait meanwhile.
  * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
- * Statuses: OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), Closed, Busy (from a
- * signal handler that interrupted its own thread inside the pool). May block.
+ * Statuses: OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), NoSystemMemory (a higher
+ * capacity than any before, for which the system refused memory: nothing changed), Closed, Busy (from a signal handler
+ * that interrupted its own thread inside the pool). May block.
  */
 slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                             slabby_error *out_error);

@@ -10,7 +10,7 @@ import "C"
 
 import "time"
 
-// AllocatorStats is the snapshot that slabby_get_stats takes.
+// AllocatorStats is the snapshot that Stats takes.
 type AllocatorStats struct {
 	// Version: version of the core.
 	Version string `json:"version"`
@@ -33,15 +33,15 @@ type AllocatorStats struct {
 	// TotalDeallocations: slabs given back, by whatever call (count).
 	TotalDeallocations uint64 `json:"total_deallocations" slabby:"counter"`
 
-	// FastAllocations: of those allocations, the ones by slabby_allocate_fast (count).
+	// FastAllocations: of those allocations, the ones by AllocateFast (count).
 	FastAllocations uint64 `json:"fast_allocations" slabby:"counter"`
 
-	// FastDeallocations: of those deallocations, the ones by slabby_deallocate_fast (count).
+	// FastDeallocations: of those deallocations, the ones by DeallocateFast (count).
 	FastDeallocations uint64 `json:"fast_deallocations" slabby:"counter"`
 
 	// RefPoolHits: references issued without allocating memory for them: total_allocations -
-	// fast_allocations; ahead by the calls of slabby_allocate_fast that were under way during a
-	// look, until as many references more were issued (count).
+	// fast_allocations; ahead by the calls of AllocateFast that were under way during a look,
+	// until as many references more were issued (count).
 	RefPoolHits uint64 `json:"ref_pool_hits" slabby:"counter"`
 
 	// AvgAllocTimeNs: mean of the measured allocation times, weighted by what each sample stands
@@ -141,7 +141,7 @@ type AllocatorStats struct {
 	// ReservedSlabs: slabs there is room for: max_capacity (slabs).
 	ReservedSlabs uint64 `json:"reserved_slabs"`
 
-	// AwaitedSlabs: slabs in use that slabby_resize will give up when they are released (slabs).
+	// AwaitedSlabs: slabs in use that Resize will give up when they are released (slabs).
 	AwaitedSlabs uint64 `json:"awaited_slabs"`
 
 	// Name: name of the pool; empty where it has none.
@@ -202,7 +202,7 @@ func (s *AllocatorStats) load(raw *C.slabby_stats) {
 	s.CurrentAllocations = s.live()
 }
 
-// HealthMetrics is the snapshot that slabby_get_health takes.
+// HealthMetrics is the snapshot that Health takes.
 type HealthMetrics struct {
 	// AllocLatencyP50: half of the allocations of the last 60 s took at most this (ns).
 	AllocLatencyP50 time.Duration `json:"alloc_latency_p50"`
@@ -277,8 +277,8 @@ type HealthMetrics struct {
 	// IntegrityFactor: I of the score: 0.25 while corruption is not acknowledged, else 1 (ratio).
 	IntegrityFactor float64 `json:"integrity_factor"`
 
-	// UnacknowledgedCorruptions: slabs found with overwritten guard bytes since the last
-	// slabby_reclaim (slabs).
+	// UnacknowledgedCorruptions: slabs found with overwritten guard bytes since the last Reclaim
+	// (slabs).
 	UnacknowledgedCorruptions uint64 `json:"unacknowledged_corruptions"`
 }
 
@@ -309,7 +309,7 @@ func (s *HealthMetrics) load(raw *C.slabby_health) {
 	s.UnacknowledgedCorruptions = uint64(raw.unacknowledged_corruptions)
 }
 
-// MemoryUsage is the snapshot that slabby_get_memory takes.
+// MemoryUsage is the snapshot that Memory takes.
 type MemoryUsage struct {
 	// SlabBytes: total_slabs x slab_size: what users can write (bytes).
 	SlabBytes uint64 `json:"slab_bytes"`

@@ -213,6 +213,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     if (huge != 0 && out->slab_bytes >= huge) /* the last slabs get one as well */
         out->slab_bytes = layout_round_up(out->slab_bytes, huge);
     out->edge = edge;
+    out->unit = layout_max(page, huge);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);

@@ -33,6 +33,7 @@ struct slb_layout {
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t edge;         /* what the usable range begins at a multiple of */
+    uint64_t unit;         /* bytes that are committed at once: a page, or with huge_pages a huge one */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,

@@ -165,6 +165,7 @@ struct slabby_allocator {
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
+    uint64_t commit_unit; /* of which what is committed of the range consists */
     char *slab_mapping;
     size_t slab_mapping_size;
     char *metadata_mapping;

@@ -426,7 +426,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .enumerators = NULL,
         .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
-                   "for so many slabs",
+                   "for so many slabs; their memory counts only as the capacity needs it",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -442,7 +442,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "prefault",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .enumerators = NULL,
-        .meaning = "touch every slab page when the pool is made",
+        .meaning = "touch every page of the capacity's slabs when the pool is made, and of "
+                   "further ones when it grows",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },

@@ -3,6 +3,8 @@
 
 #include "slabby_contract.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -48,6 +50,19 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
     va_end(arguments);
     copy_behind_size(error, &full, error_size(error), sizeof full);
     return status;
+}
+
+SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
+                                            const char *remedy) {
+    int number = errno;
+    const char *name = number == ENOMEM   ? ", ENOMEM"
+                       : number == EAGAIN ? ", EAGAIN"
+                       : number == EPERM  ? ", EPERM"
+                       : number == EINVAL ? ", EINVAL"
+                                          : "";
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, number,
+                         name, remedy);
 }
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {

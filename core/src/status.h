@@ -15,6 +15,11 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
+/* NoSystemMemory, right behind the system's refusal of so many bytes: errno is its reason. The text says what for, and
+ * what to change. */
+SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
+                                            const char *remedy);
+
 /* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
 struct slb_text {
     char *buffer;

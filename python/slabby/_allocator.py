@@ -452,7 +452,8 @@ class Allocator(OptionAccess, Closing):
         """A new capacity, up to `max_capacity`, while others go on.
 
         Returns how many slabs are in use still and will be given up when they are released; until
-        then no allocation succeeds. `stats().awaited_slabs` has that number later on.
+        then no allocation succeeds. `stats().awaited_slabs` has that number later on. If the system
+        refuses memory for a higher capacity, that is a NoSystemMemoryError, and nothing has changed.
         """
         return self._core.slabby_resize(self, whole("capacity", capacity))
 

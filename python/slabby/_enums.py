@@ -147,7 +147,7 @@ SlabState.__module__ = "slabby"
 
 
 class FindingKind(IntEnum):
-    """What slabby_verify found."""
+    """What verify found."""
 
     GUARD_BYTES = 1
     LOST_SLAB = 2

@@ -110,12 +110,14 @@ class Options(TypedDict, total=False):
         0 to 100 %; default 0; may change while the pool runs. Utilisation from which on
         reuse_delay and CPU caches are emptied; 0 means never.
     max_capacity
-        1 to 2147483647; default the capacity. How far slabby_resize can go: address space and
-        bookkeeping are reserved for so many slabs.
+        1 to 2147483647; default the capacity. How far resize can go: address space and
+        bookkeeping are reserved for so many slabs; their memory counts only as the capacity
+        needs it.
     huge_pages
         True or False; default False. Ask the system for huge pages behind the slabs.
     prefault
-        True or False; default False. Touch every slab page when the pool is made.
+        True or False; default False. Touch every page of the capacity's slabs when the pool is
+        made, and of further ones when it grows.
     """
 
     preset: Literal["default", "trading", "gateway", "analytics", "packets"]

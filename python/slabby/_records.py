@@ -64,20 +64,17 @@ class Stats(Record):
     available_slabs: int = member(4, doc="Total_slabs less used, quarantined and retired ones.")
     total_allocations: int = member(5, doc="Successful allocations, one per slab.")
     total_deallocations: int = member(6, doc="Slabs given back, by whatever call.")
-    fast_allocations: int = member(
-        7,
-        doc="Of those allocations, the ones by slabby_allocate_fast.",
-    )
+    fast_allocations: int = member(7, doc="Of those allocations, the ones by allocate_fast.")
     fast_deallocations: int = member(
         8,
-        doc="Of those deallocations, the ones by slabby_deallocate_fast.",
+        doc="Of those deallocations, the ones by deallocate_fast.",
     )
     ref_pool_hits: int = member(
         9,
         doc=(
             "References issued without allocating memory for them: total_allocations - "
-            "fast_allocations; ahead by the calls of slabby_allocate_fast that were under way"
-            " during a look, until as many references more were issued."
+            "fast_allocations; ahead by the calls of allocate_fast that were under way during"
+            " a look, until as many references more were issued."
         ),
     )
     avg_alloc_time_ns: float = member(
@@ -167,7 +164,7 @@ class Stats(Record):
     reserved_slabs: int = member(39, doc="Slabs there is room for: max_capacity.")
     awaited_slabs: int = member(
         40,
-        doc="Slabs in use that slabby_resize will give up when they are released.",
+        doc="Slabs in use that resize will give up when they are released.",
     )
     name: str = member(41, doc="Name of the pool; empty where it has none.")
     pool_state: PoolState = member(42, "PoolState", doc="Whether the pool is open.")
@@ -253,7 +250,7 @@ class Health(Record):
     )
     unacknowledged_corruptions: int = member(
         23,
-        doc="Slabs found with overwritten guard bytes since the last slabby_reclaim.",
+        doc="Slabs found with overwritten guard bytes since the last reclaim.",
     )
 
 

@@ -156,7 +156,7 @@ static void refused_memory_names_cause_and_remedy(void **state) {
         if (setrlimit(RLIMIT_AS, &limit) != 0)
             _exit(2);
         slabby_status status = slabby_create(&pool, 1 << 20, 4096, NULL, &error);
-        bool named = strstr(error.text, "bytes for the slabs (errno 12, ENOMEM)") != NULL &&
+        bool named = strstr(error.text, "bytes for the slabs' address space (errno 12, ENOMEM)") != NULL &&
                      strstr(error.text, "ulimit -v") != NULL &&
                      strstr(error.text, "lower max_capacity") != NULL;
         if (!named)

@@ -70,6 +70,10 @@ static const struct expectation expectations[] = {
     {STEP_TICKET, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_TICKET, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_VERIFY, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
+    {STEP_RESIZE, INJECT_MPROTECT, SLABBY_NO_SYSTEM_MEMORY, false, false, {"further slabs", "guard page"}},
+    {STEP_RESIZE, INJECT_MLOCK, SLABBY_NO_SYSTEM_MEMORY, false, true, {"lock"}},
+    {STEP_RESIZE, INJECT_MADVISE, SLABBY_NO_SYSTEM_MEMORY, true, false, {"guard", "prefault"}},
+    {STEP_RESIZE, INJECT_MADVISE, SLABBY_NOT_SUPPORTED, true, false, {"huge_pages", "no_dump"}},
     {STEP_METRICS, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_WATCH, INJECT_DESCRIPTOR, SLABBY_NO_SYSTEM_MEMORY, false, false, {"descriptor"}},
 };
@@ -214,15 +218,20 @@ static void check(struct life *life) {
     meet(life, STEP_TRIM, SLABBY_OK, slabby_trim(&number, life->pool), NULL);
 }
 
-/* Grows, where the set allows it, and shrinks again under slabs that are out. */
+/* Grows, where the set allows it and the system too, and shrinks again under slabs that are out. */
 static void resize(struct life *life) {
     int64_t most = 0;
     slabby_ref refs[GROWN];
-    uint64_t released = 0, awaited = 0;
+    uint64_t released = 0, awaited = 77;
+    slabby_error error = fresh_error();
     CHECK_STATUS(slabby_get_option(&most, life->pool, SLABBY_OPTION_MAX_CAPACITY), SLABBY_OK);
     if (most < GROWN)
         return;
-    meet(life, STEP_RESIZE, SLABBY_OK, slabby_resize(&awaited, life->pool, GROWN, NULL), NULL);
+    if (!meet(life, STEP_RESIZE, SLABBY_OK, slabby_resize(&awaited, life->pool, GROWN, &error), &error)) {
+        assert_int_equal(awaited, 77);
+        assert_int_equal(stats_of(life->pool).total_slabs, CAPACITY);
+        return;
+    }
     meet(life, STEP_ALLOCATE, SLABBY_OK, slabby_allocate_batch(refs, NULL, life->pool, GROWN), NULL);
     meet(life, STEP_RESIZE, SLABBY_OK, slabby_resize(&awaited, life->pool, CAPACITY, NULL), NULL);
     assert_int_equal(awaited, GROWN - CAPACITY);

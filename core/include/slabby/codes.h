@@ -138,11 +138,13 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
+    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many
+     * slabs; their memory counts only as the capacity needs it */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
-    /* touch every slab page when the pool is made */
+    /* touch every page of the capacity's slabs when the pool is made, and of further ones when
+     * it grows */
     SLABBY_OPTION_PREFAULT = 33
 };
 

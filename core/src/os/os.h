@@ -12,10 +12,12 @@ SLB_PRIVATE size_t slb_os_page_size(void);
 SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible address space; NULL if refused */
 SLB_PRIVATE uint64_t slb_os_physical_memory(void);          /* of the machine, in bytes; 0: not known */
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
-SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size); /* as if they had never been committed */
+SLB_PRIVATE void *slb_os_map(size_t size);                    /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
-SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size); /* back to the system; zeros on next touch */
+SLB_PRIVATE bool
+slb_os_discard_keeps_guards(void); /* a discarded range may contain guards and pages that are reserved only */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 
 /* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of

@@ -45,6 +45,11 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
     return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
+/* Removing the permission would leave the pages counted as the process's. */
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size) {
+    (void)mmap(address, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
     if (address != NULL)
         (void)munmap(address, size);

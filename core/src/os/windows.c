@@ -49,6 +49,10 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
            VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
 }
 
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size) {
+    (void)VirtualFree(address, size, MEM_DECOMMIT);
+}
+
 /* `address` is what slb_os_reserve or slb_os_map answered. */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
     (void)size;

@@ -194,6 +194,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->label_is_name = slb_pool_label_is_name(options->name);
     pool->slab_base = memory->slab_base;
     pool->slab_range = layout->slab_bytes;
+    pool->commit_unit = layout->unit;
     pool->slabs = memory->slab_base + layout->first_byte;
     pool->guard_front = layout->guard_front;
     pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
@@ -201,7 +202,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
-    pool->claimed_guards = memory->claimed_guards;
+    pool->claimed_guards = memory->guards.claimed;
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
@@ -245,26 +246,27 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
 }
 
 static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
-                             struct slb_options *options, slabby_error *error) {
-    memory->guards_refused = false;
+                             uint32_t capacity, struct slb_options *options, slabby_error *error) {
+    memory->guards.refused = false;
     slabby_status status = slb_layout_compute(
         layout, slab_size, (uint64_t)slb_option(options, SLABBY_OPTION_MAX_CAPACITY), options, error);
-    return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
+    return status == SLABBY_OK ? slb_memory_map(memory, layout, capacity, options, error) : status;
 }
 
 /* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
  * Guard pages that were requested by name are refused instead. */
 static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
-                              struct slb_options *options, bool *out_softened, slabby_error *error) {
+                              uint32_t capacity, struct slb_options *options, bool *out_softened,
+                              slabby_error *error) {
     struct slb_options asked = *options, fallback = *options;
     if (!slb_options_soften_guards(&fallback))
-        return try_map(layout, memory, slab_size, options, error);
-    slabby_status status = try_map(layout, memory, slab_size, options, NULL);
+        return try_map(layout, memory, slab_size, capacity, options, error);
+    slabby_status status = try_map(layout, memory, slab_size, capacity, options, NULL);
     if (status == SLABBY_OK)
         return status;
-    *out_softened = memory->guards_refused;
+    *out_softened = memory->guards.refused;
     *options = *out_softened ? fallback : asked;
-    return try_map(layout, memory, slab_size, options, error);
+    return try_map(layout, memory, slab_size, capacity, options, error);
 }
 
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
@@ -283,7 +285,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = map_pool(&layout, &memory, slab_size, &options, &softened, error);
+        status = map_pool(&layout, &memory, slab_size, (uint32_t)capacity, &options, &softened, error);
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();

@@ -5,7 +5,8 @@
 
 #include "pool.h"
 
-/* Whole pages from one offset behind the first slab to another; guards between them stay guards. False where the
+/* Whole pages from one offset behind the first slab to another; guards between them stay guards, and what is only
+ * reserved stays so. Needs the gate lock. False where the
  * system keeps the pages, as it does with locked memory. */
 SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to);
 

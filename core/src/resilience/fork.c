@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
+#include "protect/slab_commit.h"
 #include "protect/tools.h"
 #include "resilience/ticker.h"
 #include "resilience/resize.h"
@@ -179,7 +180,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         (void)slb_grants_visit(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
             dressed = false;
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */

@@ -4,6 +4,7 @@
 #include "observe/events.h"
 #include "os/os.h"
 #include "protect/free_ids.h"
+#include "protect/slab_commit.h"
 #include "protect/slab_pages.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -141,7 +142,8 @@ static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
 
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
     set_capacity(pool, capacity);
-    count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
+    pool->capacity.committed = capacity;
+    count_given_up(pool, slb_shards_begin(pool, capacity));
 }
 
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
@@ -185,6 +187,22 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
+/* Memory for the slabs that a higher capacity than any before brings into service: what is withheld and committed is
+ * then at least what is missing, because claimed slabs are committed too. Under the gate lock. */
+static slabby_status commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    struct slb_slab_guards guards;
+    uint32_t before = pool->capacity.committed;
+    if (capacity <= before)
+        return SLABBY_OK;
+    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
+    if (status != SLABBY_OK)
+        return status;
+    pool->claimed_guards += guards.claimed;
+    pool->capacity.committed = capacity;
+    return SLABBY_OK;
+}
+
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error) {
     slabby_status status = check_capacity(pool, capacity, error);
@@ -198,6 +216,12 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     for (bool more = true; more;) {
         slb_gate_lock(pool);
         more = is_open(pool);
+        if (more && !begun)
+            status = commit_for(pool, (uint32_t)capacity, error);
+        if (status != SLABBY_OK) {
+            slb_gate_unlock(pool);
+            return status;
+        }
         if (more && !begun) {
             announce(pool, (uint32_t)capacity);
             set_capacity(pool, (uint32_t)capacity);

@@ -3,8 +3,23 @@
 
 #include "tiers/stack.h"
 
+SLB_PRIVATE uint32_t slb_shard_begins(uint32_t reserved, uint32_t shards, uint32_t shard) {
+    return (uint32_t)((uint64_t)reserved * shard / shards);
+}
+
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
+    return slb_shard_begins(pool->reserved, pool->shard_mask + 1u, shard);
+}
+
+/* Ranges have `least` slabs, or one more. What is left over once each shard has the same goes to the first shards, or,
+ * where the shorter ranges are full, to the first of the longer ones. */
+SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard) {
+    uint32_t least = reserved / shards, each = slabs / shards, left = slabs % shards;
+    if (each < least)
+        return each + (shard < left);
+    uint32_t start = slb_shard_begins(reserved, shards, shard);
+    bool longer = slb_shard_begins(reserved, shards, shard + 1) - start > least;
+    return each + (longer && start - shard * least < left);
 }
 
 static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
@@ -48,12 +63,31 @@ static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32
     }
 }
 
+SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity) {
+    uint32_t shards = pool->shard_mask + 1;
+    for (uint32_t i = 0; i < shards; i++) {
+        uint64_t withheld = shard_range(pool, i) - slb_shard_share(pool->reserved, shards, capacity, i);
+        /* relaxed: no other thread knows the pool */
+        atomic_store_explicit(&pool->shards[i].fresh, withheld << SLB_FRESH_WITHHELD, memory_order_relaxed);
+    }
+    return pool->reserved - capacity;
+}
+
+/* Withheld slabs that have memory. Needs the gate lock, under which alone both numbers change. */
+static uint32_t concedable(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    uint32_t without_memory =
+        shard_range(pool, shard) -
+        slb_shard_share(pool->reserved, pool->shard_mask + 1u, pool->capacity.committed, shard);
+    SLB_ASSERT((uint32_t)(fresh >> SLB_FRESH_WITHHELD) >= without_memory);
+    return (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - without_memory;
+}
+
 /* Moves the line between withheld and unused slabs; answers by how much. */
 static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
     uint64_t fresh = load_fresh(pool, shard), moved;
     uint32_t count;
     do {
-        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : concedable(pool, shard, fresh);
         count = most < wanted ? most : wanted;
         moved = (uint64_t)count << SLB_FRESH_WITHHELD;
     } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,

@@ -16,6 +16,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 
 /* First slab of a shard's range, and whether a slab was ever handed out. */
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_begins(uint32_t reserved, uint32_t shards, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
 /* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at
@@ -27,7 +28,15 @@ SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint3
 /* Whether a slab that was never used is withheld. */
 SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
 
-/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
+/* Of `slabs` slabs shared evenly, how many fall to a shard of a pool with `reserved` slabs: the first ones of its
+ * range. One slab more gives one shard one more. */
+SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard);
+
+/* A new pool: each shard withholds what lies beyond its share of the capacity; answers how many that are. */
+SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity);
+
+/* Out of service with up to `wanted` unused slabs, and back, as far as they have memory; answer how many. See
+ * resilience/resize.h. */
 SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
 SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
 
