@@ -942,7 +942,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .enumerators = NULL,
         .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
-                   "for so many slabs",
+                   "for so many slabs; their memory counts only as the capacity needs it",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -958,7 +958,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "prefault",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .enumerators = NULL,
-        .meaning = "touch every slab page when the pool is made",
+        .meaning = "touch every page of the capacity's slabs when the pool is made, and of "
+                   "further ones when it grows",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -1556,10 +1557,12 @@ SLB_PRIVATE size_t slb_os_page_size(void);
 SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible address space; NULL if refused */
 SLB_PRIVATE uint64_t slb_os_physical_memory(void);          /* of the machine, in bytes; 0: not known */
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
-SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size); /* as if they had never been committed */
+SLB_PRIVATE void *slb_os_map(size_t size);                    /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
-SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size); /* back to the system; zeros on next touch */
+SLB_PRIVATE bool
+slb_os_discard_keeps_guards(void); /* a discarded range may contain guards and pages that are reserved only */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 
 /* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of
@@ -3534,6 +3537,11 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
     return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
+/* Removing the permission would leave the pages counted as the process's. */
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size) {
+    (void)mmap(address, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
     if (address != NULL)
         (void)munmap(address, size);
@@ -4008,6 +4016,10 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
     DWORD before;
     return VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) != NULL &&
            VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
+}
+
+SLB_PRIVATE void slb_os_decommit(void *address, size_t size) {
+    (void)VirtualFree(address, size, MEM_DECOMMIT);
 }
 
 /* `address` is what slb_os_reserve or slb_os_map answered. */
@@ -4553,6 +4565,11 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
+/* NoSystemMemory, right behind the system's refusal of so many bytes: errno is its reason. The text says what for, and
+ * what to change. */
+SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
+                                            const char *remedy);
+
 /* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
 struct slb_text {
     char *buffer;
@@ -4571,6 +4588,8 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 
 #endif
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -4616,6 +4635,19 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
     va_end(arguments);
     slb_copy_behind_size(error, &full, slb_error_size(error), sizeof full);
     return status;
+}
+
+SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
+                                            const char *remedy) {
+    int slb_number = errno;
+    const char *name = slb_number == ENOMEM   ? ", ENOMEM"
+                       : slb_number == EAGAIN ? ", EAGAIN"
+                       : slb_number == EPERM  ? ", EPERM"
+                       : slb_number == EINVAL ? ", EINVAL"
+                                          : "";
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, slb_number,
+                         name, remedy);
 }
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {
@@ -5576,6 +5608,7 @@ struct slb_layout {
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t edge;         /* what the usable range begins at a multiple of */
+    uint64_t slb_unit;         /* bytes that are committed at once: a page, or with huge_pages a huge one */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
@@ -5984,8 +6017,9 @@ typedef _Atomic uint64_t slb_stack;
 struct slb_live_capacity {
     _Atomic uint32_t in_service; /* slabs that may be in service; under the gate lock */
     _Atomic uint32_t given_up;   /* of the reserved ones: withheld and claimed; under the gate lock */
-    slb_stack claimed;           /* ids, linked through pool->next */
-    bool changing;               /* a resize was announced and not reported done; under the gate lock */
+    uint32_t committed; /* the highest capacity so far: so many slabs have memory; under the gate lock */
+    slb_stack claimed;  /* ids, linked through pool->next */
+    bool changing;      /* a resize was announced and not reported done; under the gate lock */
 };
 
 #endif
@@ -6381,6 +6415,7 @@ struct slabby_allocator {
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
+    uint64_t commit_unit; /* of which what is committed of the range consists */
     char *slab_mapping;
     size_t slab_mapping_size;
     char *metadata_mapping;
@@ -6710,6 +6745,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     if (huge != 0 && out->slab_bytes >= huge) /* the last slabs get one as well */
         out->slab_bytes = slb_layout_round_up(out->slab_bytes, huge);
     out->edge = edge;
+    out->slb_unit = slb_layout_max(page, huge);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     slb_layout_tiers(out, options);
@@ -6811,37 +6847,6 @@ SLB_PRIVATE void slb_pool_label_add(struct slb_text *text, const struct slabby_a
     slb_plain_add(text, plain[0] == '\0' ? "pool" : plain);
     slb_plain_add(text, plain[0] == '\0' ? "" : "~");
     slb_plain_number(text, slb_pool_tag(pool));
-}
-
-/* -------------------- protect/slab_pages.c */
-
-/* -------------------- protect/slab_pages.h */
-/* The pages of slabs that nobody uses go back to the system. */
-#ifndef SLB_PROTECT_SLAB_PAGES_H
-#define SLB_PROTECT_SLAB_PAGES_H
-
-/* Whole pages from one offset behind the first slab to another; guards between them stay guards. False where the
- * system keeps the pages, as it does with locked memory. */
-SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to);
-
-#endif
-
-/* With guard_pages every slab begins on a page and ends at its guard. */
-static bool slb_discard_around_guards(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
-    uint64_t body = pool->stride - pool->guard_bytes / pool->reserved;
-    bool done = true;
-    for (uint64_t start = from / pool->stride * pool->stride; start < to && done; start += pool->stride) {
-        uint64_t first = start < from ? from : start;
-        uint64_t last = start + body > to ? to : start + body;
-        done = first >= last || slb_os_discard(pool->slab_base + first, last - first);
-    }
-    return done;
-}
-
-SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
-    if (pool->guard_bytes == 0 || slb_os_discard_keeps_guards())
-        return slb_os_discard(pool->slab_base + from, to - from);
-    return slb_discard_around_guards(pool, from, to);
 }
 
 /* -------------------- ref.c */
@@ -7365,6 +7370,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 
 /* First slab of a shard's range, and whether a slab was ever handed out. */
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_begins(uint32_t reserved, uint32_t shards, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
 /* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at
@@ -7376,14 +7382,37 @@ SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint3
 /* Whether a slab that was never used is withheld. */
 SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
 
-/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
+/* Of `slabs` slabs shared evenly, how many fall to a shard of a pool with `reserved` slabs: the first ones of its
+ * range. One slab more gives one shard one more. */
+SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard);
+
+/* A new pool: each shard withholds what lies beyond its share of the capacity; answers how many that are. */
+SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity);
+
+/* Out of service with up to `wanted` unused slabs, and back, as far as they have memory; answer how many. See
+ * resilience/resize.h. */
 SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
 SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
 
 #endif
 
+SLB_PRIVATE uint32_t slb_shard_begins(uint32_t reserved, uint32_t shards, uint32_t shard) {
+    return (uint32_t)((uint64_t)reserved * shard / shards);
+}
+
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
+    return slb_shard_begins(pool->reserved, pool->shard_mask + 1u, shard);
+}
+
+/* Ranges have `least` slabs, or one more. What is left over once each shard has the same goes to the first shards, or,
+ * where the shorter ranges are full, to the first of the longer ones. */
+SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard) {
+    uint32_t least = reserved / shards, each = slabs / shards, left = slabs % shards;
+    if (each < least)
+        return each + (shard < left);
+    uint32_t start = slb_shard_begins(reserved, shards, shard);
+    bool longer = slb_shard_begins(reserved, shards, shard + 1) - start > least;
+    return each + (longer && start - shard * least < left);
 }
 
 static uint32_t slb_shard_range(const struct slabby_allocator *pool, uint32_t shard) {
@@ -7427,12 +7456,31 @@ static uint32_t slb_take_fresh(struct slabby_allocator *pool, uint32_t shard, ui
     }
 }
 
+SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity) {
+    uint32_t shards = pool->shard_mask + 1;
+    for (uint32_t i = 0; i < shards; i++) {
+        uint64_t withheld = slb_shard_range(pool, i) - slb_shard_share(pool->reserved, shards, capacity, i);
+        /* relaxed: no other thread knows the pool */
+        atomic_store_explicit(&pool->shards[i].fresh, withheld << SLB_FRESH_WITHHELD, memory_order_relaxed);
+    }
+    return pool->reserved - capacity;
+}
+
+/* Withheld slabs that have memory. Needs the gate lock, under which alone both numbers change. */
+static uint32_t slb_concedable(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    uint32_t without_memory =
+        slb_shard_range(pool, shard) -
+        slb_shard_share(pool->reserved, pool->shard_mask + 1u, pool->capacity.committed, shard);
+    SLB_ASSERT((uint32_t)(fresh >> SLB_FRESH_WITHHELD) >= without_memory);
+    return (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - without_memory;
+}
+
 /* Moves the line between withheld and unused slabs; answers by how much. */
 static uint32_t slb_shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
     uint64_t fresh = slb_load_fresh(pool, shard), moved;
     uint32_t count;
     do {
-        uint32_t most = withhold ? slb_fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        uint32_t most = withhold ? slb_fresh_left(pool, shard, fresh) : slb_concedable(pool, shard, fresh);
         count = most < wanted ? most : wanted;
         moved = (uint64_t)count << SLB_FRESH_WITHHELD;
     } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
@@ -9604,175 +9652,6 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
     return SLABBY_OK;
 }
 
-/* -------------------- pool/memory.c */
-
-/* -------------------- pool/memory.h */
-/* The two mappings of a pool, created as its options require: with guards at both ends of the slabs and perhaps
- * between them, with huge pages, locked, prefaulted, excluded from core dumps. */
-#ifndef SLB_POOL_MEMORY_H
-#define SLB_POOL_MEMORY_H
-
-struct slb_memory {
-    char *slab_mapping, *slab_base, *metadata;
-    uint64_t claimed_guards; /* guard pages that cost mappings */
-    bool guards_refused;     /* the reason of a failure */
-};
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error);
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
-
-#endif
-
-#include <errno.h>
-#include <inttypes.h>
-#include <string.h>
-
-/* Right behind the call that was refused: errno is its reason. */
-static slabby_status slb_refused_memory(slabby_error *error, uint64_t size, const char *what,
-                                    const char *remedy) {
-    int slb_number = errno;
-    const char *name = slb_number == ENOMEM   ? ", ENOMEM"
-                       : slb_number == EAGAIN ? ", EAGAIN"
-                       : slb_number == EPERM  ? ", EPERM"
-                       : slb_number == EINVAL ? ", EINVAL"
-                                          : "";
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, slb_number,
-                         name, remedy);
-}
-
-/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
-static slabby_status slb_check_prefault(const struct slb_layout *layout, const struct slb_options *options,
-                                    slabby_error *error) {
-    if (!slb_option(options, SLABBY_OPTION_PREFAULT))
-        return SLABBY_OK;
-    uint64_t memory = slb_os_physical_memory();
-    if (memory == 0 || layout->slab_bytes <= memory)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)layout->slab_bytes,
-                         1, (int64_t)memory,
-                         "prefault would touch %" PRIu64 " bytes and this machine has %" PRIu64
-                         "; leave prefault off, or lower max_capacity or the slab size",
-                         layout->slab_bytes, memory);
-}
-
-/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
- * mappings left cannot even start a thread. */
-static slabby_status slb_init_guards(struct slb_memory *memory, const struct slb_layout *layout,
-                                 slabby_error *error) {
-    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
-    memory->guards_refused = true;
-    for (uint64_t i = 0; i < layout->reserved; i++) {
-        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
-        uint64_t size = layout->stride - layout->guard_at;
-        if (!slb_os_guard(guard, size, &way))
-            return slb_refused_memory(error, size, "a guard page",
-                                  "raise vm.max_map_count, or lower max_capacity");
-        if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
-            continue;
-        if (!slb_os_claim_guards(layout->reserved))
-            return slb_error_set(
-                error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved, 1,
-                (int64_t)slb_os_guard_limit(),
-                "guard_pages for %" PRIu32 " slabs would exceed the system's mappings; choose at most "
-                "%" PRIu64 " slabs in all pools, bit_guard, or a kernel with guard regions (6.13)",
-                layout->reserved, slb_os_guard_limit());
-        memory->claimed_guards = layout->reserved;
-    }
-    memory->guards_refused = false;
-    return SLABBY_OK;
-}
-
-static slabby_status slb_lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                const struct slb_options *options, slabby_error *error) {
-    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
-    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
-        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
-        return SLABBY_OK;
-    return slb_error_set(
-        error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY, (int64_t)layout->slab_bytes, 0, 0,
-        "the system refused to lock %" PRIu64
-        " bytes (lock_memory = required, errno %d); raise RLIMIT_MEMLOCK or choose best_effort",
-        layout->slab_bytes, errno);
-}
-
-/* Populating a range that contains guards fails at the first one: slab by slab, then. */
-static bool slb_touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
-    if (layout->guard_at == 0)
-        return slb_os_populate(memory->slab_base, layout->slab_bytes);
-    for (uint64_t i = 0; i < layout->reserved; i++)
-        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
-            return false;
-    return true;
-}
-
-/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status slb_configure_slabs(struct slb_memory *memory, const struct slb_layout *layout,
-                                     const struct slb_options *options, slabby_error *error) {
-    slabby_status status = SLABBY_OK;
-    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
-        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(
-            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-            "option huge_pages = on: this system offers none, or they are switched off (%s); "
-            "leave it off",
-            "/sys/kernel/mm/transparent_hugepage/enabled, or prctl PR_SET_THP_DISABLE");
-    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
-                             "option no_dump = on: this system cannot keep memory out of core dumps");
-    if (layout->guard_at != 0)
-        status = slb_init_guards(memory, layout, error);
-    if (status == SLABBY_OK)
-        status = slb_lock_slabs(memory, layout, options, error);
-    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !slb_touch_slabs(memory, layout))
-        status = slb_refused_memory(error, layout->slab_bytes, "touching every page (option prefault)",
-                                "leave prefault off, free memory, or lower max_capacity");
-    return status;
-}
-
-/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
-static slabby_status slb_map_slabs(struct slb_memory *out, const struct slb_layout *layout,
-                               const struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    uint64_t edge = layout->edge;
-    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
-    if (out->slab_mapping == NULL)
-        return slb_refused_memory(error, layout->slab_mapping, "the slabs",
-                              "raise the limit of address space (ulimit -v), or lower max_capacity or the "
-                              "slab size");
-    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
-    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return slb_refused_memory(error, layout->slab_bytes, "the slabs",
-                              "lower max_capacity, all of which counts where vm.overcommit_memory is 2, or "
-                              "the slab size");
-    return slb_configure_slabs(out, layout, options, error);
-}
-
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
-    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->metadata, layout->metadata_mapping);
-    slb_os_return_guards(memory->claimed_guards);
-}
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error) {
-    memset(out, 0, sizeof *out);
-    slabby_status status = slb_check_prefault(layout, options, error);
-    if (status != SLABBY_OK)
-        return status;
-    status = slb_map_slabs(out, layout, options, error);
-    if (status == SLABBY_OK) {
-        out->metadata = slb_os_map(layout->metadata_mapping);
-        if (out->metadata == NULL)
-            status = slb_refused_memory(error, layout->metadata_mapping, "bookkeeping",
-                                    "lower max_capacity, heap_fallback_limit or audit");
-    }
-    if (status != SLABBY_OK)
-        slb_memory_unmap(out, layout);
-    return status;
-}
-
 /* -------------------- protect/bit_guard.c */
 
 /* -------------------- protect/bit_guard.h */
@@ -9952,6 +9831,303 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     }
     out_damage->ref = slb_ref_make(pool, generation, id);
     return false;
+}
+
+/* -------------------- protect/slab_commit.c */
+
+/* -------------------- protect/slab_commit.h */
+/*
+ * Which pages of the slabs the system has to provide.
+ *
+ * A pool reserves address space for max_capacity slabs, which costs nothing. It commits the pages of the slabs that its
+ * highest capacity so far has needed: `committed` slabs, shared evenly among the shards, the first ones of each range.
+ *
+ *   shard 0                         shard 1                         shard 2
+ *   |== committed ==|   reserved    |== committed ==|   reserved    |== committed ==|   reserved    |
+ *                   |-- withheld ---|               |-- withheld ---|               |-- withheld ---|
+ *
+ * So a slab that is not withheld is committed, and of the withheld ones those that were in service before. Options act
+ * on what is committed: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the gate
+ * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when the
+ * capacity falls (its pages go back, as ever).
+ *
+ * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
+ * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.
+ */
+#ifndef SLB_PROTECT_SLAB_COMMIT_H
+#define SLB_PROTECT_SLAB_COMMIT_H
+
+struct slb_slab_area {
+    char *base;
+    uint64_t range, stride, slb_unit;
+    uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
+    uint32_t reserved, shards;
+};
+
+SLB_PRIVATE struct slb_slab_area slb_slab_area_of(const struct slabby_allocator *pool);
+
+/* Neighbouring pages that some capacities need and others do not. All zero: before the first run. */
+struct slb_slab_run {
+    uint64_t from, to; /* offsets, multiples of the unit */
+    uint64_t covered;  /* the pages of earlier parts end here */
+    uint32_t shard;    /* where the search goes on */
+};
+
+/* The next run of pages that `now` slabs need and `before` slabs do not; false behind the last. */
+SLB_PRIVATE bool slb_next_run(const struct slb_slab_area *area, uint32_t before, uint32_t now,
+                              struct slb_slab_run *run);
+
+/* What a commit leaves beside its status. */
+struct slb_slab_guards {
+    uint64_t claimed; /* guard pages that cost mappings */
+    bool refused;     /* the reason of a failure */
+};
+
+/* Whether `now` slabs can be touched where prefault asks for it. The area may be without a base yet. */
+SLB_PRIVATE slabby_status slb_slabs_check_prefault(const struct slb_slab_area *area, uint32_t now,
+                                                   const struct slb_options *options, slabby_error *error);
+
+/* From `before` committed slabs to `now`, as the options require; all or nothing. */
+SLB_PRIVATE slabby_status slb_slabs_commit(const struct slb_slab_area *area, uint32_t before, uint32_t now,
+                                           const struct slb_options *options, struct slb_slab_guards *out,
+                                           slabby_error *error);
+
+/* Locks again what a child of fork has not inherited. Needs the gate lock. */
+SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool);
+
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* -------------------------------------------------------------------------------------------------- ranges */
+
+SLB_PRIVATE struct slb_slab_area slb_slab_area_of(const struct slabby_allocator *pool) {
+    uint64_t guard = pool->guard_bytes / pool->reserved;
+    return (struct slb_slab_area){.base = pool->slab_base,
+                                  .range = pool->slab_range,
+                                  .stride = pool->stride,
+                                  .slb_unit = pool->commit_unit,
+                                  .guard_at = guard == 0 ? 0 : pool->stride - guard,
+                                  .reserved = pool->reserved,
+                                  .shards = pool->shard_mask + 1};
+}
+
+static uint32_t slb_share_of(const struct slb_slab_area *area, uint32_t slabs, uint32_t shard) {
+    return slb_shard_share(area->reserved, area->shards, slabs, shard);
+}
+
+/* The pages that hold the first `count` slabs of a shard begin and end here. */
+static uint64_t slb_part_start(const struct slb_slab_area *area, uint32_t shard) {
+    return slb_shard_begins(area->reserved, area->shards, shard) * area->stride / area->slb_unit * area->slb_unit;
+}
+
+static uint64_t slb_part_end(const struct slb_slab_area *area, uint32_t shard, uint32_t count) {
+    uint64_t slabs = (uint64_t)slb_shard_begins(area->reserved, area->shards, shard) + count;
+    uint64_t end = (slabs * area->stride + area->slb_unit - 1) / area->slb_unit * area->slb_unit;
+    return end < area->range ? end : area->range;
+}
+
+/* The last page of a part may be the first of a later shard's, which may be committed. */
+static uint64_t slb_without_later(const struct slb_slab_area *area, uint32_t before, uint32_t shard,
+                              uint64_t from, uint64_t to) {
+    for (uint32_t later = shard + 1; later < area->shards && slb_part_start(area, later) < to; later++)
+        if (slb_share_of(area, before, later) != 0)
+            return slb_part_start(area, later) > from ? slb_part_start(area, later) : from;
+    return to;
+}
+
+/* The pages of a shard's part that are new; those that an earlier part ends on belong to that part. */
+static bool slb_new_part(const struct slb_slab_area *area, uint32_t before, uint32_t now,
+                     const struct slb_slab_run *run, uint64_t *out_from, uint64_t *out_to) {
+    uint32_t had = slb_share_of(area, before, run->shard), has = slb_share_of(area, now, run->shard);
+    uint64_t from = had == 0 ? slb_part_start(area, run->shard) : slb_part_end(area, run->shard, had);
+    if (has == had)
+        return false;
+    *out_from = from < run->covered ? run->covered : from;
+    *out_to = slb_without_later(area, before, run->shard, *out_from, slb_part_end(area, run->shard, has));
+    return *out_from < *out_to;
+}
+
+/* Parts that touch are one run. */
+SLB_PRIVATE bool slb_next_run(const struct slb_slab_area *area, uint32_t before, uint32_t now,
+                              struct slb_slab_run *run) {
+    bool found = false;
+    for (; run->shard < area->shards; run->shard++) {
+        uint64_t from, to;
+        bool is_new = slb_new_part(area, before, now, run, &from, &to);
+        if (is_new && found && from > run->to)
+            return true;
+        if (is_new) {
+            run->from = found ? run->from : from;
+            run->to = to;
+            found = true;
+        }
+        uint32_t has = slb_share_of(area, now, run->shard);
+        if (has != 0)
+            run->covered = slb_part_end(area, run->shard, has);
+    }
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------ one commit */
+
+struct slb_commit {
+    const struct slb_slab_area *area;
+    uint32_t before, now;
+    const struct slb_options *options;
+    struct slb_slab_guards *guards;
+    slabby_error *error;
+};
+
+static bool slb_is_on(const struct slb_commit *slb_commit, int32_t option) {
+    return slb_option(slb_commit->options, option) != 0;
+}
+
+/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
+SLB_PRIVATE slabby_status slb_slabs_check_prefault(const struct slb_slab_area *area, uint32_t now,
+                                                   const struct slb_options *options, slabby_error *error) {
+    uint64_t memory = slb_option(options, SLABBY_OPTION_PREFAULT) == 0 ? 0 : slb_os_physical_memory();
+    uint64_t bytes = now * area->stride;
+    if (memory == 0 || bytes <= memory)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)bytes, 1,
+                         (int64_t)memory,
+                         "prefault would touch %" PRIu64 " bytes and this machine has %" PRIu64
+                         "; leave prefault off, or lower the capacity or the slab size",
+                         bytes, memory);
+}
+
+static slabby_status slb_commit_run(const struct slb_commit *slb_commit, char *start, uint64_t size) {
+    if (!slb_os_commit(start, size))
+        return slb_error_refused(slb_commit->error, size, slb_commit->before == 0 ? "the slabs" : "further slabs",
+                                 "lower the capacity or the slab size; or raise RLIMIT_DATA, or what "
+                                 "vm.overcommit_memory = 2 allows");
+    if (slb_is_on(slb_commit, SLABBY_OPTION_HUGE_PAGES) && !slb_os_huge_pages(start, size))
+        return slb_error_set(
+            slb_commit->error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+            "option huge_pages = on: this system offers none, or they are switched off (%s); "
+            "leave it off",
+            "/sys/kernel/mm/transparent_hugepage/enabled, or prctl PR_SET_THP_DISABLE");
+    if (slb_is_on(slb_commit, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(start, size))
+        return slb_error_set(slb_commit->error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
+                             "option no_dump = on: this system cannot keep memory out of core dumps");
+    return SLABBY_OK;
+}
+
+/* The way that costs mappings is refused before it would exhaust them: a process without mappings left cannot even
+ * start a thread. */
+static slabby_status slb_claim_guards(const struct slb_commit *slb_commit) {
+    uint32_t count = slb_commit->now - slb_commit->before;
+    if (slb_commit->guards->claimed != 0)
+        return SLABBY_OK;
+    if (!slb_os_claim_guards(count))
+        return slb_error_set(
+            slb_commit->error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, slb_commit->now, 1,
+            (int64_t)slb_os_guard_limit(),
+            "guard_pages for %" PRIu32 " slabs would exceed the system's mappings; choose at most "
+            "%" PRIu64 " slabs in all pools, bit_guard, or a kernel with guard regions (6.13)",
+            slb_commit->now, slb_os_guard_limit());
+    slb_commit->guards->claimed = count;
+    return SLABBY_OK;
+}
+
+/* One page behind each slab of a shard's part. */
+static slabby_status slb_guard_part(const struct slb_commit *slb_commit, uint32_t shard, enum slb_guard_way *way) {
+    const struct slb_slab_area *area = slb_commit->area;
+    uint32_t start = slb_shard_begins(area->reserved, area->shards, shard);
+    uint64_t end = (uint64_t)start + slb_share_of(area, slb_commit->now, shard);
+    slabby_status status = SLABBY_OK;
+    for (uint64_t i = (uint64_t)start + slb_share_of(area, slb_commit->before, shard); i < end && status == SLABBY_OK;
+         i++) {
+        uint64_t size = area->stride - area->guard_at;
+        if (!slb_os_guard(area->base + i * area->stride + area->guard_at, size, way))
+            return slb_error_refused(slb_commit->error, size, "a guard page",
+                                     "raise vm.max_map_count, or lower the capacity");
+        if (*way == SLB_GUARD_PROTECT)
+            status = slb_claim_guards(slb_commit);
+    }
+    return status;
+}
+
+static slabby_status slb_init_guards(const struct slb_commit *slb_commit) {
+    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    slabby_status status = SLABBY_OK;
+    for (uint32_t shard = 0; shard < slb_commit->area->shards && status == SLABBY_OK; shard++)
+        status = slb_guard_part(slb_commit, shard, &way);
+    slb_commit->guards->refused = status != SLABBY_OK;
+    return status;
+}
+
+static slabby_status slb_lock_run(const struct slb_commit *slb_commit, char *start, uint64_t size) {
+    int64_t request = slb_option(slb_commit->options, SLABBY_OPTION_LOCK_MEMORY);
+    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(start, size) ||
+        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+        return SLABBY_OK;
+    return slb_error_set(
+        slb_commit->error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY, (int64_t)size, 0, 0,
+        "the system refused to lock %" PRIu64
+        " bytes (lock_memory = required, errno %d); raise RLIMIT_MEMLOCK or choose best_effort",
+        size, errno);
+}
+
+/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+static bool slb_touch(const struct slb_slab_area *area, uint64_t from, uint64_t to) {
+    if (area->guard_at == 0)
+        return slb_os_populate(area->base + from, to - from);
+    for (uint64_t slab = from / area->stride * area->stride; slab < to; slab += area->stride)
+        if (slab >= from && slab + area->guard_at <= to &&
+            !slb_os_populate(area->base + slab, area->guard_at))
+            return false;
+    return true;
+}
+
+static slabby_status slb_lock_and_touch(const struct slb_commit *slb_commit, const struct slb_slab_run *run) {
+    uint64_t size = run->to - run->from;
+    slabby_status status = slb_lock_run(slb_commit, slb_commit->area->base + run->from, size);
+    if (status == SLABBY_OK && slb_is_on(slb_commit, SLABBY_OPTION_PREFAULT) &&
+        !slb_touch(slb_commit->area, run->from, run->to))
+        status = slb_error_refused(slb_commit->error, size, "touching every page (option prefault)",
+                                   "leave prefault off, free memory, or lower the capacity");
+    return status;
+}
+
+/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+static slabby_status slb_commit_all(const struct slb_commit *slb_commit) {
+    const struct slb_slab_area *area = slb_commit->area;
+    slabby_status status = slb_slabs_check_prefault(area, slb_commit->now, slb_commit->options, slb_commit->error);
+    for (struct slb_slab_run run = {0};
+         status == SLABBY_OK && slb_next_run(area, slb_commit->before, slb_commit->now, &run);)
+        status = slb_commit_run(slb_commit, area->base + run.from, run.to - run.from);
+    if (status == SLABBY_OK && area->guard_at != 0)
+        status = slb_init_guards(slb_commit);
+    for (struct slb_slab_run run = {0};
+         status == SLABBY_OK && slb_next_run(area, slb_commit->before, slb_commit->now, &run);)
+        status = slb_lock_and_touch(slb_commit, &run);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_slabs_commit(const struct slb_slab_area *area, uint32_t before, uint32_t now,
+                                           const struct slb_options *options, struct slb_slab_guards *out,
+                                           slabby_error *error) {
+    struct slb_commit slb_commit = {area, before, now, options, out, error};
+    *out = (struct slb_slab_guards){0};
+    slabby_status status = slb_commit_all(&slb_commit);
+    if (status == SLABBY_OK)
+        return status;
+    for (struct slb_slab_run run = {0}; slb_next_run(area, before, now, &run);)
+        slb_os_decommit(area->base + run.from, run.to - run.from);
+    slb_os_return_guards(out->claimed);
+    out->claimed = 0;
+    return status;
+}
+
+SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    bool all = true;
+    for (struct slb_slab_run run = {0}; slb_next_run(&area, 0, pool->capacity.committed, &run);)
+        all &= slb_os_lock_memory(area.base + run.from, run.to - run.from);
+    return all;
 }
 
 /* -------------------- tiers/cpu_cache.c */
@@ -10959,6 +11135,125 @@ SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_a
     slabby_status status = slb_ref_text(text, pool, ref);
     (void)slb_stacks_print(text, pool, id, generation);
     return status;
+}
+
+/* -------------------- pool/memory.c */
+
+/* -------------------- pool/memory.h */
+/* The two mappings of a pool: address space for the slabs, with guards at both ends, of which protect/slab_commit.h
+ * commits what the capacity needs; and the bookkeeping, for max_capacity slabs from the beginning: any forged reference
+ * may make a call read or compare any word. */
+#ifndef SLB_POOL_MEMORY_H
+#define SLB_POOL_MEMORY_H
+
+struct slb_memory {
+    char *slab_mapping, *slab_base, *metadata;
+    struct slb_slab_guards guards;
+};
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         uint32_t capacity, const struct slb_options *options,
+                                         slabby_error *error);
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
+
+#endif
+
+#include <string.h>
+
+static struct slb_slab_area slb_area_of(const struct slb_memory *memory, const struct slb_layout *layout) {
+    return (struct slb_slab_area){.base = memory->slab_base,
+                                  .range = layout->slab_bytes,
+                                  .stride = layout->stride,
+                                  .slb_unit = layout->slb_unit,
+                                  .guard_at = layout->guard_at,
+                                  .reserved = layout->reserved,
+                                  .shards = layout->shard_count};
+}
+
+/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
+static slabby_status slb_map_slabs(struct slb_memory *out, const struct slb_layout *layout, uint32_t capacity,
+                               const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t edge = layout->edge;
+    struct slb_slab_area area = slb_area_of(out, layout);
+    slabby_status status = slb_slabs_check_prefault(&area, capacity, options, error);
+    if (status != SLABBY_OK)
+        return status;
+    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
+    if (out->slab_mapping == NULL)
+        return slb_error_refused(error, layout->slab_mapping, "the slabs' address space",
+                                 "raise the limit of address space (ulimit -v), or lower max_capacity or the "
+                                 "slab size");
+    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
+    area.base = out->slab_base;
+    return slb_slabs_commit(&area, 0, capacity, options, &out->guards, error);
+}
+
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
+    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
+    slb_os_unmap(memory->metadata, layout->metadata_mapping);
+    slb_os_return_guards(memory->guards.claimed);
+}
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         uint32_t capacity, const struct slb_options *options,
+                                         slabby_error *error) {
+    memset(out, 0, sizeof *out);
+    slabby_status status = slb_map_slabs(out, layout, capacity, options, error);
+    if (status == SLABBY_OK) {
+        out->metadata = slb_os_map(layout->metadata_mapping);
+        if (out->metadata == NULL)
+            status = slb_error_refused(error, layout->metadata_mapping, "bookkeeping",
+                                       "lower max_capacity, heap_fallback_limit or audit");
+    }
+    if (status != SLABBY_OK)
+        slb_memory_unmap(out, layout);
+    return status;
+}
+
+/* -------------------- protect/slab_pages.c */
+
+/* -------------------- protect/slab_pages.h */
+/* The pages of slabs that nobody uses go back to the system. */
+#ifndef SLB_PROTECT_SLAB_PAGES_H
+#define SLB_PROTECT_SLAB_PAGES_H
+
+/* Whole pages from one offset behind the first slab to another; guards between them stay guards, and what is only
+ * reserved stays so. Needs the gate lock. False where the
+ * system keeps the pages, as it does with locked memory. */
+SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to);
+
+#endif
+
+/* With guard_pages every slab begins on a page and ends at its guard. */
+static bool slb_discard_around_guards(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    uint64_t body = pool->stride - pool->guard_bytes / pool->reserved;
+    bool done = true;
+    for (uint64_t start = from / pool->stride * pool->stride; start < to && done; start += pool->stride) {
+        uint64_t first = start < from ? from : start;
+        uint64_t last = start + body > to ? to : start + body;
+        done = first >= last || slb_os_discard(pool->slab_base + first, last - first);
+    }
+    return done;
+}
+
+static bool slb_discard_committed(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    if (pool->guard_bytes == 0)
+        return slb_os_discard(pool->slab_base + from, to - from);
+    return slb_discard_around_guards(pool, from, to);
+}
+
+/* Where a discard replaces pages, those that are only reserved would be committed by it. */
+SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    if (slb_os_discard_keeps_guards())
+        return slb_os_discard(pool->slab_base + from, to - from);
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    bool done = true;
+    for (struct slb_slab_run run = {0}; done && slb_next_run(&area, 0, pool->capacity.committed, &run);) {
+        uint64_t first = run.from > from ? run.from : from, last = run.to < to ? run.to : to;
+        done = first >= last || slb_discard_committed(pool, first, last);
+    }
+    return done;
 }
 
 /* -------------------- protect/tools.c */
@@ -16461,7 +16756,8 @@ static void slb_set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
 
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
     slb_set_capacity(pool, capacity);
-    slb_count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
+    pool->capacity.committed = capacity;
+    slb_count_given_up(pool, slb_shards_begin(pool, capacity));
 }
 
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
@@ -16505,6 +16801,22 @@ static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
+/* Memory for the slabs that a higher capacity than any before brings into service: what is withheld and committed is
+ * then at least what is missing, because claimed slabs are committed too. Under the gate lock. */
+static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    struct slb_slab_guards guards;
+    uint32_t before = pool->capacity.committed;
+    if (capacity <= before)
+        return SLABBY_OK;
+    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
+    if (status != SLABBY_OK)
+        return status;
+    pool->claimed_guards += guards.claimed;
+    pool->capacity.committed = capacity;
+    return SLABBY_OK;
+}
+
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error) {
     slabby_status status = slb_check_capacity(pool, capacity, error);
@@ -16518,6 +16830,12 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     for (bool more = true; more;) {
         slb_gate_lock(pool);
         more = slb_is_open(pool);
+        if (more && !begun)
+            status = slb_commit_for(pool, (uint32_t)capacity, error);
+        if (status != SLABBY_OK) {
+            slb_gate_unlock(pool);
+            return status;
+        }
         if (more && !begun) {
             slb_announce(pool, (uint32_t)capacity);
             slb_set_capacity(pool, (uint32_t)capacity);
@@ -17769,7 +18087,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         (void)slb_grants_visit(pool, slb_let_granted_wait, pool);
         slb_balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
             dressed = false;
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
@@ -18021,6 +18339,7 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     pool->label_is_name = slb_pool_label_is_name(options->name);
     pool->slab_base = memory->slab_base;
     pool->slab_range = layout->slab_bytes;
+    pool->commit_unit = layout->slb_unit;
     pool->slabs = memory->slab_base + layout->first_byte;
     pool->guard_front = layout->guard_front;
     pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
@@ -18028,7 +18347,7 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
-    pool->claimed_guards = memory->claimed_guards;
+    pool->claimed_guards = memory->guards.claimed;
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
@@ -18072,26 +18391,27 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
 }
 
 static slabby_status slb_try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
-                             struct slb_options *options, slabby_error *error) {
-    memory->guards_refused = false;
+                             uint32_t capacity, struct slb_options *options, slabby_error *error) {
+    memory->guards.refused = false;
     slabby_status status = slb_layout_compute(
         layout, slab_size, (uint64_t)slb_option(options, SLABBY_OPTION_MAX_CAPACITY), options, error);
-    return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
+    return status == SLABBY_OK ? slb_memory_map(memory, layout, capacity, options, error) : status;
 }
 
 /* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
  * Guard pages that were requested by name are refused instead. */
 static slabby_status slb_map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
-                              struct slb_options *options, bool *out_softened, slabby_error *error) {
+                              uint32_t capacity, struct slb_options *options, bool *out_softened,
+                              slabby_error *error) {
     struct slb_options asked = *options, fallback = *options;
     if (!slb_options_soften_guards(&fallback))
-        return slb_try_map(layout, memory, slab_size, options, error);
-    slabby_status status = slb_try_map(layout, memory, slab_size, options, NULL);
+        return slb_try_map(layout, memory, slab_size, capacity, options, error);
+    slabby_status status = slb_try_map(layout, memory, slab_size, capacity, options, NULL);
     if (status == SLABBY_OK)
         return status;
-    *out_softened = memory->guards_refused;
+    *out_softened = memory->guards.refused;
     *options = *out_softened ? fallback : asked;
-    return slb_try_map(layout, memory, slab_size, options, error);
+    return slb_try_map(layout, memory, slab_size, capacity, options, error);
 }
 
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
@@ -18110,7 +18430,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = slb_map_pool(&layout, &memory, slab_size, &options, &softened, error);
+        status = slb_map_pool(&layout, &memory, slab_size, (uint32_t)capacity, &options, &softened, error);
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,11 @@ TEXT_MAXIMUM = 255
 def upper_snake(name: str) -> str:
     """InvalidSlabID -> INVALID_SLAB_ID."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def spelled(text: str, spell: Callable[[str], str]) -> str:
+    """A text with the functions of C in it as another language calls them: slabby_resize, slabby_get_stats."""
+    return re.sub(r"\bslabby_(?:get_)?([a-z_]+)", lambda found: spell(found[1]), text)
 
 
 def camel(name: str) -> str:

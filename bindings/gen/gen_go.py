@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 
 import amalgamate
-from contract import LICENCE, Contract, EnumType, Field, Option, Snapshot
+from contract import LICENCE, Contract, EnumType, Field, Option, Snapshot, spelled
 from entry import CONTRACT_PATH
 
 WIDTH = 96
@@ -49,6 +49,7 @@ def go_string(text: str) -> str:
 
 
 def comment(text: str, indent: str = "") -> list[str]:
+    text = spelled(text, go_camel)
     return [f"{indent}// {line}" for line in textwrap.wrap(text, WIDTH - len(indent) - 3)]
 
 

@@ -16,6 +16,7 @@ from contract import (
     Option,
     Snapshot,
     camel,
+    spelled,
     upper_snake,
 )
 from entry import ToolError
@@ -94,6 +95,7 @@ def enum_class(enum: EnumType) -> str:
 
 
 def capital(text: str) -> str:
+    text = spelled(text, str)
     return text[:1].upper() + text[1:]
 
 

@@ -143,3 +143,17 @@ func golib_labelled(label uint64, found *uint64) int32 {
 		return errors.Join(err, ref.Release())
 	})
 }
+
+// golib_grown makes a pool of one slab that may have more, and writes what the growth answers.
+//
+//export golib_grown
+func golib_grown(slabSize int64, most int32, buffer *C.char, capacity int32) int32 {
+	return made(int(slabSize), 1, func(p *slabby.Slabby) error {
+		_, err := p.Resize(int(most))
+		if err != nil {
+			out := unsafe.Slice((*byte)(unsafe.Pointer(buffer)), capacity)
+			out[copy(out[:capacity-1], err.Error())] = 0
+		}
+		return err
+	}, slabby.WithMaxCapacity(int(most)), slabby.WithShards(4))
+}
