@@ -1,90 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Leases, used as a binding uses them: by the layout that slabby.h promises, not by the core's own types. */
+/* Leases, used as a binding uses them. */
 #include <stdbool.h>
 
+#include "lease_user.h"
 #include "skip.h"
 #include "support.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-
-#define LEASE_BYTES 1088u
-#define REFILLED 512u
-#define LOCKED 0xFFFFu
-
-/* A user of one lease. */
-struct user {
-    slabby_allocator *pool;
-    slabby_view_info view;
-    uint64_t lease;
-    uint64_t crossings;
-};
-
-static _Atomic uint64_t *header_at(uint64_t magazine) {
-    return (_Atomic uint64_t *)(uintptr_t)magazine;
-}
-
-static uint32_t *field_at(uint64_t magazine, uint64_t offset) {
-    return (uint32_t *)(uintptr_t)(magazine + offset);
-}
-
-static _Atomic uint64_t *word_of(const struct user *user, uint64_t id) {
-    return (_Atomic uint64_t *)(uintptr_t)(user->view.words_address + id * 8);
-}
 
 static uint64_t length_of(uint64_t magazine) {
-    return atomic_load(header_at(magazine)) & LOCKED;
+    return atomic_load(lease_header(magazine)) & LEASE_LOCKED;
 }
 
-static struct user use_lease(slabby_allocator *pool, uint64_t leases, uint64_t at) {
-    return (struct user){.pool = pool, .view = view_of(pool), .lease = leases + at * LEASE_BYTES};
+static struct lease_user use_lease(slabby_allocator *pool, uint64_t leases, uint64_t at) {
+    return (struct lease_user){.pool = pool, .view = view_of(pool), .lease = leases + at * LEASE_BYTES};
 }
 
 static uint64_t attach(slabby_allocator *pool, uint64_t count) {
     uint64_t address = 0;
     CHECK_STATUS(slabby_lease_attach(&address, pool, count, SLABBY_LEASE_LAYOUT), SLABBY_OK);
     return address;
-}
-
-static int take_from(uint64_t magazine, uint32_t *out_id) {
-    uint64_t header = atomic_load(header_at(magazine));
-    uint32_t top = (uint32_t)(header & LOCKED) - 1;
-    /* relaxed: the core moves the sampling point on beside this; the swap below finds that out */
-    uint32_t sample_at = __atomic_load_n(field_at(magazine, 8), __ATOMIC_RELAXED);
-    if (top >= *field_at(magazine, 12) || (uint32_t)(header >> 16) == sample_at)
-        return 0;
-    *out_id = field_at(magazine, 16)[top];
-    return atomic_compare_exchange_strong(header_at(magazine), &header, header + 0xFFFF);
-}
-
-static slabby_status user_allocate(struct user *user, slabby_ref *out_ref) {
-    uint32_t id = 0;
-    if (!take_from(user->lease, &id) && !take_from(user->lease + REFILLED, &id)) {
-        user->crossings++;
-        return slabby_lease_allocate(out_ref, user->pool, user->lease);
-    }
-    uint64_t word = atomic_load(word_of(user, id));
-    atomic_store(word_of(user, id), word | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = word + id + user->view.ref_bias;
-    return SLABBY_OK;
-}
-
-static slabby_status user_release(struct user *user, slabby_ref ref) {
-    uint64_t relative = ref - user->view.ref_bias;
-    uint64_t id = relative & ((1ull << user->view.id_bits) - 1);
-    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    if (!atomic_compare_exchange_strong(word_of(user, id), &live,
-                                        relative - id + (1ull << user->view.id_bits)))
-        return slabby_release(user->pool, ref);
-    uint64_t header = atomic_load(header_at(user->lease));
-    uint32_t length = (uint32_t)(header & LOCKED);
-    if (length < *field_at(user->lease, 12)) {
-        field_at(user->lease, 16)[length] = (uint32_t)id;
-        if (atomic_compare_exchange_strong(header_at(user->lease), &header, header + 1))
-            return SLABBY_OK;
-    }
-    user->crossings++;
-    return slabby_lease_return(user->pool, user->lease, ref, 0);
 }
 
 /* Guards: leases are refused by name where there are none to have. */
@@ -120,25 +55,25 @@ static void leases_are_counted(void **state) {
     enum { ROUNDS = 10000, HELD = 40 };
     slabby_allocator *pool = make_pool(64, 1000, NULL);
     uint64_t leases = attach(pool, 2);
-    struct user user = use_lease(pool, leases, 1);
+    struct lease_user user = use_lease(pool, leases, 1);
     slabby_ref refs[HELD];
 
     (void)state;
     for (uint64_t round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < HELD; i++)
-            CHECK_STATUS(user_allocate(&user, &refs[i]), SLABBY_OK);
+            CHECK_STATUS(lease_user_allocate(&user, &refs[i]), SLABBY_OK);
         slabby_stats stats = stats_of(pool);
         assert_int_equal(stats.total_allocations, (round + 1) * HELD);
         assert_int_equal(stats.used_slabs, HELD);
         for (int i = 0; i < HELD; i++)
-            CHECK_STATUS(user_release(&user, refs[i]), SLABBY_OK);
+            CHECK_STATUS(lease_user_release(&user, refs[i]), SLABBY_OK);
         assert_int_equal(stats_of(pool).total_deallocations, (round + 1) * HELD);
     }
     slabby_stats stats = stats_of(pool);
     assert_true(stats.cached_slabs >= HELD);
     assert_true(stats.latency_samples > ROUNDS * HELD / 128 && stats.latency_samples < ROUNDS * HELD / 32);
     assert_true(user.crossings < ROUNDS * HELD / 30);
-    CHECK_STATUS(user_release(&user, refs[0]), SLABBY_DOUBLE_DEALLOCATION);
+    CHECK_STATUS(lease_user_release(&user, refs[0]), SLABBY_DOUBLE_DEALLOCATION);
     finish(pool);
 }
 
@@ -147,28 +82,28 @@ static void leases_are_counted(void **state) {
 static void exhaustion_counts_leases(void **state) {
     enum { SLABS = 200 };
     slabby_allocator *pool = make_pool(64, SLABS, NULL);
-    struct user user = use_lease(pool, attach(pool, 1), 0);
+    struct lease_user user = use_lease(pool, attach(pool, 1), 0);
     slabby_ref refs[SLABS], ref;
 
     (void)state;
     for (int i = 0; i < 20; i++)
-        CHECK_STATUS(user_allocate(&user, &refs[i]), SLABBY_OK);
+        CHECK_STATUS(lease_user_allocate(&user, &refs[i]), SLABBY_OK);
     for (int i = 0; i < 20; i++)
-        CHECK_STATUS(user_release(&user, refs[i]), SLABBY_OK);
+        CHECK_STATUS(lease_user_release(&user, refs[i]), SLABBY_OK);
     assert_true(length_of(user.lease) > 0);
     for (int i = 0; i < SLABS; i++)
         refs[i] = take(pool);
-    assert_int_equal(length_of(user.lease), LOCKED);
-    assert_int_equal(length_of(user.lease + REFILLED), LOCKED);
+    assert_int_equal(length_of(user.lease), LEASE_LOCKED);
+    assert_int_equal(length_of(user.lease + LEASE_REFILLED), LEASE_LOCKED);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
-    CHECK_STATUS(user_allocate(&user, &ref), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(lease_user_allocate(&user, &ref), SLABBY_OUT_OF_MEMORY);
     CHECK_STATUS(slabby_lease_try(&ref, pool, user.lease), SLABBY_OUT_OF_MEMORY);
     assert_int_equal(stats_of(pool).errors[-SLABBY_OUT_OF_MEMORY], 2);
-    CHECK_STATUS(user_release(&user, refs[0]), SLABBY_OK);
-    CHECK_STATUS(user_allocate(&user, &refs[0]), SLABBY_OK);
+    CHECK_STATUS(lease_user_release(&user, refs[0]), SLABBY_OK);
+    CHECK_STATUS(lease_user_allocate(&user, &refs[0]), SLABBY_OK);
     for (int i = 0; i < SLABS; i++)
-        CHECK_STATUS(user_release(&user, refs[i]), SLABBY_OK);
-    assert_int_not_equal(length_of(user.lease), LOCKED);
+        CHECK_STATUS(lease_user_release(&user, refs[i]), SLABBY_OK);
+    assert_int_not_equal(length_of(user.lease), LEASE_LOCKED);
     finish(pool);
 }
 
@@ -176,24 +111,25 @@ static void exhaustion_counts_leases(void **state) {
 static void detached_leases_hold_nothing(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, NULL);
     uint64_t leases = attach(pool, 1);
-    struct user user = use_lease(pool, leases, 0);
+    struct lease_user user = use_lease(pool, leases, 0);
     slabby_ref ref;
 
     (void)state;
-    CHECK_STATUS(user_allocate(&user, &ref), SLABBY_OK);
-    CHECK_STATUS(user_release(&user, ref), SLABBY_OK);
+    CHECK_STATUS(lease_user_allocate(&user, &ref), SLABBY_OK);
+    CHECK_STATUS(lease_user_release(&user, ref), SLABBY_OK);
     CHECK_STATUS(slabby_lease_detach(pool, leases), SLABBY_OK);
-    assert_int_equal(length_of(user.lease), LOCKED);
+    assert_int_equal(length_of(user.lease), LEASE_LOCKED);
     assert_int_equal(stats_of(pool).cached_slabs, 0);
     assert_int_equal(stats_of(pool).total_allocations, 1);
-    CHECK_STATUS(user_allocate(&user, &ref), SLABBY_OK); /* as without a lease */
-    CHECK_STATUS(user_release(&user, ref), SLABBY_OK);
-    assert_int_equal(length_of(user.lease), LOCKED);
+    CHECK_STATUS(lease_user_allocate(&user, &ref), SLABBY_OK); /* as without a lease */
+    CHECK_STATUS(lease_user_release(&user, ref), SLABBY_OK);
+    assert_int_equal(length_of(user.lease), LEASE_LOCKED);
     check_sound(pool, 0);
     assert_int_equal(attach(pool, 1), leases);
-    CHECK_STATUS(user_allocate(&user, &ref), SLABBY_OK);
-    assert_true(length_of(user.lease + REFILLED) > 0 && length_of(user.lease + REFILLED) < LOCKED);
-    CHECK_STATUS(user_release(&user, ref), SLABBY_OK);
+    CHECK_STATUS(lease_user_allocate(&user, &ref), SLABBY_OK);
+    assert_true(length_of(user.lease + LEASE_REFILLED) > 0 &&
+                length_of(user.lease + LEASE_REFILLED) < LEASE_LOCKED);
+    CHECK_STATUS(lease_user_release(&user, ref), SLABBY_OK);
     finish(pool);
 }
 
@@ -201,29 +137,29 @@ static void detached_leases_hold_nothing(void **state) {
  * compare-and-swap fails. */
 static void late_stores_harm_nothing(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, NULL);
-    struct user user = use_lease(pool, attach(pool, 1), 0);
+    struct lease_user user = use_lease(pool, attach(pool, 1), 0);
     slabby_ref refs[120];
-    uint32_t max = *field_at(user.lease, 12);
+    uint32_t max = lease_max(user.lease);
 
     (void)state;
     for (uint32_t i = 0; i < max; i++)
-        CHECK_STATUS(user_allocate(&user, &refs[i]), SLABBY_OK);
+        CHECK_STATUS(lease_user_allocate(&user, &refs[i]), SLABBY_OK);
     for (uint32_t i = 0; i + 1 < max; i++)
-        CHECK_STATUS(user_release(&user, refs[i]), SLABBY_OK);
-    uint64_t seen = atomic_load(header_at(user.lease));
-    assert_int_equal(seen & LOCKED, max - 1);
+        CHECK_STATUS(lease_user_release(&user, refs[i]), SLABBY_OK);
+    uint64_t seen = atomic_load(lease_header(user.lease));
+    assert_int_equal(seen & LEASE_LOCKED, max - 1);
     CHECK_STATUS(slabby_trim(NULL, pool), SLABBY_OK); /* empties every cache */
-    field_at(user.lease, 16)[max - 1] = 4711;
+    atomic_store(lease_id(user.lease, max - 1), 4711);
     assert_int_equal(length_of(user.lease), 0);
-    assert_false(atomic_compare_exchange_strong(header_at(user.lease), &seen, seen + 1));
-    CHECK_STATUS(user_release(&user, refs[max - 1]), SLABBY_OK);
+    assert_false(atomic_compare_exchange_strong(lease_header(user.lease), &seen, seen + 1));
+    CHECK_STATUS(lease_user_release(&user, refs[max - 1]), SLABBY_OK);
     finish(pool);
 }
 
 /* Guards: a slab whose word is not free is not taken back unchecked. */
 static void returns_are_checked(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, NULL);
-    struct user user = use_lease(pool, attach(pool, 1), 0);
+    struct lease_user user = use_lease(pool, attach(pool, 1), 0);
     slabby_ref ref = take(pool);
 
     (void)state;
@@ -248,7 +184,7 @@ struct shared {
 static void *hammer(void *argument) {
     struct shared *shared = argument;
     int number = atomic_fetch_add(&shared->next, 1);
-    struct user user = use_lease(shared->pool, shared->leases, (uint64_t)number);
+    struct lease_user user = use_lease(shared->pool, shared->leases, (uint64_t)number);
     for (uint64_t i = 0; i < scaled(40000); i++) {
         slabby_ref ref;
         uint32_t id;
@@ -258,11 +194,11 @@ static void *hammer(void *argument) {
         }
         /* every third thread is a C program without a lease */
         slabby_status status =
-            number % 3 == 2 ? slabby_allocate(&ref, NULL, shared->pool) : user_allocate(&user, &ref);
+            number % 3 == 2 ? slabby_allocate(&ref, NULL, shared->pool) : lease_user_allocate(&user, &ref);
         if (status == SLABBY_OK && slabby_id(&id, shared->pool, ref) == SLABBY_OK) {
             atomic_fetch_add(&shared->refused, atomic_exchange(&shared->holders[id], 1) != 0);
             atomic_store(&shared->holders[id], 0);
-            status = number % 2 == 1 ? slabby_release(shared->pool, ref) : user_release(&user, ref);
+            status = number % 2 == 1 ? slabby_release(shared->pool, ref) : lease_user_release(&user, ref);
         }
         atomic_fetch_add(&shared->refused, status != SLABBY_OK);
         atomic_fetch_add(&shared->credits, 1);

@@ -9,7 +9,8 @@ extern const struct scenario word_scenarios[]; /* releases, pins: the compare-an
 extern const struct scenario bias_scenarios[]; /* words that one CPU may change without compare-and-swap */
 extern const struct scenario tier_scenarios[]; /* ids on their way between tiers, the gate, the proof */
 extern const struct scenario
-    shuffle_scenarios[]; /* the two stacks of a CPU whose slabs come in random order */
+    shuffle_scenarios[];                        /* the two stacks of a CPU whose slabs come in random order */
+extern const struct scenario lease_scenarios[]; /* a binding's own code beside all that */
 extern const struct scenario waiting_scenarios[]; /* waiters and who wakes them */
 extern const struct scenario ending_scenarios[];  /* close, abandon, destroy, reset, trim, secure */
 extern const struct scenario late_scenarios[];    /* calls that the end of a pool overtakes */

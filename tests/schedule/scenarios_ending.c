@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static void close_pool(void) {
-    EXPECT(slabby_close(world.pool) == SLABBY_OK, "close failed");
-    world_set_flag();
-}
-
 static void abandon_pool(void) {
     EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
 }
@@ -64,13 +59,6 @@ static void some_in_a_cache_rseq(void) {
 static void one_out_of_a_cache_rseq(void) {
     world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
     world_take(1);
-}
-
-static void pages_are_unmapped(void) {
-    slabby_ref ref;
-
-    EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
-    EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_CLOSED, "a closed pool handed out a slab");
 }
 
 static void pool_is_closed(void) {
@@ -136,32 +124,6 @@ static void trim_pool(void) {
 static void swap_slabs(void) {
     world_release(world.held[1]);
     allocate_and_release();
-}
-
-static void switch_secure_on(void) {
-    slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
-
-    EXPECT(status == SLABBY_OK, "secure answered %s", world_text(status));
-    world_set_flag();
-}
-
-/* What is had once secure is on holds nothing of anybody. */
-static void expect_zeros(void) {
-    bool secure = world_flag(1);
-    slabby_ref ref;
-    void *data;
-    slabby_status status = slabby_allocate(&ref, &data, world.pool);
-
-    EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
-    if (status != SLABBY_OK)
-        return;
-    EXPECT(!secure || world_read(data) == 0, "a slab came with its last owner's bytes");
-    world_own(ref, data);
-}
-
-static void switch_and_expect_zeros(void) {
-    switch_secure_on();
-    expect_zeros();
 }
 
 static void secure_and_one_out(void) {

@@ -55,10 +55,6 @@ static void release_both(void) {
     world_release(world.held[1]);
 }
 
-static void close_pool(void) {
-    EXPECT(slabby_close(world.pool) == SLABBY_OK, "close failed");
-}
-
 static void one_is_out(void) {
     world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
     world_take(1);

@@ -55,3 +55,41 @@ void check_twice(void) {
     EXPECT(first.used_slabs <= first.total_slabs, "%llu of %llu slabs are used",
            (unsigned long long)first.used_slabs, (unsigned long long)first.total_slabs);
 }
+
+void close_pool(void) {
+    EXPECT(slabby_close(world.pool) == SLABBY_OK, "close failed");
+    world_set_flag();
+}
+
+void switch_secure_on(void) {
+    slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
+
+    EXPECT(status == SLABBY_OK, "secure answered %s", world_text(status));
+    world_set_flag();
+}
+
+/* What is had once secure is on holds nothing of anybody. */
+void expect_zeros(void) {
+    bool secure = world_flag(1);
+    slabby_ref ref;
+    void *data;
+    slabby_status status = slabby_allocate(&ref, &data, world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
+    if (status != SLABBY_OK)
+        return;
+    EXPECT(!secure || world_read(data) == 0, "a slab came with its last owner's bytes");
+    world_own(ref, data);
+}
+
+void switch_and_expect_zeros(void) {
+    switch_secure_on();
+    expect_zeros();
+}
+
+void pages_are_unmapped(void) {
+    slabby_ref ref;
+
+    EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
+    EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_CLOSED, "a closed pool handed out a slab");
+}
