@@ -47,11 +47,20 @@ func main() {
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
 	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
 	proxyAlone := flag.Bool("proxy", false, "only the reverse proxy under load")
+	garbageKind := flag.Int("garbage", -1, "only make garbage beside this kind of live buffers")
 	flag.Parse()
+	if *garbageKind >= 0 {
+		exitOn(makeGarbage(*garbageKind))
+		return
+	}
 	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *operations)
 	fmt.Println("a pair takes a buffer, writes its first byte, gives it back; every error ends the run")
-	if err := run(*rounds, *operations, *barsAlone, *proxyAlone); err != nil {
+	exitOn(run(*rounds, *operations, *barsAlone, *proxyAlone))
+}
+
+func exitOn(err error) {
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
@@ -59,7 +68,10 @@ func main() {
 
 func run(rounds, operations int, barsAlone, proxyAlone bool) error {
 	if !proxyAlone {
-		if err := showBars(10*rounds+1, operations/4); err != nil || barsAlone {
+		if err := showBars(10*rounds+1, operations/4); err != nil {
+			return err
+		}
+		if err := showGarbage(max(1, rounds/4)); err != nil || barsAlone {
 			return err
 		}
 	}
