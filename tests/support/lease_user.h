@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A user of one lease, as a binding's own hot path is: by the layout that slabby.h promises, not by the core's types. What
- * go/lease.go and go/allocate.go do, access by access. */
+/* A user of one lease, as a binding's own hot path is: by the layout that slabby.h promises, not by the core's types.
+ * What go/lease.go and go/allocate.go do, access by access. */
 #ifndef SLABBY_TESTS_LEASE_USER_H
 #define SLABBY_TESTS_LEASE_USER_H
 
