@@ -28,6 +28,14 @@ def test_the_workflow_runs_what_ci_runs() -> None:
     assert ".ci/run" in WORKFLOW
 
 
+def test_the_workflow_builds_for_size_for_speed_and_with_link_time_optimisation() -> None:
+    """By gcc and clang: parents build the core by flags of their own, with -Werror."""
+    lint = (ROOT / "dev.d/lint").read_text(encoding="utf-8")
+    assert "./dev lint" in WORKFLOW
+    assert all(flag in lint for flag in ("-Os", "-O3", "-flto", "-Werror"))
+    assert all(f"optimised {compiler}" in lint for compiler in ("gcc", "clang"))
+
+
 def test_contributing_has_every_part_of_the_tests() -> None:
     table = PAGE.partition("| part | what it tests |")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(PARTS)
