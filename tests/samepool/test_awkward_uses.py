@@ -30,7 +30,7 @@ class UsesOfC(C):
             assert self.library.slabby_reset(pool) == 0
             return status
 
-        return self.made(64, CAPACITY, use=used)
+        return self.made(used, capacity=CAPACITY)
 
     def one(self, pool: ctypes.c_void_p) -> ctypes.c_uint64:
         ref = ctypes.c_uint64()
@@ -71,7 +71,7 @@ class UsesOfPython(Python):
             with pool.allocate_batch(count) as batch:
                 assert len(batch) == count
 
-        return self.made(64, CAPACITY, use)
+        return self.made(use, capacity=CAPACITY)
 
     def timeout(self, nanoseconds: int, taken: int) -> int:
         """In seconds, as floating point."""
@@ -84,7 +84,7 @@ class UsesOfPython(Python):
                 for ref in held:
                     ref.release()
 
-        return self.made(64, CAPACITY, use)
+        return self.made(use, capacity=CAPACITY)
 
     def label(self, value: int) -> int:
         found: list[int] = []
@@ -94,7 +94,7 @@ class UsesOfPython(Python):
                 ref.label = value
                 found.append(ref.label)
 
-        assert self.made(64, CAPACITY, use) == 0
+        assert self.made(use, capacity=CAPACITY) == 0
         return found[0]
 
 
@@ -170,7 +170,7 @@ def test_timeouts_that_only_python_has(languages: dict[str, Any], seconds: Any) 
             with pytest.raises((slabby.InvalidArgumentError, TypeError)):
                 pool.allocate(timeout=seconds)
 
-        assert languages[backend].made(64, CAPACITY, use) == 0
+        assert languages[backend].made(use, capacity=CAPACITY) == 0
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -190,7 +190,7 @@ def test_labels_that_only_python_has(languages: dict[str, Any], label: Any) -> N
                     ref.label = label
                 assert ref.label == 7
 
-        assert languages[backend].made(64, CAPACITY, use) == 0
+        assert languages[backend].made(use, capacity=CAPACITY) == 0
 
 
 @contextmanager
