@@ -1614,7 +1614,10 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
  * which makes each sequence refuse. slb_os_fence_rseq() restarts every sequence running in this process and orders
- * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
+ * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way.
+ *
+ * slb_os_fence_threads() is a full barrier in every thread of this process, at one moment of that thread, wherever
+ * slb_os_fences_threads() has ever been true; elsewhere it is one in the caller alone. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
@@ -1653,6 +1656,8 @@ SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset); /* false where areas have no offset in common */
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
+SLB_PRIVATE bool slb_os_fences_threads(void);
+SLB_PRIVATE void slb_os_fence_threads(void);
 
 /* Sleeps until another thread wakes the word. Returns at once if it is not `expected`, and false when the deadline of
  * slb_os_now_ns() has passed; may return early. */
@@ -2349,6 +2354,8 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 
 /* As linux/membarrier.h has them, which not every system with a C compiler has. */
 #define SLB_MEMBARRIER_CMD_QUERY 0
+#define SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED (1 << 3)
+#define SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 #define SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
@@ -2376,16 +2383,22 @@ SLB_OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = 
 
 static _Atomic uint32_t slb_rseq_usable;
 static bool slb_rseq_is_ours; /* set before other threads exist, or before a pool can */
+static int slb_thread_fence;  /* the command that is a barrier in every thread; 0: none. As rseq_is_ours */
 
 static long slb_membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
-/* The fence comes first: sequences are of no use without it. */
-static bool slb_register_fence(void) {
+static bool slb_register_as(int command, int registration) {
     long commands = slb_membarrier(SLB_MEMBARRIER_CMD_QUERY);
-    return commands >= 0 && (commands & SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
-           slb_membarrier(SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+    bool done = commands >= 0 && (commands & command) != 0 && slb_membarrier(registration) == 0;
+    slb_thread_fence = done ? command : 0;
+    return done;
+}
+
+/* The fence comes first: sequences are of no use without it. It is a barrier in every thread, too. */
+static bool slb_register_fence(void) {
+    return slb_register_as(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
 }
 
 /* ---------------------------------------------------------------------------------------- areas of our own */
@@ -2466,8 +2479,10 @@ __attribute__((constructor(101))) static void slb_find_rseq(void) {
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
     bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
-    if ((of_libc && __rseq_size == 0) || !slb_register_fence())
+    if ((of_libc && __rseq_size == 0) || !slb_register_fence()) {
+        (void)slb_register_as(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED, SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
         return;
+    }
     if (of_libc) {
 #if SLB_OS_RSEQ_FIXED
         slb_os_rseq_offset = (intptr_t)__rseq_offset;
@@ -2533,11 +2548,27 @@ static void slb_fence_slowly(void) {
         slb_os_sleep(10000000);
 }
 
-SLB_PRIVATE void slb_os_fence_rseq(void) {
+static void slb_fence_by(int command) {
     int saved_errno = errno;
-    if (slb_unlikely(slb_membarrier(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
+    if (slb_unlikely(slb_membarrier(command) != 0))
         slb_fence_slowly();
     errno = saved_errno;
+}
+
+SLB_PRIVATE void slb_os_fence_rseq(void) {
+    slb_fence_by(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+}
+
+/* A thread that is preempted or moved passes a barrier as well, so the slow way serves here too. */
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    if (slb_thread_fence == 0)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        slb_fence_by(slb_thread_fence);
+}
+
+SLB_PRIVATE bool slb_os_fences_threads(void) {
+    return slb_thread_fence != 0 && slb_os_fences_well();
 }
 
 SLB_PRIVATE bool slb_os_fences_well(void) {
@@ -3148,9 +3179,30 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 #endif
 
 /* -------------------- os/no_rseq.c */
-/* A build without restartable sequences: no pool uses them, so nothing asks for the fence. */
+/* A build without restartable sequences: no pool uses them, so nothing asks for their fence. Windows has one of all
+ * threads. */
 
 #if !SLB_OS_RSEQ
+
+#ifdef SLB_OS_WINDOWS
+#include <windows.h>
+
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    FlushProcessWriteBuffers();
+}
+#else
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    atomic_thread_fence(memory_order_seq_cst);
+}
+#endif
+
+SLB_PRIVATE bool slb_os_fences_threads(void) {
+#ifdef SLB_OS_WINDOWS
+    return true;
+#else
+    return false;
+#endif
+}
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
     return false;
@@ -6363,6 +6415,7 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
+    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -10130,391 +10183,6 @@ SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool) {
     return all;
 }
 
-/* -------------------- tiers/cpu_cache.c */
-
-/* -------------------- tiers/cpu_cache.h */
-/*
- * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
- *
- * Portable: a try-lock on the header. The thread that swaps len for 0xFFFF owns the stack until it stores the new
- * header; a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the
- * header are handed over with it.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
- *
- * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
- */
-#ifndef SLB_TIERS_CPU_CACHE_H
-#define SLB_TIERS_CPU_CACHE_H
-
-/* -------------------- tiers/hold.h */
-/*
- * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
- *
- * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
- * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
- * to go with the pool. So a call that follows one of these pointers
- *
- * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
- * - or holds the gate lock, under which pools end, and has seen that the pool exists;
- * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
- *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
- * - or is in a hold, and has seen behind its beginning that the pool exists.
- *
- * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
- * them, and they may be kept while waiting.
- */
-#ifndef SLB_TIERS_HOLD_H
-#define SLB_TIERS_HOLD_H
-
-struct slb_hold {
-    struct slabby_allocator *pool;
-    _Atomic uint32_t *count;
-};
-
-/* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
- * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
-SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
-    struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
-    atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
-    (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
-    return hold;
-}
-
-/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
- * sees the other, and unmaps. */
-SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
-    atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
-    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
-    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
-        slb_pool_unmap_remains(hold->pool);
-}
-
-/* A hold until the end of the block. */
-#define SLB_HOLD(pool)                                                                                       \
-    __attribute__((cleanup(slb_hold_end), unused)) struct slb_hold slb_hold_here = slb_hold_begin(pool)
-
-#endif
-
-SLB_INLINE uint32_t slb_header_length(uint64_t header) {
-    return (uint32_t)(header & SLB_CACHE_LOCKED);
-}
-
-/* Ids that a header accounts for: none while locked, because then they are in somebody's hands. */
-SLB_INLINE uint32_t slb_header_ids(uint64_t header) {
-    uint32_t length = slb_header_length(header);
-    return length == SLB_CACHE_LOCKED ? 0 : length;
-}
-
-SLB_INLINE uint64_t slb_header_served(uint64_t header) {
-    return header >> 16;
-}
-
-/* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
-SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
-    uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
-    return pool->return_caches == pool->caches ? cpus : 2 * cpus;
-}
-
-/* Each of them, and whose it is. */
-SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
-                                                 uint32_t *out_cpu) {
-    bool single = pool->return_caches == pool->caches;
-    *out_cpu = single ? stack : stack / 2;
-    return &(single || stack % 2 == 0 ? pool->caches : pool->return_caches)[*out_cpu].cache;
-}
-
-/* The caller's cache of `stacks` in the portable backend, locked, with its header; NULL where it is busy or locked by
- * the gate. */
-SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool,
-                                                   union slb_cpu_cache_entry *stacks, uint64_t *out_header) {
-    uint32_t cpu = slb_os_cpu();
-    if (slb_unlikely(cpu >= slb_used_cpus(pool)))
-        return NULL;
-    struct slb_cpu_cache *cache = &stacks[cpu].cache;
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
-        return NULL;
-    slb_in_flight_enter();
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&cache->header, &header,
-                                                              header | SLB_CACHE_LOCKED, memory_order_acquire,
-                                                              memory_order_relaxed))) {
-        slb_in_flight_leave();
-        return NULL;
-    }
-    SLB_POINT(SLB_POINT_CACHE_LOCKED);
-    *out_header = header;
-    return cache;
-}
-
-SLB_INLINE void slb_portable_unlock(struct slb_cpu_cache *cache, uint64_t header) {
-    atomic_store_explicit(&cache->header, header, memory_order_release);
-    slb_in_flight_leave();
-}
-
-/* A counter that only the holder of the header writes: no read-modify-write needed. */
-SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-                          memory_order_relaxed);
-}
-
-SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
-    if (slb_unlikely(cache == NULL))
-        return false;
-    uint32_t length = slb_header_length(header);
-    bool slb_taken = length != 0;
-    if (slb_taken) {
-        *out_id = cache->ids[length - 1];
-        slb_portable_count(&cache->fast_taken, fast);
-        header += SLB_CACHE_TAKE;
-    }
-    slb_portable_unlock(cache, header);
-    return slb_taken;
-}
-
-SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->return_caches, &header);
-    if (slb_unlikely(cache == NULL))
-        return false;
-    uint32_t length = slb_header_length(header);
-    bool given = length < pool->cache_max;
-    if (given) {
-        cache->ids[length] = id;
-        slb_portable_count(&cache->fast_given, fast);
-        header += SLB_CACHE_GIVE;
-    }
-    slb_portable_unlock(cache, header);
-    return given;
-}
-
-/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
- * backend releases the header; sequences store it plainly, and order that themselves. */
-SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
-    slb_count(counter, by);
-#if SLB_HAVE_RSEQ
-    slb_rseq_order_counts();
-#endif
-}
-
-/* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
-SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
-        return;
-    slb_count(&slb_stripe_here(pool)->fast_taken, 1);
-}
-
-/* The same for a slab that was given back: the pool may have ended since. */
-SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
-    if (slb_likely(slb_rseq_note_fast_given(pool)))
-        return;
-    SLB_HOLD(pool);
-    if (slb_pool_exists(pool))
-        slb_count(&slb_stripe_here(pool)->fast_given, 1);
-}
-
-/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
- * instruction counts in a sequence of its own. */
-SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
-                                    struct slb_cpu_cache **out_cache) {
-#ifdef SLB_RSEQ_COUNTS_FAST
-    return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
-#else
-    bool slb_taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
-    if (slb_likely(slb_taken))
-        slb_cache_count_fast_taken(pool);
-    return slb_taken;
-#endif
-}
-
-SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
-#ifdef SLB_RSEQ_COUNTS_FAST
-    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
-#else
-    bool given = slb_rseq_give_once(pool, id);
-    if (slb_likely(given))
-        slb_cache_count_fast_given(pool);
-    return given;
-#endif
-}
-
-/* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
-SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
-    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
-        bool slb_taken = slb_rseq_take(pool, out_id);
-        if (fast && slb_likely(slb_taken))
-            slb_cache_count_fast_taken(pool);
-        return slb_taken;
-    }
-    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
-        return slb_portable_take(pool, out_id, fast);
-    return false;
-}
-
-/* One free id into this CPU's cache, counted as a release. */
-SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
-        bool given = slb_rseq_give(pool, id);
-        if (fast && slb_likely(given))
-            slb_cache_count_fast_given(pool);
-        return given;
-    }
-    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
-        return slb_portable_give(pool, id, fast);
-    return false;
-}
-
-/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
- * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
- * counts it. */
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
-                                      const uint32_t *ids, uint32_t count);
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
-                                      uint32_t *out_ids, uint32_t count);
-
-/* Ids that do not count as released go into this CPU's cache of `stacks`, or to the shards where that is locked or
- * full. Inside a move. */
-SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
-                                uint32_t count);
-
-/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
-#define SLB_CACHE_FOLD_AT (1ull << 41)
-
-/* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
-SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
-
-/* For the gate: locks one cache for good, even while a thread is busy in it, and answers its header of before. The
- * caller fences the rseq backend and checks again with slb_cache_is_locked. */
-SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
-
-#endif
-
-#include <string.h>
-
-#ifndef SLB_AMALGAMATION
-SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
-#endif
-
-#define SLB_CACHE_FOLD_BY (1ull << 40)
-
-static bool slb_portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
-                                const uint32_t *ids, uint32_t count) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
-    if (cache == NULL)
-        return false;
-    uint32_t length = slb_header_length(header);
-    bool fits = length + count <= pool->cache_max;
-    if (fits) {
-        memcpy(&cache->ids[length], ids, count * sizeof *ids);
-        header += count;
-    }
-    slb_portable_unlock(cache, header);
-    return fits;
-}
-
-/* The oldest ids go, the recently touched stay. */
-static bool slb_portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
-                                uint32_t *out_ids, uint32_t count) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
-    if (cache == NULL)
-        return false;
-    uint32_t length = slb_header_length(header);
-    bool enough = length >= count;
-    if (enough) {
-        memcpy(out_ids, cache->ids, count * sizeof *out_ids);
-        memmove(cache->ids, &cache->ids[count], (length - count) * sizeof *out_ids);
-        header -= count;
-    }
-    slb_portable_unlock(cache, header);
-    return enough;
-}
-
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
-                                      const uint32_t *ids, uint32_t count) {
-#if SLB_HAVE_RSEQ
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
-        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
-        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-            result = slb_rseq_try_give_batch(pool, stacks, ids, count);
-        return result == SLB_RSEQ_DONE;
-    }
-#endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
-           slb_portable_give_batch(pool, *stacks, ids, count);
-}
-
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
-                                      uint32_t *out_ids, uint32_t count) {
-#if SLB_HAVE_RSEQ
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
-        struct slb_cpu_cache *cache;
-        return slb_rseq_take_batch(pool, stacks, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
-    }
-#endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
-           slb_portable_take_batch(pool, *stacks, out_ids, count);
-}
-
-SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
-                                uint32_t count) {
-    if (count == 0)
-        return;
-    slb_count(&stripe->cache_in, count);
-    if (slb_cache_give_batch(pool, stacks, ids, count))
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    slb_count(&stripe->cache_out, count);
-}
-
-static bool slb_cache_fold_here(struct slabby_allocator *pool) {
-#if SLB_HAVE_RSEQ
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return slb_rseq_try_fold(pool, SLB_CACHE_FOLD_BY) == SLB_RSEQ_DONE;
-#endif
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
-    if (cache == NULL)
-        return false;
-    bool enough = slb_header_served(header) >= SLB_CACHE_FOLD_BY;
-    slb_portable_unlock(cache, enough ? header - (SLB_CACHE_FOLD_BY << 16) : header);
-    return enough;
-}
-
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many, and published
- * counters do not go back. */
-SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)
-        return;
-    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
-    if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
-        return;
-    if (slb_cache_fold_here(pool))
-        slb_count(&slb_stripe_here(pool)->folded, SLB_CACHE_FOLD_BY);
-}
-
-/* The swap acquires: the ids below the header were handed over by the last unlock (portable) or by the fence that
- * follows (rseq). A busy header of the portable backend is waited for. */
-SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    for (uint32_t attempt = 0;; attempt++) {
-        if (slb_header_length(header) == SLB_CACHE_LOCKED) {
-            slb_os_wait_a_little(attempt);
-            header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(&cache->header, &header, header | SLB_CACHE_LOCKED,
-                                                         memory_order_acquire, memory_order_relaxed)) {
-            return header;
-        }
-    }
-}
-
 /* -------------------- tiers/heap.c */
 
 /* -------------------- tiers/heap.h */
@@ -10649,6 +10317,237 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
         }
     }
     return false;
+}
+
+/* -------------------- tiers/section.c */
+
+/* -------------------- tiers/section.h */
+/*
+ * Sections: what the portable backend has in place of restartable sequences.
+ *
+ * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
+ * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and outlive
+ * every pool, so a thread needs no hold (tiers/hold.h) to enter one.
+ *
+ *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
+ *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
+ *            REVOKED    it was biased: free as soon as `turn` is even
+ *            a thread   biased to this thread, which enters by a plain store of `turn`; no other thread may
+ *    turn    odd while the thread of the bias is inside
+ *
+ * A thread that entered a thousand times in a row gets the bias, where the system has a fence of all threads
+ * (slb_os_fence_threads). The next thread on this CPU revokes it:
+ *
+ *      the thread of the bias               a thread that revokes
+ *      turn = odd                           owner: the thread -> LOCKED
+ *      load owner: still this thread?       fence of all threads
+ *      ... inside ...                       load turn: even?
+ *      turn = even
+ *
+ * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
+ * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
+ * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
+ * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again behind its back.
+ *
+ * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
+ *
+ * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
+ * behind it. Then each section that may have missed the store is over:
+ * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it loads
+ *   inside a later one comes behind the barrier, and finds the store.
+ * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
+ *   the fence has released.
+ */
+#ifndef SLB_TIERS_SECTION_H
+#define SLB_TIERS_SECTION_H
+
+enum slb_section_owner { SLB_SECTION_FREE = 0, SLB_SECTION_LOCKED = 1, SLB_SECTION_REVOKED = 2 };
+
+/* What is not atomic belongs to the thread that has locked the section. */
+struct slb_section {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
+    _Atomic uint64_t turn;
+    uint64_t last;        /* the thread that was inside last */
+    uint32_t in_a_row;    /* how often it came back */
+    uint32_t revocations; /* how often the bias was revoked: each makes the next one dearer */
+};
+
+SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
+
+/* The number of the calling thread; no two threads of a process have the same. No section is biased to a thread that
+ * has none yet. */
+#define SLB_SECTION_NO_THREAD UINT64_MAX
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
+
+/* An entry: of which section, and how. */
+struct slb_inside {
+    struct slb_section *section;
+    uint64_t turn; /* odd; 0: by a compare-and-swap */
+};
+
+/* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
+SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner);
+
+/* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
+SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
+
+/* Behind a store, which every section that begins from now on sees; what began earlier is over. */
+SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
+
+/* In a child made by fork: no thread is inside. */
+SLB_PRIVATE void slb_sections_after_fork(void);
+
+/* How often a thread must come back before the section is biased to it. */
+#define SLB_SECTION_BIAS_AFTER 1024u
+#define SLB_SECTION_MOST_REVOCATIONS 12u
+
+SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
+    return SLB_SECTION_BIAS_AFTER << section->revocations;
+}
+
+/* In flight. A signal handler that interrupted its own thread inside finds an odd turn, or LOCKED. */
+SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread, uint64_t *out_turn) {
+    /* acquire: with the exit of a thread that locked the section before it was biased */
+    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
+    if (slb_unlikely(turn % 2 != 0))
+        return false;
+    atomic_store_explicit(&section->turn, turn + 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
+    if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
+        atomic_store_explicit(&section->turn, turn + 2, memory_order_release);
+        return false;
+    }
+    *out_turn = turn + 1;
+    return true;
+}
+
+SLB_INLINE bool slb_section_enter_locked(struct slb_section *section, uint64_t owner) {
+    if (slb_likely(owner == SLB_SECTION_FREE))
+        return atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                       memory_order_acquire, memory_order_relaxed);
+    return owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner);
+}
+
+SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
+    struct slb_section *section = &slb_sections[cpu];
+    /* relaxed: a hint for the way; either way looks again */
+    uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
+    *out = (struct slb_inside){section, 0};
+    slb_in_flight_enter();
+    if (slb_likely(owner == slb_section_thread)
+            ? slb_likely(slb_section_enter_biased(section, owner, &out->turn))
+            : slb_likely(slb_section_enter_locked(section, owner)))
+        return true;
+    slb_in_flight_leave();
+    return false;
+}
+
+SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
+    struct slb_section *section = inside->section;
+    if (slb_likely(inside->turn != 0))
+        atomic_store_explicit(&section->turn, inside->turn + 1, memory_order_release);
+    else if (slb_likely(section->last == slb_section_thread &&
+                        ++section->in_a_row != slb_section_enough(section)))
+        atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
+    else
+        slb_section_note_exit(section);
+    slb_in_flight_leave();
+}
+
+#endif
+
+#ifndef SLB_AMALGAMATION
+struct slb_section slb_sections[SLB_OS_MOST_CPUS];
+#define SLB_OF_THREAD
+#else
+#define SLB_OF_THREAD static
+#endif
+SLB_OF_THREAD SLB_THREAD_LOCAL uint64_t slb_section_thread = SLB_SECTION_NO_THREAD;
+
+/* acquire: with the exit of the thread that had the bias. Behind the fence an even turn means that it is not inside,
+ * and never will be by this bias. */
+static bool slb_is_left(struct slb_section *section) {
+    return atomic_load_explicit(&section->turn, memory_order_acquire) % 2 == 0;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner) {
+    bool revoked = owner == SLB_SECTION_REVOKED;
+    if (revoked && !slb_is_left(section))
+        return false;
+    /* seq_cst: ahead of the fence */
+    if (!atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    if (revoked)
+        return true;
+    SLB_POINT(SLB_POINT_REVOKING);
+    slb_os_fence_threads();
+    section->in_a_row = 0;
+    section->revocations += section->revocations < SLB_SECTION_MOST_REVOCATIONS;
+    if (slb_is_left(section))
+        return true;
+    /* release: the fields above, for the next thread that locks it */
+    atomic_store_explicit(&section->owner, SLB_SECTION_REVOKED, memory_order_release);
+    return false;
+}
+
+static uint64_t slb_number_of_thread(void) {
+    static _Atomic uint64_t numbers = SLB_SECTION_REVOKED;
+    if (slb_section_thread == SLB_SECTION_NO_THREAD) /* relaxed: nothing else goes by it */
+        slb_section_thread = 1 + atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed);
+    return slb_section_thread;
+}
+
+SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section) {
+    uint64_t thread = slb_number_of_thread(), next = SLB_SECTION_FREE;
+    if (section->last != thread)
+        section->in_a_row = 0;
+    else if (slb_os_fences_threads())
+        next = thread;
+    section->last = thread;
+    atomic_store_explicit(&section->owner, next, memory_order_release);
+}
+
+/* A section that is free is locked for a moment: see section.h. */
+static void slb_wait_until_unlocked(struct slb_section *section) {
+    for (uint32_t attempt = 0;; attempt++) {
+        uint64_t owner = atomic_load_explicit(&section->owner, memory_order_acquire);
+        if (owner > SLB_SECTION_LOCKED)
+            return;
+        if (owner == SLB_SECTION_FREE &&
+            atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                    memory_order_acq_rel, memory_order_relaxed)) {
+            atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
+            return;
+        }
+        slb_os_wait_a_little(attempt);
+    }
+}
+
+/* A thread that has entered again since has left in between. */
+static void slb_wait_until_left(struct slb_section *section) {
+    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
+    for (uint32_t attempt = 0;
+         turn % 2 != 0 && atomic_load_explicit(&section->turn, memory_order_acquire) == turn; attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+/* In flight: a handler must not wait for the section that this thread has locked. */
+SLB_PRIVATE void slb_sections_fence(uint32_t cpus) {
+    slb_in_flight_enter();
+    slb_os_fence_threads();
+    for (uint32_t cpu = 0; cpu < cpus; cpu++) {
+        slb_wait_until_unlocked(&slb_sections[cpu]);
+        slb_wait_until_left(&slb_sections[cpu]);
+    }
+    slb_in_flight_leave();
+}
+
+SLB_PRIVATE void slb_sections_after_fork(void) {
+    for (uint32_t cpu = 0; cpu < slb_os_cpu_count(); cpu++) {
+        atomic_store(&slb_sections[cpu].owner, SLB_SECTION_FREE);
+        atomic_store(&slb_sections[cpu].turn, 0);
+    }
 }
 
 /* -------------------- tiers/used_slabs.c */
@@ -11616,598 +11515,402 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-/* -------------------- tiers/lease.c */
+/* -------------------- tiers/cpu_cache.c */
 
-/* -------------------- tiers/lease.h */
+/* -------------------- tiers/cpu_cache.h */
 /*
- * Leases: caches that a binding's own code takes slabs from and gives them to, without a call into the core. The memory
- * is the core's; docs/go-fast-path.md has the argument.
+ * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * A lease has one user at a time and two magazines, each a stack of free ids under a header like that of a CPU cache:
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the next
+ * tier.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
- *    63                          16 15       0
- *   +------------------------------+----------+        user: taking one: header + 0xFFFF; giving one: header + 1
- *   | turn (48)                    | len (16) |        core: lock, change, unlock with turn + 1
- *   +------------------------------+----------+        len = 0xFFFF: locked
- *
- *   given       the user gives and takes; the core only takes out (a full one is flushed to the depot)
- *   refilled    the core puts in (a batch from the depot); the user only takes
- *
- * So nobody writes an id where somebody else may be about to: what a user stores above the length of `given` before a
- * compare-and-swap that fails is read by nobody. The turn grows with every id that is taken and with every change by
- * the core, so a header that the user has read never comes back. `turned` counts the core's changes: turn - turned is
- * the number of slabs served.
- *
- * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
+ * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it is
+ * closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the lock,
+ * so the gate fences and looks again.
  */
-#ifndef SLB_TIERS_LEASE_H
-#define SLB_TIERS_LEASE_H
+#ifndef SLB_TIERS_CPU_CACHE_H
+#define SLB_TIERS_CPU_CACHE_H
 
-#define SLB_MAGAZINE_IDS 120u
+/* -------------------- tiers/hold.h */
+/*
+ * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
+ *
+ * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
+ * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
+ * to go with the pool. So a call that follows one of these pointers
+ *
+ * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
+ * - or holds the gate lock, under which pools end, and has seen that the pool exists;
+ * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
+ *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
+ * - or is in a section, and has compared its CPU with portable_cpus there: the same;
+ * - or is in a hold, and has seen behind its beginning that the pool exists.
+ *
+ * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
+ * them, and they may be kept while waiting.
+ */
+#ifndef SLB_TIERS_HOLD_H
+#define SLB_TIERS_HOLD_H
 
-struct slb_magazine {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
-    _Atomic uint32_t sample_at; /* the allocation at the turn with these low bits is for the core to time */
-    uint32_t max;               /* ids that it may hold */
-    _Atomic uint32_t ids[SLB_MAGAZINE_IDS];
-    _Atomic uint64_t turned; /* turns that served nothing; written under the header's lock */
-    uint32_t locked_length;  /* what the gate found when it locked the header */
+struct slb_hold {
+    struct slabby_allocator *pool;
+    _Atomic uint32_t *count;
 };
 
-struct slb_lease {
-    struct slb_magazine given, refilled;
-    _Atomic uint64_t fast_taken; /* of the allocations served, those by id; written by the user alone */
-    _Atomic uint64_t fast_given;
-    _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
-    _Atomic uint32_t user; /* for a binding that has more threads than leases: who uses it; not read here */
-};
+/* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
+ * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
+SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
+    struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
+    atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
+    (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
+    return hold;
+}
 
-_Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
-_Static_assert(offsetof(struct slb_magazine, max) == 12, "part of layout 1");
-_Static_assert(offsetof(struct slb_magazine, ids) == 16, "part of layout 1");
-_Static_assert(sizeof(struct slb_magazine) == 512, "part of layout 1");
-_Static_assert(offsetof(struct slb_lease, fast_taken) == 1024, "part of layout 1");
-_Static_assert(offsetof(struct slb_lease, fast_given) == 1032, "part of layout 1");
-_Static_assert(offsetof(struct slb_lease, user) == 1048, "part of layout 1");
-_Static_assert(sizeof(struct slb_lease) == 1088, "part of layout 1; an odd number of lines");
+/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
+ * sees the other, and unmaps. */
+SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
+    atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
+    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
+    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
+        slb_pool_unmap_remains(hold->pool);
+}
 
-/* Leases that were attached together: one mapping, unmapped with the rest of the pool's bookkeeping. */
-struct slb_lease_block {
-    struct slb_lease_block *next;
-    struct slb_lease *leases;
-    uint64_t mapping;
-    uint32_t count;
-    _Atomic uint32_t attached; /* 0: every magazine is locked and empty until somebody attaches again */
-};
-
-/* ------------------------------------------------------------------------------ for a binding, by its calls */
-
-/* `count` leases for one more user of the pool, in *out; OK, NotSupported where the pool is too small for caches, or
- * NoSystemMemory. */
-SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
-                                            struct slb_lease_block **out);
-
-/* What they hold goes to the shards. False where no attached block begins there. */
-SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address);
-
-/* The lease at an address, or NULL. */
-SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address);
-
-/* One id from either magazine, counted as an allocation. */
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id);
-
-/* Inside slb_enter: a batch from the depot or the shards; the first id for the caller, the rest into the lease. */
-SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier);
-
-/* Inside slb_enter: where `given` is full its ids go to the depot. */
-SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                 struct slb_lease *lease);
-
-/* Allocations that the lease has served. */
-SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease);
-
-/* --------------------------------------------------------------------------- for the gate and for observers */
-
-/* Locks every magazine, even while a thread is busy in it. Needs the gate lock. */
-SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool);
-
-/* Moves what the locked magazines held to the shards and answers how many ids. Bracketed as a move by the caller. */
-SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe);
-
-/* Unlocks them, empty. */
-SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool);
-
-/* In a child of fork: locked, whatever a thread that is gone was doing. */
-SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool);
-
-/* With every magazine locked: the next allocation of each lease is the first to be timed. */
-SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
-
-struct slb_lease_counts {
-    uint64_t served, cached, fast_taken, fast_given;
-    bool locked; /* a magazine was, so that its ids are not among the cached ones */
-};
-
-/* Magazines that the core has locked for a moment are looked at so often more. */
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
-
-/* Bytes of all blocks. */
-SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool);
-
-/* The place gets another pool. */
-SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool);
+/* A hold until the end of the block. */
+#define SLB_HOLD(pool)                                                                                       \
+    __attribute__((cleanup(slb_hold_end), unused)) struct slb_hold slb_hold_here = slb_hold_begin(pool)
 
 #endif
 
-/* -------------------- tiers/gate.h */
-/*
- * The gate: it keeps rare operations off the fast path.
- *
- *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
- *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
- *           between the shards and their users.
- *
- * Closing (under the gate lock): set the reason, lock every header, fence, check again, move the ids to the shards,
- * raise the epoch to odd. Opening (under the lock, every reason cleared): raise the epoch to even, clear the word,
- * unlock.
- *
- * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
- * with everything empty and started == finished.
- * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
- * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was
- * in transit in between either. The epoch was odd throughout, so the caches were empty. At that moment every slab was
- * live, out of service, or held singly by an unfinished allocate or release: the caller's demand exceeds the pool.
- */
-#ifndef SLB_TIERS_GATE_H
-#define SLB_TIERS_GATE_H
-
-enum slb_proof {
-    SLB_PROOF_EMPTY,   /* every slab is in use */
-    SLB_PROOF_DRAINED, /* this call brought slabs out of CPU caches: try again */
-    SLB_PROOF_MOVED,   /* something moved meanwhile: try again */
-    SLB_PROOF_WAIT /* an operation on the whole pool is under way, or a handler may not wait: leave and try again */
-};
-
-/* Whether the pool has no slab left. `nested`: the caller interrupted its own thread inside the core. */
-SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested);
-
-/* Sets a reason, drains the caches, and answers how many ids came out of them. Needs the lock. */
-SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason);
-
-/* Takes a reason back and opens where none is left. Needs the lock. */
-SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
-
-/* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
-SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change);
-
-/* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
-SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
-
-/* At how many free slabs a gate that was closed for scarcity opens again. */
-SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);
-
-SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
-SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
-
-/* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
-SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
-
-#endif
-
-/* Turns are folded long before their 48 bits are full. */
-#define SLB_FOLD_BY (1ull << 40)
-
-/* In front of a block's first lease: its description. */
-#define SLB_DESCRIPTION_LINES 1u
-
-/* First leases of the blocks of many pools spread over so many cache lines. */
-#define SLB_FIRST_LINES 32u
-
-_Static_assert(sizeof(struct slb_lease_block) <= SLB_DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
-
-/* acquire pairs with the release of slb_leases_attach: a thread that finds a block sees all of it */
-static struct slb_lease_block *slb_first_block(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->leases, memory_order_acquire);
+SLB_INLINE uint32_t slb_header_length(uint64_t header) {
+    return (uint32_t)(header & SLB_CACHE_LOCKED);
 }
 
-/* relaxed: who attached or detached did so under the gate lock, or is the caller */
-static bool slb_is_attached(struct slb_lease_block *block) {
-    return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
+/* Ids that a header accounts for: none while locked, because then they are in somebody's hands. */
+SLB_INLINE uint32_t slb_header_ids(uint64_t header) {
+    uint32_t length = slb_header_length(header);
+    return length == SLB_CACHE_LOCKED ? 0 : length;
 }
 
-/* --------------------------------------------------------------------------------------------- one magazine */
-
-static uint64_t slb_turn_of(uint64_t header) {
+SLB_INLINE uint64_t slb_header_served(uint64_t header) {
     return header >> 16;
 }
 
-/* acquire: the ids below the length were stored before the header that the user, or the last unlock, released */
-static bool slb_lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
-    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
-    slb_in_flight_enter();
-    while (slb_header_length(header) != SLB_CACHE_LOCKED) {
-        if (atomic_compare_exchange_weak_explicit(&magazine->header, &header, header | SLB_CACHE_LOCKED,
-                                                  memory_order_acquire, memory_order_relaxed)) {
+/* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
+SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
+    uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
+    return pool->return_caches == pool->caches ? cpus : 2 * cpus;
+}
+
+/* Each of them, and whose it is. */
+SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
+                                                 uint32_t *out_cpu) {
+    bool single = pool->return_caches == pool->caches;
+    *out_cpu = single ? stack : stack / 2;
+    return &(single || stack % 2 == 0 ? pool->caches : pool->return_caches)[*out_cpu].cache;
+}
+
+/* A change of this CPU's cache in the portable backend: inside the section, with the header that it begins from. */
+struct slb_portable_change {
+    struct slb_inside inside;
+    struct slb_cpu_cache *cache;
+    uint64_t header;
+};
+
+/* Begins one on `stacks`, a field of the pool. False where the section is busy, or the header locked by the gate. The
+ * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
+SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                   struct slb_portable_change *out) {
+    uint32_t cpu = slb_os_cpu();
+    /* relaxed: a hint, so that no section is entered that the machine does not have */
+    if (slb_unlikely(cpu >= atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) ||
+                     !slb_section_enter(cpu, &out->inside)))
+        return false;
+    /* acquire: what the pool was made with; what the gate has emptied */
+    if (slb_likely(cpu < atomic_load_explicit(&pool->portable_cpus, memory_order_acquire))) {
+        out->cache = &(*stacks)[cpu].cache;
+        out->header = atomic_load_explicit(&out->cache->header, memory_order_acquire);
+        if (slb_likely(slb_header_length(out->header) != SLB_CACHE_LOCKED)) {
             SLB_POINT(SLB_POINT_CACHE_LOCKED);
-            *out_header = header;
             return true;
         }
     }
-    slb_in_flight_leave();
+    slb_section_leave(&out->inside);
     return false;
 }
 
-/* release: pairs with the user's compare-and-swap, and with the acquire of the next lock */
-static void slb_unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32_t length) {
-    atomic_store_explicit(&magazine->header, turn << 16 | length, memory_order_release);
-    slb_in_flight_leave();
+SLB_INLINE void slb_portable_abandon(const struct slb_portable_change *slb_change) {
+    slb_section_leave(&slb_change->inside);
 }
 
-/* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
- * header first, never counts too many. A sampling point at that turn moves on with it. */
-static uint64_t slb_next_turn(struct slb_magazine *magazine, uint64_t turn) {
-    uint32_t at = (uint32_t)turn;
-    slb_portable_count(&magazine->turned, 1);
-    (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, at + 1, memory_order_relaxed,
-                                                  memory_order_relaxed);
-    return turn + 1;
+/* release: a thread that sees the header sees the ids and the counters; for the gate, which reads them behind it */
+SLB_INLINE void slb_portable_commit(const struct slb_portable_change *slb_change, uint64_t header) {
+    atomic_store_explicit(&slb_change->cache->header, header, memory_order_release);
+    slb_section_leave(&slb_change->inside);
 }
 
-static uint64_t slb_served_by(struct slb_magazine *magazine, uint64_t header) {
-    return slb_turn_of(header) - atomic_load_explicit(&magazine->turned, memory_order_seq_cst);
+/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write needed. */
+SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
 }
 
-SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
-    uint64_t given = atomic_load_explicit(&lease->given.header, memory_order_seq_cst);
-    uint64_t refilled = atomic_load_explicit(&lease->refilled.header, memory_order_seq_cst);
-    return slb_served_by(&lease->given, given) + slb_served_by(&lease->refilled, refilled);
-}
-
-static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id) {
-    uint64_t header;
-    if (!slb_lock_magazine(magazine, &header))
+SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    struct slb_portable_change slb_change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->caches, &slb_change)))
         return false;
-    uint32_t length = slb_header_length(header);
-    if (length == 0) {
-        slb_unlock_magazine(magazine, slb_turn_of(header), 0);
+    uint32_t length = slb_header_length(slb_change.header);
+    if (slb_unlikely(length == 0)) {
+        slb_portable_abandon(&slb_change);
         return false;
     }
-    *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
-    slb_unlock_magazine(magazine, slb_turn_of(header) + 1, length - 1);
+    *out_id = slb_change.cache->ids[length - 1];
+    slb_portable_count(&slb_change.cache->fast_taken, fast);
+    slb_portable_commit(&slb_change, slb_change.header + SLB_CACHE_TAKE);
     return true;
 }
 
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
-    return slb_take_from(&lease->given, out_id) || slb_take_from(&lease->refilled, out_id);
-}
-
-/* ---------------------------------------------------------------------------------------- batches in and out */
-
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
-static uint64_t slb_fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
-    uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
-    *out_folded = turn - turned >= 2 * SLB_FOLD_BY ? SLB_FOLD_BY : 0;
-    return turn - *out_folded;
-}
-
-static bool slb_put_in(struct slb_stripe *stripe, struct slb_magazine *magazine, const uint32_t *ids,
-                   uint32_t count) {
-    uint64_t header, folded;
-    if (!slb_lock_magazine(magazine, &header))
+/* The same for the inline path: refuses the allocation whose turn it is to be timed, as slb_rseq_take_untimed does. */
+SLB_INLINE bool slb_portable_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    struct slb_portable_change slb_change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->caches, &slb_change)))
         return false;
-    uint32_t length = slb_header_length(header);
-    bool fits = length + count <= magazine->max;
-    for (uint32_t i = 0; i < count && fits; i++)
-        atomic_store_explicit(&magazine->ids[length + i], ids[i], memory_order_relaxed);
-    uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
-    slb_unlock_magazine(magazine, turn, length + (fits ? count : 0));
-    slb_count(&stripe->folded, folded);
+    uint32_t length = slb_header_length(slb_change.header);
+    /* relaxed: a hint about one allocation */
+    uint16_t sample_at = atomic_load_explicit(&slb_change.cache->sample_at, memory_order_relaxed);
+    if (slb_unlikely(length == 0 || (uint16_t)slb_header_served(slb_change.header) == sample_at)) {
+        slb_portable_abandon(&slb_change);
+        return false;
+    }
+    *out_id = slb_change.cache->ids[length - 1];
+    slb_portable_commit(&slb_change, slb_change.header + SLB_CACHE_TAKE);
+    return true;
+}
+
+SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_portable_change slb_change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &slb_change)))
+        return false;
+    uint32_t length = slb_header_length(slb_change.header);
+    if (slb_unlikely(length >= pool->cache_max)) {
+        slb_portable_abandon(&slb_change);
+        return false;
+    }
+    slb_change.cache->ids[length] = id;
+    slb_portable_count(&slb_change.cache->fast_given, fast);
+    slb_portable_commit(&slb_change, slb_change.header + SLB_CACHE_GIVE);
+    return true;
+}
+
+/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
+ * backend releases the header; sequences store it plainly, and order that themselves. */
+SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
+    slb_count(counter, by);
+#if SLB_HAVE_RSEQ
+    slb_rseq_order_counts();
+#endif
+}
+
+/* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
+SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
+        return;
+    slb_count(&slb_stripe_here(pool)->fast_taken, 1);
+}
+
+/* The same for a slab that was given back: the pool may have ended since. */
+SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
+    if (slb_likely(slb_rseq_note_fast_given(pool)))
+        return;
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_count(&slb_stripe_here(pool)->fast_given, 1);
+}
+
+/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
+ * instruction counts in a sequence of its own. */
+SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
+                                    struct slb_cpu_cache **out_cache) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
+#else
+    bool slb_taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_likely(slb_taken))
+        slb_cache_count_fast_taken(pool);
+    return slb_taken;
+#endif
+}
+
+SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
+#else
+    bool given = slb_rseq_give_once(pool, id);
+    if (slb_likely(given))
+        slb_cache_count_fast_given(pool);
+    return given;
+#endif
+}
+
+/* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
+SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
+        bool slb_taken = slb_rseq_take(pool, out_id);
+        if (fast && slb_likely(slb_taken))
+            slb_cache_count_fast_taken(pool);
+        return slb_taken;
+    }
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return slb_portable_take(pool, out_id, fast);
+    return false;
+}
+
+/* One free id into this CPU's cache, counted as a release. */
+SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
+        bool given = slb_rseq_give(pool, id);
+        if (fast && slb_likely(given))
+            slb_cache_count_fast_given(pool);
+        return given;
+    }
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return slb_portable_give(pool, id, fast);
+    return false;
+}
+
+/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
+ * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
+ * counts it. */
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count);
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count);
+
+/* Ids that do not count as released go into this CPU's cache of `stacks`, or to the shards where that is locked or
+ * full. Inside a move. */
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count);
+
+/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+#define SLB_CACHE_FOLD_AT (1ull << 41)
+
+/* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
+SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
+
+/* Behind a store that changes of CPU caches go by (a header, a limit): none that missed it is under way any more. */
+SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool);
+
+#endif
+
+#include <string.h>
+
+#ifndef SLB_AMALGAMATION
+SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
+#endif
+
+#define SLB_CACHE_FOLD_BY (1ull << 40)
+
+static bool slb_portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                const uint32_t *ids, uint32_t count) {
+    struct slb_portable_change slb_change;
+    if (!slb_portable_begin(pool, stacks, &slb_change))
+        return false;
+    uint32_t length = slb_header_length(slb_change.header);
+    bool fits = length + count <= pool->cache_max;
+    if (fits)
+        memcpy(&slb_change.cache->ids[length], ids, count * sizeof *ids);
+    slb_portable_commit(&slb_change, slb_change.header + (fits ? count : 0));
     return fits;
 }
 
-static void slb_push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+/* The oldest ids go, the recently touched stay. */
+static bool slb_portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                uint32_t *out_ids, uint32_t count) {
+    struct slb_portable_change slb_change;
+    if (!slb_portable_begin(pool, stacks, &slb_change))
+        return false;
+    uint32_t length = slb_header_length(slb_change.header), *ids = slb_change.cache->ids;
+    bool enough = length >= count;
+    if (enough) {
+        memcpy(out_ids, ids, count * sizeof *out_ids);
+        memmove(ids, &ids[count], (length - count) * sizeof *out_ids);
+    }
+    slb_portable_commit(&slb_change, slb_change.header - (enough ? count : 0));
+    return enough;
+}
+
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
+        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+            result = slb_rseq_try_give_batch(pool, stacks, ids, count);
+        return result == SLB_RSEQ_DONE;
+    }
+#endif
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           slb_portable_give_batch(pool, stacks, ids, count);
+}
+
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
+        struct slb_cpu_cache *cache;
+        return slb_rseq_take_batch(pool, stacks, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
+    }
+#endif
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           slb_portable_take_batch(pool, stacks, out_ids, count);
+}
+
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count) {
+    if (count == 0)
+        return;
+    slb_count(&stripe->cache_in, count);
+    if (slb_cache_give_batch(pool, stacks, ids, count))
+        return;
     for (uint32_t i = 0; i < count; i++)
         slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    slb_count(&stripe->cache_out, count);
 }
 
-/* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
-static void slb_keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
-                 const uint32_t *ids, uint32_t count) {
-    uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
-    slb_count(&stripe->cache_in, stored);
-    if (stored == 0 || !slb_put_in(stripe, &lease->refilled, ids, stored)) {
-        slb_push_all(pool, ids, count);
-        slb_count(&stripe->cache_out, stored);
+static bool slb_cache_fold_here(struct slabby_allocator *pool) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_rseq_try_fold(pool, SLB_CACHE_FOLD_BY) == SLB_RSEQ_DONE;
+#endif
+    struct slb_portable_change slb_change;
+    if (!slb_portable_begin(pool, &pool->caches, &slb_change))
+        return false;
+    bool enough = slb_header_served(slb_change.header) >= SLB_CACHE_FOLD_BY;
+    slb_portable_commit(&slb_change, slb_change.header - (enough ? SLB_CACHE_FOLD_BY << 16 : 0));
+    return enough;
+}
+
+/* First off the header, then onto the stripe: a reader in between sees too few, never too many, and published
+ * counters do not go back. */
+SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)
         return;
-    }
-    slb_push_all(pool, &ids[stored], count - stored);
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
+    if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
+        return;
+    if (slb_cache_fold_here(pool))
+        slb_count(&slb_stripe_here(pool)->folded, SLB_CACHE_FOLD_BY);
 }
 
-SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier) {
-    uint32_t ids[SLB_CACHE_IDS];
-    uint32_t count = 0;
-    slb_move_begin(stripe);
-    if (slb_depot_pop(pool, ids)) {
-        count = pool->batch;
-        *out_tier = SLB_TIER_DEPOT;
-    } else {
-        uint32_t most = lease->refilled.max + 1;
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, most < pool->batch ? most : pool->batch);
-        *out_tier = SLB_TIER_SHARD;
-    }
-    SLB_POINT(SLB_POINT_REFILL);
-    if (count != 0) {
-        *out_id = ids[0];
-        slb_keep(pool, stripe, lease, &ids[1], count - 1);
-    }
-    slb_move_end(stripe);
-    return count != 0;
-}
-
-SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                 struct slb_lease *lease) {
-    struct slb_magazine *magazine = &lease->given;
-    uint32_t ids[SLB_MAGAZINE_IDS];
-    uint64_t header, folded;
-    slb_move_begin(stripe);
-    if (slb_lock_magazine(magazine, &header)) {
-        uint32_t length = slb_header_length(header);
-        uint32_t out = length == magazine->max ? length : 0;
-        for (uint32_t i = 0; i < out; i++)
-            ids[i] = atomic_load_explicit(&magazine->ids[i], memory_order_relaxed);
-        uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
-        slb_unlock_magazine(magazine, turn, length - out);
-        slb_count(&stripe->folded, folded);
-        SLB_POINT(SLB_POINT_FLUSH);
-        if (out != 0 && (out != pool->batch || !slb_depot_push(pool, ids)))
-            slb_push_all(pool, ids, out);
-        slb_count(&stripe->cache_out, out);
-    }
-    slb_move_end(stripe);
-}
-
-/* ------------------------------------------------------------------------------------------------- the gate */
-
-/* A magazine that another thread of the core has locked is waited for, as slb_cache_lock does. */
-static void slb_lock_for_good(struct slb_magazine *magazine) {
-    uint64_t header;
-    for (uint32_t attempt = 0; !slb_lock_magazine(magazine, &header); attempt++)
-        slb_os_wait_a_little(attempt);
-    slb_in_flight_leave(); /* the gate lock counts as in flight already */
-    magazine->locked_length = slb_header_length(header);
-}
-
-static void slb_lock_block(struct slb_lease_block *block) {
-    for (uint32_t i = 0; i < block->count; i++) {
-        slb_lock_for_good(&block->leases[i].given);
-        slb_lock_for_good(&block->leases[i].refilled);
-    }
-}
-
-static void slb_open_magazine(struct slb_magazine *magazine) {
-    uint64_t turn = slb_turn_of(atomic_load_explicit(&magazine->header, memory_order_relaxed));
-    slb_in_flight_enter();
-    slb_unlock_magazine(magazine, slb_next_turn(magazine, turn), 0);
-}
-
-static void slb_open_block(struct slb_lease_block *block) {
-    for (uint32_t i = 0; i < block->count; i++) {
-        slb_open_magazine(&block->leases[i].given);
-        slb_open_magazine(&block->leases[i].refilled);
-    }
-}
-
-static uint64_t slb_drain_magazine(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                               struct slb_magazine *magazine) {
-    uint32_t length = magazine->locked_length;
-    magazine->locked_length = 0;
-    for (uint32_t i = 0; i < length; i++)
-        slb_shards_push(pool, slb_os_cpu(), atomic_load_explicit(&magazine->ids[i], memory_order_relaxed));
-    slb_count(&stripe->cache_out, length);
-    return length;
-}
-
-static uint64_t slb_drain_block(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                            struct slb_lease_block *block) {
-    uint64_t moved = 0;
-    for (uint32_t i = 0; i < block->count; i++)
-        moved += slb_drain_magazine(pool, stripe, &block->leases[i].given) +
-                 slb_drain_magazine(pool, stripe, &block->leases[i].refilled);
-    return moved;
-}
-
-SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
-        if (slb_is_attached(block))
-            slb_lock_block(block);
-}
-
-SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint64_t moved = 0;
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
-        if (slb_is_attached(block))
-            moved += slb_drain_block(pool, stripe, block);
-    return moved;
-}
-
-SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
-        if (slb_is_attached(block))
-            slb_open_block(block);
-}
-
-SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
-        for (uint32_t i = 0; i < block->count; i++) {
-            atomic_fetch_or(&block->leases[i].given.header, SLB_CACHE_LOCKED);
-            atomic_fetch_or(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
-        }
-    }
-}
-
-/* ------------------------------------------------------------------------------------ attaching and detaching */
-
-/* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
-static uint32_t slb_magazine_max(const struct slabby_allocator *pool, uint32_t count) {
-    uint64_t share = pool->reserved / (8ull * count);
-    uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
-    return share < most ? (uint32_t)share : most;
-}
-
-static struct slb_lease_block *slb_map_block(struct slabby_allocator *pool, uint32_t count) {
-    uint64_t page = slb_os_page_size();
-    uint64_t first = (SLB_DESCRIPTION_LINES + slb_pool_tag(pool) % SLB_FIRST_LINES) * SLB_CACHE_LINE;
-    uint64_t mapping = (first + count * sizeof(struct slb_lease) + page - 1) / page * page;
-    char *memory = slb_os_map(mapping);
-    if (memory == NULL)
-        return NULL;
-    struct slb_lease_block *block = (struct slb_lease_block *)(void *)memory;
-    block->leases = (struct slb_lease *)(void *)(memory + first);
-    block->mapping = mapping;
-    block->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        block->leases[i].given.max = block->leases[i].refilled.max = slb_magazine_max(pool, count);
-        atomic_store(&block->leases[i].given.header, SLB_CACHE_LOCKED);
-        atomic_store(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
-    }
-    return block;
-}
-
-/* Needs the gate lock. One that was detached serves again: a binding detaches only once its own code is
- * done with them. */
-static struct slb_lease_block *slb_unused_block(struct slabby_allocator *pool, uint32_t count) {
-    struct slb_lease_block *block = slb_first_block(pool);
-    while (block != NULL && (slb_is_attached(block) || block->count != count))
-        block = block->next;
-    if (block != NULL)
-        return block;
-    block = slb_map_block(pool, count);
-    if (block != NULL) {
-        block->next = slb_first_block(pool);
-        atomic_store_explicit(&pool->leases, block, memory_order_release); /* pairs with first_block */
-    }
-    return block;
-}
-
-SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
-                                            struct slb_lease_block **out) {
-    if (pool->cache_max == 0 || slb_magazine_max(pool, count) == 0)
-        return SLABBY_NOT_SUPPORTED;
-    slb_gate_lock(pool);
-    struct slb_lease_block *block = slb_unused_block(pool, count);
-    if (block != NULL) {
-        atomic_store_explicit(&block->attached, 1, memory_order_relaxed);
-        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0)
-            slb_open_block(block); /* else they open with the gate */
-    }
-    slb_gate_unlock(pool);
-    *out = block;
-    return block == NULL ? SLABBY_NO_SYSTEM_MEMORY : SLABBY_OK;
-}
-
-/* While the gate is closed the magazines are locked and empty already. */
-SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address) {
-    slb_gate_lock(pool);
-    struct slb_lease_block *block = slb_first_block(pool);
-    while (block != NULL && ((uint64_t)(uintptr_t)block->leases != address || !slb_is_attached(block)))
-        block = block->next;
-    if (block != NULL && atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0) {
-        struct slb_stripe *stripe = slb_stripe_here(pool);
-        slb_lock_block(block);
-        slb_move_begin(stripe);
-        (void)slb_drain_block(pool, stripe, block);
-        slb_move_end(stripe);
-    }
-    if (block != NULL)
-        atomic_store_explicit(&block->attached, 0, memory_order_relaxed);
-    slb_gate_unlock(pool);
-    return block != NULL;
-}
-
-SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address) {
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
-        uint64_t offset = address - (uint64_t)(uintptr_t)block->leases;
-        uint64_t at = offset / sizeof(struct slb_lease);
-        if (at < block->count && offset % sizeof(struct slb_lease) == 0)
-            return slb_is_attached(block) ? &block->leases[at] : NULL;
-    }
-    return NULL;
-}
-
-/* ------------------------------------------------------------------------------------------------ observing */
-
-static void slb_sample_next(struct slb_magazine *magazine) {
-    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
-    atomic_store_explicit(&magazine->sample_at, (uint32_t)slb_turn_of(header), memory_order_relaxed);
-}
-
-/* relaxed: the magazines are locked, and opening them releases */
-SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
-        for (uint32_t i = 0; i < block->count; i++) {
-            struct slb_lease *lease = &block->leases[i];
-            slb_sample_next(&lease->given);
-            slb_sample_next(&lease->refilled);
-            atomic_store_explicit(&lease->sampled_at, slb_lease_served(lease), memory_order_relaxed);
-        }
-    }
-}
-
-/* The core locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t slb_read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                              struct slb_magazine *magazine, uint32_t attempts) {
-    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
-    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        if (slb_header_length(header) != SLB_CACHE_LOCKED || !slb_is_attached(block) ||
-            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
-            break;
-        slb_os_wait_a_little(attempt);
-        header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
-    }
-    return header;
-}
-
-static void slb_count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                           struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
-    uint64_t header = slb_read_magazine(pool, block, magazine, attempts);
-    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && slb_is_attached(block);
-    out->served += slb_served_by(magazine, header);
-    out->cached += slb_header_ids(header);
-}
-
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
-    struct slb_lease_counts out = {0, 0, 0, 0, false};
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
-        for (uint32_t i = 0; i < block->count; i++) {
-            struct slb_lease *lease = &block->leases[i];
-            slb_count_magazine(pool, block, &lease->given, attempts, &out);
-            slb_count_magazine(pool, block, &lease->refilled, attempts, &out);
-            out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
-            out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
-        }
-    }
-    return out;
-}
-
-SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool) {
-    uint64_t bytes = 0;
-    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
-        bytes += block->mapping;
-    return bytes;
-}
-
-SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
-    struct slb_lease_block *block = slb_first_block(pool);
-    atomic_store_explicit(&pool->leases, NULL, memory_order_relaxed);
-    while (block != NULL) {
-        struct slb_lease_block *next = block->next;
-        slb_os_unmap(block, block->mapping);
-        block = next;
-    }
+SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        slb_os_fence_rseq();
+    else if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        slb_sections_fence(slb_used_cpus(pool));
 }
 
 /* -------------------- tiers/word_bias.c */
@@ -13050,250 +12753,598 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
         slb_zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
 }
 
-/* -------------------- tiers/gate.c */
+/* -------------------- tiers/lease.c */
 
-/* ---------------------------------------------------------------------------------------------- the lock */
+/* -------------------- tiers/lease.h */
+/*
+ * Leases: caches that a binding's own code takes slabs from and gives them to, without a call into the core. The memory
+ * is the core's; docs/go-fast-path.md has the argument.
+ *
+ * A lease has one user at a time and two magazines, each a stack of free ids under a header like that of a CPU cache:
+ *
+ *    63                          16 15       0
+ *   +------------------------------+----------+        user: taking one: header + 0xFFFF; giving one: header + 1
+ *   | turn (48)                    | len (16) |        core: lock, change, unlock with turn + 1
+ *   +------------------------------+----------+        len = 0xFFFF: locked
+ *
+ *   given       the user gives and takes; the core only takes out (a full one is flushed to the depot)
+ *   refilled    the core puts in (a batch from the depot); the user only takes
+ *
+ * So nobody writes an id where somebody else may be about to: what a user stores above the length of `given` before a
+ * compare-and-swap that fails is read by nobody. The turn grows with every id that is taken and with every change by
+ * the core, so a header that the user has read never comes back. `turned` counts the core's changes: turn - turned is
+ * the number of slabs served.
+ *
+ * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
+ */
+#ifndef SLB_TIERS_LEASE_H
+#define SLB_TIERS_LEASE_H
 
-/* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
-SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
+#define SLB_MAGAZINE_IDS 120u
+
+struct slb_magazine {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
+    _Atomic uint32_t sample_at; /* the allocation at the turn with these low bits is for the core to time */
+    uint32_t max;               /* ids that it may hold */
+    _Atomic uint32_t ids[SLB_MAGAZINE_IDS];
+    _Atomic uint64_t turned; /* turns that served nothing; written under the header's lock */
+    uint32_t locked_length;  /* what the gate found when it locked the header */
+};
+
+struct slb_lease {
+    struct slb_magazine given, refilled;
+    _Atomic uint64_t fast_taken; /* of the allocations served, those by id; written by the user alone */
+    _Atomic uint64_t fast_given;
+    _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
+    _Atomic uint32_t user; /* for a binding that has more threads than leases: who uses it; not read here */
+};
+
+_Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
+_Static_assert(offsetof(struct slb_magazine, max) == 12, "part of layout 1");
+_Static_assert(offsetof(struct slb_magazine, ids) == 16, "part of layout 1");
+_Static_assert(sizeof(struct slb_magazine) == 512, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, fast_taken) == 1024, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, fast_given) == 1032, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, user) == 1048, "part of layout 1");
+_Static_assert(sizeof(struct slb_lease) == 1088, "part of layout 1; an odd number of lines");
+
+/* Leases that were attached together: one mapping, unmapped with the rest of the pool's bookkeeping. */
+struct slb_lease_block {
+    struct slb_lease_block *next;
+    struct slb_lease *leases;
+    uint64_t mapping;
+    uint32_t count;
+    _Atomic uint32_t attached; /* 0: every magazine is locked and empty until somebody attaches again */
+};
+
+/* ------------------------------------------------------------------------------ for a binding, by its calls */
+
+/* `count` leases for one more user of the pool, in *out; OK, NotSupported where the pool is too small for caches, or
+ * NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
+                                            struct slb_lease_block **out);
+
+/* What they hold goes to the shards. False where no attached block begins there. */
+SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address);
+
+/* The lease at an address, or NULL. */
+SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address);
+
+/* One id from either magazine, counted as an allocation. */
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id);
+
+/* Inside slb_enter: a batch from the depot or the shards; the first id for the caller, the rest into the lease. */
+SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier);
+
+/* Inside slb_enter: where `given` is full its ids go to the depot. */
+SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 struct slb_lease *lease);
+
+/* Allocations that the lease has served. */
+SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease);
+
+/* --------------------------------------------------------------------------- for the gate and for observers */
+
+/* Locks every magazine, even while a thread is busy in it. Needs the gate lock. */
+SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool);
+
+/* Moves what the locked magazines held to the shards and answers how many ids. Bracketed as a move by the caller. */
+SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+/* Unlocks them, empty. */
+SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool);
+
+/* In a child of fork: locked, whatever a thread that is gone was doing. */
+SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool);
+
+/* With every magazine locked: the next allocation of each lease is the first to be timed. */
+SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
+
+struct slb_lease_counts {
+    uint64_t served, cached, fast_taken, fast_given;
+    bool locked; /* a magazine was, so that its ids are not among the cached ones */
+};
+
+/* Magazines that the core has locked for a moment are looked at so often more. */
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
+
+/* Bytes of all blocks. */
+SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool);
+
+/* The place gets another pool. */
+SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- tiers/gate.h */
+/*
+ * The gate: it keeps rare operations off the fast path.
+ *
+ *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
+ *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
+ *           between the shards and their users.
+ *
+ * Closing (under the gate lock): set the reason, lock every header, fence, check again, move the ids to the shards,
+ * raise the epoch to odd. Opening (under the lock, every reason cleared): raise the epoch to even, clear the word,
+ * unlock.
+ *
+ * The proof of emptiness. OutOfMemory is answered only after two equal collects of
+ *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
+ * with everything empty and started == finished.
+ * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
+ * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was
+ * in transit in between either. The epoch was odd throughout, so the caches were empty. At that moment every slab was
+ * live, out of service, or held singly by an unfinished allocate or release: the caller's demand exceeds the pool.
+ */
+#ifndef SLB_TIERS_GATE_H
+#define SLB_TIERS_GATE_H
+
+enum slb_proof {
+    SLB_PROOF_EMPTY,   /* every slab is in use */
+    SLB_PROOF_DRAINED, /* this call brought slabs out of CPU caches: try again */
+    SLB_PROOF_MOVED,   /* something moved meanwhile: try again */
+    SLB_PROOF_WAIT /* an operation on the whole pool is under way, or a handler may not wait: leave and try again */
+};
+
+/* Whether the pool has no slab left. `nested`: the caller interrupted its own thread inside the core. */
+SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested);
+
+/* Sets a reason, drains the caches, and answers how many ids came out of them. Needs the lock. */
+SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason);
+
+/* Takes a reason back and opens where none is left. Needs the lock. */
+SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
+
+/* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change);
+
+/* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
+
+/* At how many free slabs a gate that was closed for scarcity opens again. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);
+
+SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
+
+/* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
+SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
+
+#endif
+
+/* Turns are folded long before their 48 bits are full. */
+#define SLB_FOLD_BY (1ull << 40)
+
+/* In front of a block's first lease: its description. */
+#define SLB_DESCRIPTION_LINES 1u
+
+/* First leases of the blocks of many pools spread over so many cache lines. */
+#define SLB_FIRST_LINES 32u
+
+_Static_assert(sizeof(struct slb_lease_block) <= SLB_DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
+
+/* acquire pairs with the release of slb_leases_attach: a thread that finds a block sees all of it */
+static struct slb_lease_block *slb_first_block(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->leases, memory_order_acquire);
+}
+
+/* relaxed: who attached or detached did so under the gate lock, or is the caller */
+static bool slb_is_attached(struct slb_lease_block *block) {
+    return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
+}
+
+/* --------------------------------------------------------------------------------------------- one magazine */
+
+static uint64_t slb_turn_of(uint64_t header) {
+    return header >> 16;
+}
+
+/* acquire: the ids below the length were stored before the header that the user, or the last unlock, released */
+static bool slb_lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     slb_in_flight_enter();
-    uint32_t unlocked = 0;
-    /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
-        SLB_LOCKED();
-        return true;
+    while (slb_header_length(header) != SLB_CACHE_LOCKED) {
+        if (atomic_compare_exchange_weak_explicit(&magazine->header, &header, header | SLB_CACHE_LOCKED,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            SLB_POINT(SLB_POINT_CACHE_LOCKED);
+            *out_header = header;
+            return true;
+        }
     }
     slb_in_flight_leave();
     return false;
 }
 
-SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-}
-
-SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
-    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
+/* release: pairs with the user's compare-and-swap, and with the acquire of the next lock */
+static void slb_unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32_t length) {
+    atomic_store_explicit(&magazine->header, turn << 16 | length, memory_order_release);
     slb_in_flight_leave();
 }
 
-/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
-SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
-    slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
-        slb_pool_run_deferred(pool);
+/* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
+ * header first, never counts too many. A sampling point at that turn moves on with it. */
+static uint64_t slb_next_turn(struct slb_magazine *magazine, uint64_t turn) {
+    uint32_t at = (uint32_t)turn;
+    slb_portable_count(&magazine->turned, 1);
+    (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, at + 1, memory_order_relaxed,
+                                                  memory_order_relaxed);
+    return turn + 1;
 }
 
-/* ---------------------------------------------------------------------------------------------- new CPUs */
+static uint64_t slb_served_by(struct slb_magazine *magazine, uint64_t header) {
+    return slb_turn_of(header) - atomic_load_explicit(&magazine->turned, memory_order_seq_cst);
+}
 
-/* Under the lock and with the gate open no header is locked and none will be until the lock is given back, so the new
- * caches may be unlocked, which zero is. The stripes come first, then the caches: a sum that sees what a cache holds
- * sees its stripe. */
-SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu) {
-    if (!slb_gate_try_lock(pool))
-        return;
-    if (cpu >= slb_used_cpus(pool) && slb_pool_exists(pool) && atomic_load(&pool->gate.reasons) == 0) {
-        uint32_t limit = cpu < SLB_WORD_REVOKING ? cpu + 1 : SLB_WORD_REVOKING;
-        atomic_store_explicit(&pool->used_cpus, cpu + 1, memory_order_seq_cst);
-        if (pool->rseq_cpus != 0)
-            atomic_store(&pool->rseq_cpus, limit);
-        if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
-            atomic_store(&pool->hot_cpus, limit);
-        if (atomic_load(&pool->release_cpus) != 0)
-            atomic_store(&pool->release_cpus, limit);
+SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
+    uint64_t given = atomic_load_explicit(&lease->given.header, memory_order_seq_cst);
+    uint64_t refilled = atomic_load_explicit(&lease->refilled.header, memory_order_seq_cst);
+    return slb_served_by(&lease->given, given) + slb_served_by(&lease->refilled, refilled);
+}
+
+static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id) {
+    uint64_t header;
+    if (!slb_lock_magazine(magazine, &header))
+        return false;
+    uint32_t length = slb_header_length(header);
+    if (length == 0) {
+        slb_unlock_magazine(magazine, slb_turn_of(header), 0);
+        return false;
     }
-    slb_gate_unlock(pool);
+    *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
+    slb_unlock_magazine(magazine, slb_turn_of(header) + 1, length - 1);
+    return true;
 }
 
-/* -------------------------------------------------------------------------------------- closing and opening */
-
-static void slb_lock_header(struct slb_cpu_cache *cache) {
-    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
+    return slb_take_from(&lease->given, out_id) || slb_take_from(&lease->refilled, out_id);
 }
 
-static bool slb_is_locked(struct slb_cpu_cache *cache) {
-    return slb_header_length(atomic_load_explicit(&cache->header, memory_order_acquire)) == SLB_CACHE_LOCKED;
+/* ---------------------------------------------------------------------------------------- batches in and out */
+
+/* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
+static uint64_t slb_fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
+    uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
+    *out_folded = turn - turned >= 2 * SLB_FOLD_BY ? SLB_FOLD_BY : 0;
+    return turn - *out_folded;
 }
 
-/* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
- * none does, and a header that is still locked stays so. */
-static void slb_lock_headers(struct slabby_allocator *pool) {
-    uint32_t cpu;
-    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
-        slb_lock_header(slb_cache_stack(pool, i, &cpu));
-    slb_leases_lock(pool);
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+static bool slb_put_in(struct slb_stripe *stripe, struct slb_magazine *magazine, const uint32_t *ids,
+                   uint32_t count) {
+    uint64_t header, folded;
+    if (!slb_lock_magazine(magazine, &header))
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool fits = length + count <= magazine->max;
+    for (uint32_t i = 0; i < count && fits; i++)
+        atomic_store_explicit(&magazine->ids[length + i], ids[i], memory_order_relaxed);
+    uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
+    slb_unlock_magazine(magazine, turn, length + (fits ? count : 0));
+    slb_count(&stripe->folded, folded);
+    return fits;
+}
+
+static void slb_push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+}
+
+/* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
+static void slb_keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
+                 const uint32_t *ids, uint32_t count) {
+    uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
+    slb_count(&stripe->cache_in, stored);
+    if (stored == 0 || !slb_put_in(stripe, &lease->refilled, ids, stored)) {
+        slb_push_all(pool, ids, count);
+        slb_count(&stripe->cache_out, stored);
         return;
-    for (bool overwritten = true; overwritten;) {
-        overwritten = false;
-        slb_os_fence_rseq();
-        for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
-            struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
-            if (!slb_is_locked(cache)) {
-                slb_lock_header(cache);
-                overwritten = true;
-            }
+    }
+    slb_push_all(pool, &ids[stored], count - stored);
+}
+
+SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier) {
+    uint32_t ids[SLB_CACHE_IDS];
+    uint32_t count = 0;
+    slb_move_begin(stripe);
+    if (slb_depot_pop(pool, ids)) {
+        count = pool->batch;
+        *out_tier = SLB_TIER_DEPOT;
+    } else {
+        uint32_t most = lease->refilled.max + 1;
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, most < pool->batch ? most : pool->batch);
+        *out_tier = SLB_TIER_SHARD;
+    }
+    SLB_POINT(SLB_POINT_REFILL);
+    if (count != 0) {
+        *out_id = ids[0];
+        slb_keep(pool, stripe, lease, &ids[1], count - 1);
+    }
+    slb_move_end(stripe);
+    return count != 0;
+}
+
+SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 struct slb_lease *lease) {
+    struct slb_magazine *magazine = &lease->given;
+    uint32_t ids[SLB_MAGAZINE_IDS];
+    uint64_t header, folded;
+    slb_move_begin(stripe);
+    if (slb_lock_magazine(magazine, &header)) {
+        uint32_t length = slb_header_length(header);
+        uint32_t out = length == magazine->max ? length : 0;
+        for (uint32_t i = 0; i < out; i++)
+            ids[i] = atomic_load_explicit(&magazine->ids[i], memory_order_relaxed);
+        uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
+        slb_unlock_magazine(magazine, turn, length - out);
+        slb_count(&stripe->folded, folded);
+        SLB_POINT(SLB_POINT_FLUSH);
+        if (out != 0 && (out != pool->batch || !slb_depot_push(pool, ids)))
+            slb_push_all(pool, ids, out);
+        slb_count(&stripe->cache_out, out);
+    }
+    slb_move_end(stripe);
+}
+
+/* ------------------------------------------------------------------------------------------------- the gate */
+
+/* A magazine that another thread of the core has locked is waited for, as slb_cache_lock does. */
+static void slb_lock_for_good(struct slb_magazine *magazine) {
+    uint64_t header;
+    for (uint32_t attempt = 0; !slb_lock_magazine(magazine, &header); attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_in_flight_leave(); /* the gate lock counts as in flight already */
+    magazine->locked_length = slb_header_length(header);
+}
+
+static void slb_lock_block(struct slb_lease_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        slb_lock_for_good(&block->leases[i].given);
+        slb_lock_for_good(&block->leases[i].refilled);
+    }
+}
+
+static void slb_open_magazine(struct slb_magazine *magazine) {
+    uint64_t turn = slb_turn_of(atomic_load_explicit(&magazine->header, memory_order_relaxed));
+    slb_in_flight_enter();
+    slb_unlock_magazine(magazine, slb_next_turn(magazine, turn), 0);
+}
+
+static void slb_open_block(struct slb_lease_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        slb_open_magazine(&block->leases[i].given);
+        slb_open_magazine(&block->leases[i].refilled);
+    }
+}
+
+static uint64_t slb_drain_magazine(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                               struct slb_magazine *magazine) {
+    uint32_t length = magazine->locked_length;
+    magazine->locked_length = 0;
+    for (uint32_t i = 0; i < length; i++)
+        slb_shards_push(pool, slb_os_cpu(), atomic_load_explicit(&magazine->ids[i], memory_order_relaxed));
+    slb_count(&stripe->cache_out, length);
+    return length;
+}
+
+static uint64_t slb_drain_block(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                            struct slb_lease_block *block) {
+    uint64_t moved = 0;
+    for (uint32_t i = 0; i < block->count; i++)
+        moved += slb_drain_magazine(pool, stripe, &block->leases[i].given) +
+                 slb_drain_magazine(pool, stripe, &block->leases[i].refilled);
+    return moved;
+}
+
+SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            slb_lock_block(block);
+}
+
+SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint64_t moved = 0;
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            moved += slb_drain_block(pool, stripe, block);
+    return moved;
+}
+
+SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            slb_open_block(block);
+}
+
+SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            atomic_fetch_or(&block->leases[i].given.header, SLB_CACHE_LOCKED);
+            atomic_fetch_or(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
         }
     }
 }
 
-static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
-    uint64_t moved = 0;
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    slb_lock_headers(pool);
-    slb_move_begin(stripe);
-    SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t stack = 0; stack < slb_cache_stacks(pool); stack++) {
-        uint32_t cpu;
-        struct slb_cpu_cache *cache = slb_cache_stack(pool, stack, &cpu);
-        for (uint32_t i = 0; i < cache->locked_length; i++)
-            slb_shards_push(pool, cpu, cache->ids[i]);
-        slb_count(&stripe->cache_out, cache->locked_length);
-        moved += cache->locked_length;
-    }
-    moved += slb_leases_drain(pool, stripe);
-    slb_move_end(stripe);
-    return moved;
+/* ------------------------------------------------------------------------------------ attaching and detaching */
+
+/* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
+static uint32_t slb_magazine_max(const struct slabby_allocator *pool, uint32_t count) {
+    uint64_t share = pool->reserved / (8ull * count);
+    uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
+    return share < most ? (uint32_t)share : most;
 }
 
-SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
-    uint64_t moved = 0;
-    /* seq_cst: pairs with the load of the gate behind slb_enter */
-    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
-    SLB_POINT(SLB_POINT_GATE_CLOSING);
-    if (before == 0) {
-        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
-        uint64_t began = slb_os_ticks();
-        if (pool->cache_max != 0)
-            moved = slb_drain_caches(pool);
-        uint64_t lasted = slb_os_ticks() - began;
-        atomic_store_explicit(&pool->counts.last_drain_ticks, lasted, memory_order_relaxed);
-        SLB_TRACE(drain, pool, moved, lasted);
-        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+static struct slb_lease_block *slb_map_block(struct slabby_allocator *pool, uint32_t count) {
+    uint64_t page = slb_os_page_size();
+    uint64_t first = (SLB_DESCRIPTION_LINES + slb_pool_tag(pool) % SLB_FIRST_LINES) * SLB_CACHE_LINE;
+    uint64_t mapping = (first + count * sizeof(struct slb_lease) + page - 1) / page * page;
+    char *memory = slb_os_map(mapping);
+    if (memory == NULL)
+        return NULL;
+    struct slb_lease_block *block = (struct slb_lease_block *)(void *)memory;
+    block->leases = (struct slb_lease *)(void *)(memory + first);
+    block->mapping = mapping;
+    block->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        block->leases[i].given.max = block->leases[i].refilled.max = slb_magazine_max(pool, count);
+        atomic_store(&block->leases[i].given.header, SLB_CACHE_LOCKED);
+        atomic_store(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
     }
-    return moved;
+    return block;
 }
 
-SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
-    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
-    if ((before & reason) == 0)
-        return;
-    if ((before & ~reason) != 0) {
-        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-        return;
+/* Needs the gate lock. One that was detached serves again: a binding detaches only once its own code is
+ * done with them. */
+static struct slb_lease_block *slb_unused_block(struct slabby_allocator *pool, uint32_t count) {
+    struct slb_lease_block *block = slb_first_block(pool);
+    while (block != NULL && (slb_is_attached(block) || block->count != count))
+        block = block->next;
+    if (block != NULL)
+        return block;
+    block = slb_map_block(pool, count);
+    if (block != NULL) {
+        block->next = slb_first_block(pool);
+        atomic_store_explicit(&pool->leases, block, memory_order_release); /* pairs with first_block */
     }
-    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
-    SLB_POINT(SLB_POINT_GATE_OPENING);
-    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
-        uint32_t cpu;
-        _Atomic uint64_t *header = &slb_cache_stack(pool, i, &cpu)->header;
-        uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
-        /* release: the caches were emptied before */
-        atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
-    }
-    slb_leases_open(pool);
+    return block;
 }
 
-/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
- * open again, nor more than half of a small pool. */
-SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
-    uint64_t enough = 2ull * pool->batch * pool->cpus;
-    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
-    if (enough > share)
-        enough = share;
-    if (enough > capacity / 2)
-        enough = capacity / 2;
-    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
-}
-
-SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change) {
-    int64_t free_now =
-        atomic_fetch_add_explicit(&pool->gate.scarce_free, slb_change, memory_order_relaxed) + slb_change;
-    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
-        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
-        return;
-    if (!slb_gate_try_lock(pool))
-        return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
-        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
-        slb_gate_open(pool, SLB_GATE_SCARCE);
+SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
+                                            struct slb_lease_block **out) {
+    if (pool->cache_max == 0 || slb_magazine_max(pool, count) == 0)
+        return SLABBY_NOT_SUPPORTED;
+    slb_gate_lock(pool);
+    struct slb_lease_block *block = slb_unused_block(pool, count);
+    if (block != NULL) {
+        atomic_store_explicit(&block->attached, 1, memory_order_relaxed);
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0)
+            slb_open_block(block); /* else they open with the gate */
+    }
     slb_gate_unlock(pool);
+    *out = block;
+    return block == NULL ? SLABBY_NO_SYSTEM_MEMORY : SLABBY_OK;
 }
 
-/* ------------------------------------------------------------------------------------ the proof of emptiness */
-
-struct slb_collect {
-    uint64_t finished, epoch, depot, delayed, started;
-    uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
-    bool empty;
-};
-
-static void slb_collect_tiers(struct slabby_allocator *pool, struct slb_collect *out) {
-    out->finished = out->started = out->shards = 0;
-    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
-        out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
-    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
-    out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
-    out->empty = slb_stack_is_empty(out->depot);
-    out->delayed = 0;
-    if (pool->delay.limit != 0)
-        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
-        uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
-        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
-        out->shards += head >> 32;
+/* While the gate is closed the magazines are locked and empty already. */
+SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address) {
+    slb_gate_lock(pool);
+    struct slb_lease_block *block = slb_first_block(pool);
+    while (block != NULL && ((uint64_t)(uintptr_t)block->leases != address || !slb_is_attached(block)))
+        block = block->next;
+    if (block != NULL && atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0) {
+        struct slb_stripe *stripe = slb_stripe_here(pool);
+        slb_lock_block(block);
+        slb_move_begin(stripe);
+        (void)slb_drain_block(pool, stripe, block);
+        slb_move_end(stripe);
     }
-    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
-        out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
+    if (block != NULL)
+        atomic_store_explicit(&block->attached, 0, memory_order_relaxed);
+    slb_gate_unlock(pool);
+    return block != NULL;
 }
 
-static bool slb_collects_prove(const struct slb_collect *first, const struct slb_collect *second) {
-    return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
-           first->started == first->finished && second->started == second->finished &&
-           first->started == second->started && first->depot == second->depot &&
-           first->shards == second->shards && first->delayed == second->delayed;
+SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
+        uint64_t offset = address - (uint64_t)(uintptr_t)block->leases;
+        uint64_t at = offset / sizeof(struct slb_lease);
+        if (at < block->count && offset % sizeof(struct slb_lease) == 0)
+            return slb_is_attached(block) ? &block->leases[at] : NULL;
+    }
+    return NULL;
 }
 
-/* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
- * which waits for this very operation to leave. */
-static bool slb_close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
-    *out_moved = 0;
-    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if ((gate & SLB_GATE_SCARCE) != 0 &&
-        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
-        return true;
-    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
-        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
-            return false;
+/* ------------------------------------------------------------------------------------------------ observing */
+
+static void slb_sample_next(struct slb_magazine *magazine) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
+    atomic_store_explicit(&magazine->sample_at, (uint32_t)slb_turn_of(header), memory_order_relaxed);
+}
+
+/* relaxed: the magazines are locked, and opening them releases */
+SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            struct slb_lease *lease = &block->leases[i];
+            slb_sample_next(&lease->given);
+            slb_sample_next(&lease->refilled);
+            atomic_store_explicit(&lease->sampled_at, slb_lease_served(lease), memory_order_relaxed);
+        }
+    }
+}
+
+/* The core locks a header for a few instructions: look again rather than miss what lies below. */
+static uint64_t slb_read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+                              struct slb_magazine *magazine, uint32_t attempts) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
+        if (slb_header_length(header) != SLB_CACHE_LOCKED || !slb_is_attached(block) ||
+            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
+            break;
         slb_os_wait_a_little(attempt);
+        header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
     }
-    *out_moved = slb_gate_close(pool, SLB_GATE_SCARCE);
-    slb_gate_unlock(pool);
-    return true;
+    return header;
 }
 
-SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
-    struct slb_collect first, second;
-    uint64_t moved;
-    if (nested || !slb_close_for_scarcity(pool, &moved))
-        return SLB_PROOF_WAIT;
-    if (moved != 0)
-        return SLB_PROOF_DRAINED;
-    slb_collect_tiers(pool, &first);
-    SLB_POINT(SLB_POINT_PROOF);
-    slb_collect_tiers(pool, &second);
-    return slb_collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+static void slb_count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+                           struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
+    uint64_t header = slb_read_magazine(pool, block, magazine, attempts);
+    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && slb_is_attached(block);
+    out->served += slb_served_by(magazine, header);
+    out->cached += slb_header_ids(header);
 }
 
-SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
-    atomic_store(&pool->gate.reasons, 0);
-    atomic_store(&pool->gate.epoch, 0);
-    atomic_store(&pool->gate.scarce_free, 0);
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
+    struct slb_lease_counts out = {0, 0, 0, 0, false};
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            struct slb_lease *lease = &block->leases[i];
+            slb_count_magazine(pool, block, &lease->given, attempts, &out);
+            slb_count_magazine(pool, block, &lease->refilled, attempts, &out);
+            out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
+            out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
+        }
+    }
+    return out;
+}
+
+SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool) {
+    uint64_t bytes = 0;
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        bytes += block->mapping;
+    return bytes;
+}
+
+SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
+    struct slb_lease_block *block = slb_first_block(pool);
+    atomic_store_explicit(&pool->leases, NULL, memory_order_relaxed);
+    while (block != NULL) {
+        struct slb_lease_block *next = block->next;
+        slb_os_unmap(block, block->mapping);
+        block = next;
+    }
 }
 
 /* -------------------- api/fault.c */
@@ -13347,44 +13398,6 @@ SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
     slb_audit_set_binding(binding);
     return SLABBY_OK;
 }
-
-/* -------------------- api/test_hooks.c */
-/* Empty but in builds with SLABBY_TEST_HOOKS. */
-
-#ifdef SLABBY_TEST_HOOKS
-
-void (*slb_test_point)(int point);
-uint64_t (*slb_test_clock)(void);
-bool slb_test_bias_never_backs_off;
-__thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
-
-void slb_test_waiter_step(void) {
-    slb_test_waiter_steps++;
-    if (++slb_test_waiter_steps_here > slb_test_waiter_steps_most)
-        slb_test_waiter_steps_most = slb_test_waiter_steps_here;
-}
-
-void slb_test_gate_cycle(struct slabby_allocator *pool) {
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-/* The stripes take back what the headers gain, so that the sums stay as they are. */
-void slb_test_age_counters(struct slabby_allocator *pool) {
-    const uint64_t years = (1ull << 41) + 5;
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
-        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
-    }
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-#endif
 
 /* -------------------- observe/audit_write.c */
 /*
@@ -13569,431 +13582,6 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
     slabby_status status = slb_write_chain(pool, out_count, cursor, fd, error);
     atomic_store_explicit(writer, 0, memory_order_release);
     return status;
-}
-
-/* -------------------- observe/latency.c */
-
-/* -------------------- observe/latency.h */
-/*
- * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
- * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
- * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
- * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
- * allocations, not just the slow ones.
- */
-#ifndef SLB_OBSERVE_LATENCY_H
-#define SLB_OBSERVE_LATENCY_H
-
-/* What one allocation's timing needs to know; started = 0: not timed. */
-struct slb_timing {
-    uint64_t started;
-    uint64_t weight;
-};
-
-/* Whether it is the turn of this CPU's next allocation, and when that began. */
-struct slb_due {
-    bool due;
-    uint64_t now; /* ticks */
-};
-
-/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
- * caller is in a hold. */
-SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
-
-/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
-SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
-
-/* The same where every allocation is timed, and the cache of `cpu` has just served one: its weight, which is above 1
- * where one was missed. */
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu);
-
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
-
-SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
-    if (due->due)
-        return slb_timing_begin_due(pool, due);
-    slb_timing_catch_up(pool); /* where this thread moved to another CPU meanwhile, whose turn it was */
-    return (struct slb_timing){0, 0};
-}
-
-/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
-SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
-    return &pool->latency[i < cpus ? i : pool->cpus];
-}
-
-/* How far it is from a sample to the next. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
-
-/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
-SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
-
-/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
- * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
- * pool that exists. */
-SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
-
-/* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
- * caller reports that to the breaker. */
-SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
-                                uint64_t parts);
-
-/* Changes what is timed; each CPU's next allocation is the first to be. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
-
-/* The same under the gate lock. */
-SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
-
-/* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
-SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
-SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
-
-/* The bucket of a time, and the middle of a bucket, in ticks. */
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
-
-SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
-
-/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
-                                         uint32_t count);
-
-#endif
-
-#define SLB_SAMPLE_MEAN 64u
-
-/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
-static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
-    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
-    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
-    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
-    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
-    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
-};
-
-/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
-static const uint8_t slb_first_bucket[64] = {
-    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
-    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
-    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
-};
-
-/* ------------------------------------------------------------------------------------------------- buckets */
-
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
-    if (ticks == 0)
-        return 0;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
-    if (exponent >= SLB_LATENCY_OCTAVES)
-        return SLB_LATENCY_BUCKETS - 1;
-    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = slb_first_bucket[mantissa >> 25 & 63];
-    low += mantissa >= slb_octave[low + 1];
-    return exponent * SLB_LATENCY_PER_OCTAVE + low;
-}
-
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
-    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
-    double middle = ((double)slb_octave[k] + (double)slb_octave[k + 1]) / 2.0 / 2147483648.0;
-    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
-}
-
-/* ------------------------------------------------------------------------------------------------- timing */
-
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock's low bits, multiplied, are random enough. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
-    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
-    bool all =
-        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
-    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
-}
-
-/* Latencies, or which allocations lie on guard slots. */
-static bool slb_samples_anything(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
-               SLABBY_LATENCY_TRACKING_OFF ||
-           atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
-}
-
-static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return slb_rseq_peek(pool, out_header, out_sample_at);
-    uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
-        return false;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    *out_header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    *out_sample_at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    return true;
-}
-
-/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
- * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
- * a program may never need a refill, which folds as well. */
-SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
-    struct slb_due due = {false, 0};
-    uint64_t header;
-    uint16_t sample_at;
-    if (pool->cache_max == 0 || !slb_peek_at_cache(pool, &header, &sample_at))
-        return due;
-    uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
-        due.due = true;
-    else if (!slb_samples_anything(pool))
-        return due;
-    else
-        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
-    if (due.due)
-        due.now = slb_os_ticks();
-    return due;
-}
-
-/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
- * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
-SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
-                                                            const struct slb_due *due) {
-    struct slb_timing timing = {0, 0};
-    uint32_t cpu = slb_os_cpu();
-    slb_cache_fold(pool);
-    bool off =
-        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF;
-    if (cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
-        return timing;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    timing.started = off ? 0 : due->now;
-    timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
-                          memory_order_relaxed);
-    return timing;
-}
-
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-    if (served >= SLB_CACHE_FOLD_AT)
-        slb_cache_fold(pool);
-    return served > last ? served - last : 1;
-}
-
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
- * nothing is sampled the point stays where it is: the hot path would go aside for it. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
-        return;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > 2 * SLB_SAMPLE_MEAN)
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-}
-
-/* With the caches locked no number is used up while the next sample is set to it. */
-SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-    }
-    slb_leases_sample_next(pool);
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-}
-
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_lock(pool);
-    slb_latency_track_locked(pool, tracking);
-    slb_gate_unlock(pool);
-}
-
-SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
-    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
-        return;
-    if (timing->started == 0)
-        timing->started = slb_os_ticks();
-    timing->weight = 1;
-}
-
-/* relaxed: which is timed is random enough where two threads see the same number */
-SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
-    bool each = pool->cache_max != 0 ||
-                atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
-                    SLABBY_LATENCY_TRACKING_SAMPLED ||
-                atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
-    uint64_t slb_number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
-    if (!each && (slb_number * 0x9E3779B97F4A7C15u) >> 58 != 0)
-        return;
-    slb_timing_slow(pool, timing);
-    if (!each)
-        timing->weight *= SLB_SAMPLE_MEAN;
-}
-
-/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
- * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
- * that were right a moment ago. */
-#define SLB_TICKS_BETWEEN_CHECKS (1u << 21)
-
-static uint64_t slb_period_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
-    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < SLB_TICKS_BETWEEN_CHECKS))
-        return period;
-    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
-    return period;
-}
-
-/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *slb_window_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = slb_period_now(latency, now);
-    struct slb_latency_window *window = &latency->windows[period & 1];
-    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
-    if (before != period && atomic_compare_exchange_strong_explicit(
-                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
-        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
-            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
-    return window;
-}
-
-/*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
- * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
- * portable backend all additions are atomic.
- */
-struct slb_record {
-    struct slb_latency *latency;
-    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
-};
-
-static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus))
-        return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
-    cpu = slb_os_cpu();
-    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = UINT32_MAX};
-}
-
-static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
-                                 uint64_t by) {
-    if (record->cpu != UINT32_MAX)
-        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
-}
-
-SLB_INLINE void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
-                              uint64_t by) {
-    char *own = (char *)record->latency + offset;
-    if (slb_unlikely(record->cpu == UINT32_MAX ||
-                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-        slb_add_for_all(pool, record, offset, by);
-}
-
-static void slb_write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
-    struct slb_record record = slb_begin_record(pool);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
-    struct slb_latency_window *window = slb_window_now(record.latency, now);
-    uint32_t bucket = slb_latency_bucket_of(ticks);
-    size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
-    slb_add_to_record(pool, &record, offset, weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
-}
-
-SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
-                                uint64_t parts) {
-    if (timing->started == 0 || timing->weight == 0)
-        return false;
-    uint64_t now = slb_os_ticks();
-    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    slb_write_record(pool, now, ticks, timing->weight);
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
-                                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    bool slow = slb_unlikely(limit != 0 && ticks > limit);
-    if (slow)
-        slb_count(&pool->timing.violations, 1);
-    return slow;
-}
-
-/* --------------------------------------------------------------------------------------------------- limit */
-
-SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
-    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
-    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
-    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
-}
-
-SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    return limit != 0 && slb_os_ticks() - started > limit;
-}
-
-/* ------------------------------------------------------------------------------------------------ reading */
-
-static double slb_at_least_the_floor(double ticks) {
-    double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
-}
-
-SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
-        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    }
-    out->latency_floor_ns = (uint64_t)(slb_at_least_the_floor(0) + 0.5);
-    if (weight == 0)
-        return;
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight);
-    out->max_alloc_time_ns = (int64_t)(slb_at_least_the_floor((double)most) + 0.5);
-}
-
-/* Both windows of every CPU that are of this half minute or the last. */
-static uint64_t slb_merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
-            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
-            if (of != 0 && of + 1 >= period)
-                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
-        }
-    }
-    return sum;
-}
-
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
-                                         uint32_t count) {
-    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    uint64_t total = 0, seen = 0;
-    uint32_t done = 0;
-    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
-        total += slb_merged_bucket(pool, period, bucket);
-    for (uint32_t i = 0; i < count; i++)
-        out_ns[i] = 0;
-    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
-        seen += slb_merged_bucket(pool, period, bucket);
-        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
-    }
 }
 
 /* -------------------- observe/leaks.c */
@@ -14560,6 +14148,784 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != SLB_GUARD_LIVE;
     out->offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&best->data, memory_order_relaxed));
     return true;
+}
+
+/* -------------------- tiers/gate.c */
+
+/* ---------------------------------------------------------------------------------------------- the lock */
+
+/* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
+SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
+    slb_in_flight_enter();
+    uint32_t unlocked = 0;
+    /* acquire pairs with the release of slb_gate_unlock */
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        SLB_LOCKED();
+        return true;
+    }
+    slb_in_flight_leave();
+    return false;
+}
+
+SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
+    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
+    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
+SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
+    slb_gate_release_lock(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
+        slb_pool_run_deferred(pool);
+}
+
+/* ---------------------------------------------------------------------------------------------- new CPUs */
+
+/* Under the lock and with the gate open no header is locked and none will be until the lock is given back, so the new
+ * caches may be unlocked, which zero is. The stripes come first, then the caches: a sum that sees what a cache holds
+ * sees its stripe. */
+SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu) {
+    if (!slb_gate_try_lock(pool))
+        return;
+    if (cpu >= slb_used_cpus(pool) && slb_pool_exists(pool) && atomic_load(&pool->gate.reasons) == 0) {
+        uint32_t limit = cpu < SLB_WORD_REVOKING ? cpu + 1 : SLB_WORD_REVOKING;
+        atomic_store_explicit(&pool->used_cpus, cpu + 1, memory_order_seq_cst);
+        if (pool->rseq_cpus != 0)
+            atomic_store(&pool->rseq_cpus, limit);
+        if (atomic_load(&pool->portable_cpus) != 0)
+            atomic_store(&pool->portable_cpus, cpu + 1);
+        if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
+            atomic_store(&pool->hot_cpus, limit);
+        if (atomic_load(&pool->release_cpus) != 0)
+            atomic_store(&pool->release_cpus, limit);
+    }
+    slb_gate_unlock(pool);
+}
+
+/* -------------------------------------------------------------------------------------- closing and opening */
+
+/* acquire: the ids below the header */
+static void slb_lock_header(struct slb_cpu_cache *cache) {
+    uint64_t before = atomic_fetch_or_explicit(&cache->header, SLB_CACHE_LOCKED, memory_order_acq_rel);
+    cache->locked_length = (uint16_t)slb_header_length(before);
+}
+
+static bool slb_is_locked(struct slb_cpu_cache *cache) {
+    return slb_header_length(atomic_load_explicit(&cache->header, memory_order_acquire)) == SLB_CACHE_LOCKED;
+}
+
+/* A change may be committed over the lock as long as a sequence or section that loaded the old header runs: after a
+ * fence none does, and a header that is still locked stays so. */
+static void slb_lock_headers(struct slabby_allocator *pool) {
+    uint32_t cpu;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
+        slb_lock_header(slb_cache_stack(pool, i, &cpu));
+    slb_leases_lock(pool);
+    for (bool overwritten = true; overwritten;) {
+        overwritten = false;
+        slb_cache_fence(pool);
+        for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+            struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
+            if (!slb_is_locked(cache)) {
+                slb_lock_header(cache);
+                overwritten = true;
+            }
+        }
+    }
+}
+
+static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
+    uint64_t moved = 0;
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_lock_headers(pool);
+    slb_move_begin(stripe);
+    SLB_POINT(SLB_POINT_GATE_DRAIN);
+    for (uint32_t stack = 0; stack < slb_cache_stacks(pool); stack++) {
+        uint32_t cpu;
+        struct slb_cpu_cache *cache = slb_cache_stack(pool, stack, &cpu);
+        for (uint32_t i = 0; i < cache->locked_length; i++)
+            slb_shards_push(pool, cpu, cache->ids[i]);
+        slb_count(&stripe->cache_out, cache->locked_length);
+        moved += cache->locked_length;
+    }
+    moved += slb_leases_drain(pool, stripe);
+    slb_move_end(stripe);
+    return moved;
+}
+
+SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
+    uint64_t moved = 0;
+    /* seq_cst: pairs with the load of the gate behind slb_enter */
+    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_CLOSING);
+    if (before == 0) {
+        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
+        uint64_t began = slb_os_ticks();
+        if (pool->cache_max != 0)
+            moved = slb_drain_caches(pool);
+        uint64_t lasted = slb_os_ticks() - began;
+        atomic_store_explicit(&pool->counts.last_drain_ticks, lasted, memory_order_relaxed);
+        SLB_TRACE(drain, pool, moved, lasted);
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+    }
+    return moved;
+}
+
+SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
+    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
+    if ((before & reason) == 0)
+        return;
+    if ((before & ~reason) != 0) {
+        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+        return;
+    }
+    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_OPENING);
+    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        _Atomic uint64_t *header = &slb_cache_stack(pool, i, &cpu)->header;
+        uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
+        /* release: the caches were emptied before */
+        atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
+    }
+    slb_leases_open(pool);
+}
+
+/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
+ * open again, nor more than half of a small pool. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t enough = 2ull * pool->batch * pool->cpus;
+    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
+    if (enough > share)
+        enough = share;
+    if (enough > capacity / 2)
+        enough = capacity / 2;
+    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+}
+
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change) {
+    int64_t free_now =
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, slb_change, memory_order_relaxed) + slb_change;
+    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
+        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
+        return;
+    if (!slb_gate_try_lock(pool))
+        return; /* the next slow operation tries again */
+    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
+        slb_gate_open(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+}
+
+/* ------------------------------------------------------------------------------------ the proof of emptiness */
+
+struct slb_collect {
+    uint64_t finished, epoch, depot, delayed, started;
+    uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
+    bool empty;
+};
+
+static void slb_collect_tiers(struct slabby_allocator *pool, struct slb_collect *out) {
+    out->finished = out->started = out->shards = 0;
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+        out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
+    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
+    out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
+    out->empty = slb_stack_is_empty(out->depot);
+    out->delayed = 0;
+    if (pool->delay.limit != 0)
+        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
+        uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
+        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
+        out->shards += head >> 32;
+    }
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+        out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
+}
+
+static bool slb_collects_prove(const struct slb_collect *first, const struct slb_collect *second) {
+    return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
+           first->started == first->finished && second->started == second->finished &&
+           first->started == second->started && first->depot == second->depot &&
+           first->shards == second->shards && first->delayed == second->delayed;
+}
+
+/* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
+ * which waits for this very operation to leave. */
+static bool slb_close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
+    *out_moved = 0;
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+    if ((gate & SLB_GATE_SCARCE) != 0 &&
+        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
+        return true;
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
+            return false;
+        slb_os_wait_a_little(attempt);
+    }
+    *out_moved = slb_gate_close(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+    return true;
+}
+
+SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
+    struct slb_collect first, second;
+    uint64_t moved;
+    if (nested || !slb_close_for_scarcity(pool, &moved))
+        return SLB_PROOF_WAIT;
+    if (moved != 0)
+        return SLB_PROOF_DRAINED;
+    slb_collect_tiers(pool, &first);
+    SLB_POINT(SLB_POINT_PROOF);
+    slb_collect_tiers(pool, &second);
+    return slb_collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+}
+
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate.reasons, 0);
+    atomic_store(&pool->gate.epoch, 0);
+    atomic_store(&pool->gate.scarce_free, 0);
+}
+
+/* -------------------- api/test_hooks.c */
+/* Empty but in builds with SLABBY_TEST_HOOKS. */
+
+#ifdef SLABBY_TEST_HOOKS
+
+void (*slb_test_point)(int point);
+uint64_t (*slb_test_clock)(void);
+bool slb_test_bias_never_backs_off;
+__thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
+
+void slb_test_waiter_step(void) {
+    slb_test_waiter_steps++;
+    if (++slb_test_waiter_steps_here > slb_test_waiter_steps_most)
+        slb_test_waiter_steps_most = slb_test_waiter_steps_here;
+}
+
+void slb_test_gate_cycle(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
+
+/* The stripes take back what the headers gain, so that the sums stay as they are. */
+void slb_test_age_counters(struct slabby_allocator *pool) {
+    const uint64_t years = (1ull << 41) + 5;
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
+        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
+        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
+
+#endif
+
+/* -------------------- observe/latency.c */
+
+/* -------------------- observe/latency.h */
+/*
+ * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
+ * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
+ * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
+ * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
+ * allocations, not just the slow ones.
+ */
+#ifndef SLB_OBSERVE_LATENCY_H
+#define SLB_OBSERVE_LATENCY_H
+
+/* What one allocation's timing needs to know; started = 0: not timed. */
+struct slb_timing {
+    uint64_t started;
+    uint64_t weight;
+};
+
+/* Whether it is the turn of this CPU's next allocation, and when that began. */
+struct slb_due {
+    bool due;
+    uint64_t now; /* ticks */
+};
+
+/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
+ * caller is in a hold. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
+SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
+
+/* The same where every allocation is timed, and the cache of `cpu` has just served one: its weight, which is above 1
+ * where one was missed. */
+SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu);
+
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
+
+SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
+    if (due->due)
+        return slb_timing_begin_due(pool, due);
+    slb_timing_catch_up(pool); /* where this thread moved to another CPU meanwhile, whose turn it was */
+    return (struct slb_timing){0, 0};
+}
+
+/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
+SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
+    return &pool->latency[i < cpus ? i : pool->cpus];
+}
+
+/* How far it is from a sample to the next. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
+
+/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
+ * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
+ * pool that exists. */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
+ * caller reports that to the breaker. */
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts);
+
+/* Changes what is timed; each CPU's next allocation is the first to be. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+
+/* The same under the gate lock. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
+
+/* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
+
+/* The bucket of a time, and the middle of a bucket, in ticks. */
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
+                                         uint32_t count);
+
+#endif
+
+#define SLB_SAMPLE_MEAN 64u
+
+/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
+static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
+    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
+    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
+    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
+    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
+};
+
+/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
+static const uint8_t slb_first_bucket[64] = {
+    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
+    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
+    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
+};
+
+/* ------------------------------------------------------------------------------------------------- buckets */
+
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
+    if (ticks == 0)
+        return 0;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
+    if (exponent >= SLB_LATENCY_OCTAVES)
+        return SLB_LATENCY_BUCKETS - 1;
+    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
+    uint32_t low = slb_first_bucket[mantissa >> 25 & 63];
+    low += mantissa >= slb_octave[low + 1];
+    return exponent * SLB_LATENCY_PER_OCTAVE + low;
+}
+
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
+    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
+    double middle = ((double)slb_octave[k] + (double)slb_octave[k + 1]) / 2.0 / 2147483648.0;
+    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
+}
+
+/* ------------------------------------------------------------------------------------------------- timing */
+
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
+ * clock's low bits, multiplied, are random enough. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
+    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+    bool all =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
+    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
+}
+
+/* Latencies, or which allocations lie on guard slots. */
+static bool slb_samples_anything(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+               SLABBY_LATENCY_TRACKING_OFF ||
+           atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
+}
+
+static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_rseq_peek(pool, out_header, out_sample_at);
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
+        return false;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    *out_header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    *out_sample_at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    return true;
+}
+
+/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
+ * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
+ * a program may never need a refill, which folds as well. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_due due = {false, 0};
+    uint64_t header;
+    uint16_t sample_at;
+    if (pool->cache_max == 0 || !slb_peek_at_cache(pool, &header, &sample_at))
+        return due;
+    uint64_t served = slb_header_served(header);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+        due.due = true;
+    else if (!slb_samples_anything(pool))
+        return due;
+    else
+        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
+    if (due.due)
+        due.now = slb_os_ticks();
+    return due;
+}
+
+/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
+ * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
+SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
+                                                            const struct slb_due *due) {
+    struct slb_timing timing = {0, 0};
+    uint32_t cpu = slb_os_cpu();
+    slb_cache_fold(pool);
+    bool off =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF;
+    if (cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
+        return timing;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    timing.started = off ? 0 : due->now;
+    timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
+                          memory_order_relaxed);
+    return timing;
+}
+
+SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    if (served >= SLB_CACHE_FOLD_AT)
+        slb_cache_fold(pool);
+    return served > last ? served - last : 1;
+}
+
+/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
+ * nothing is sampled the point stays where it is: the hot path would go aside for it. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
+        return;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    if ((uint16_t)(at - served) > 2 * SLB_SAMPLE_MEAN)
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+}
+
+/* With the caches locked no number is used up while the next sample is set to it. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
+    slb_leases_sample_next(pool);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+}
+
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_latency_track_locked(pool, tracking);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+        return;
+    if (timing->started == 0)
+        timing->started = slb_os_ticks();
+    timing->weight = 1;
+}
+
+/* relaxed: which is timed is random enough where two threads see the same number */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
+    bool each = pool->cache_max != 0 ||
+                atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+                    SLABBY_LATENCY_TRACKING_SAMPLED ||
+                atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
+    uint64_t slb_number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
+    if (!each && (slb_number * 0x9E3779B97F4A7C15u) >> 58 != 0)
+        return;
+    slb_timing_slow(pool, timing);
+    if (!each)
+        timing->weight *= SLB_SAMPLE_MEAN;
+}
+
+/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
+ * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
+ * that were right a moment ago. */
+#define SLB_TICKS_BETWEEN_CHECKS (1u << 21)
+
+static uint64_t slb_period_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
+    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
+    if (slb_likely(period != 0 && now - looked < SLB_TICKS_BETWEEN_CHECKS))
+        return period;
+    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
+    return period;
+}
+
+/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
+static struct slb_latency_window *slb_window_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = slb_period_now(latency, now);
+    struct slb_latency_window *window = &latency->windows[period & 1];
+    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
+    if (before != period && atomic_compare_exchange_strong_explicit(
+                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
+        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
+            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
+    return window;
+}
+
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
+ * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
+ * portable backend all additions are atomic.
+ */
+struct slb_record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
+};
+
+static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus))
+        return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
+    cpu = slb_os_cpu();
+    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
+                           .cpu = UINT32_MAX};
+}
+
+static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                                 uint64_t by) {
+    if (record->cpu != UINT32_MAX)
+        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+SLB_INLINE void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                              uint64_t by) {
+    char *own = (char *)record->latency + offset;
+    if (slb_unlikely(record->cpu == UINT32_MAX ||
+                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+        slb_add_for_all(pool, record, offset, by);
+}
+
+static void slb_write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct slb_record record = slb_begin_record(pool);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = slb_window_now(record.latency, now);
+    uint32_t bucket = slb_latency_bucket_of(ticks);
+    size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
+    slb_add_to_record(pool, &record, offset, weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts) {
+    if (timing->started == 0 || timing->weight == 0)
+        return false;
+    uint64_t now = slb_os_ticks();
+    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
+    slb_write_record(pool, now, ticks, timing->weight);
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
+                                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
+}
+
+/* --------------------------------------------------------------------------------------------------- limit */
+
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
+    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
+}
+
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    return limit != 0 && slb_os_ticks() - started > limit;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+static double slb_at_least_the_floor(double ticks) {
+    double floor = (double)slb_os_clock_floor_ticks();
+    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+}
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    uint64_t weight = 0, weighted_ticks = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
+    }
+    out->latency_floor_ns = (uint64_t)(slb_at_least_the_floor(0) + 0.5);
+    if (weight == 0)
+        return;
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight);
+    out->max_alloc_time_ns = (int64_t)(slb_at_least_the_floor((double)most) + 0.5);
+}
+
+/* Both windows of every CPU that are of this half minute or the last. */
+static uint64_t slb_merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        for (uint32_t w = 0; w < 2; w++) {
+            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
+            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
+            if (of != 0 && of + 1 >= period)
+                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
+        }
+    }
+    return sum;
+}
+
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
+                                         uint32_t count) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    uint64_t total = 0, seen = 0;
+    uint32_t done = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
+        total += slb_merged_bucket(pool, period, bucket);
+    for (uint32_t i = 0; i < count; i++)
+        out_ns[i] = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
+        seen += slb_merged_bucket(pool, period, bucket);
+        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
+            out_ns[done] = (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
+    }
+}
+
+/* -------------------- pool/memory_report.c */
+
+/* -------------------- pool/memory_report.h */
+/* What a pool takes of the system, by use. */
+#ifndef SLB_POOL_MEMORY_REPORT_H
+#define SLB_POOL_MEMORY_REPORT_H
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+#endif
+
+#include <string.h>
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
+    memset(out, 0, sizeof *out);
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
+    out->stride = pool->stride;
+    out->capacity = slb_capacity(pool);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
+    out->list_bytes = pool->list_bytes;
+    out->cache_bytes = pool->cache_bytes + slb_leases_bytes(pool);
+    out->record_bytes = pool->record_bytes;
+    if (slb_option(&pool->options, SLABBY_OPTION_HUGE_PAGES))
+        out->huge_page_bytes = slb_os_huge_bytes(pool->slab_base, pool->slab_range);
+    out->label_bytes = slb_labels_bytes(pool);
+    out->heap_table_bytes = slb_heap_table_bytes(pool);
+    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- pool/remains.c */
+/* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
+
+/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
+static bool slb_anybody_holds(struct slabby_allocator *pool) {
+    for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
+        if (atomic_load_explicit(&pool->slb_holds[i].count, memory_order_seq_cst) != 0)
+            return true;
+    return false;
+}
+
+/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
+ * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
+ * take_entry). */
+SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
+    uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
+    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || slb_anybody_holds(pool))
+        return;
+    SLB_POINT(SLB_POINT_UNHELD);
+    if (!atomic_compare_exchange_strong_explicit(&pool->remains, &unused,
+                                                 unused - SLB_REMAINS_UNUSED + SLB_REMAINS_USED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_leaks_forget(pool);
+    slb_stacks_forget(pool);
+    slb_guards_forget(pool);
+    slb_leases_forget(pool);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    pool->metadata_mapping = NULL;
+    atomic_fetch_sub_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_release);
 }
 
 /* -------------------- protect/quarantine.c */
@@ -15212,73 +15578,6 @@ SLB_PRIVATE int32_t slb_histogram_index(uint32_t bucket) {
     int32_t moved =
         (int32_t)slb_latency_bucket_of((uint64_t)slb_own_tick) - SLB_TICK_UNIT * (int32_t)SLB_LATENCY_PER_OCTAVE;
     return (int32_t)bucket + 1 + moved;
-}
-
-/* -------------------- pool/memory_report.c */
-
-/* -------------------- pool/memory_report.h */
-/* What a pool takes of the system, by use. */
-#ifndef SLB_POOL_MEMORY_REPORT_H
-#define SLB_POOL_MEMORY_REPORT_H
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
-
-#endif
-
-#include <string.h>
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
-    memset(out, 0, sizeof *out);
-    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
-    out->stride = pool->stride;
-    out->capacity = slb_capacity(pool);
-    memcpy(out->name, pool->options.name, sizeof pool->options.name);
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes =
-        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->reserved * sizeof(uint64_t);
-    out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes + slb_leases_bytes(pool);
-    out->record_bytes = pool->record_bytes;
-    if (slb_option(&pool->options, SLABBY_OPTION_HUGE_PAGES))
-        out->huge_page_bytes = slb_os_huge_bytes(pool->slab_base, pool->slab_range);
-    out->label_bytes = slb_labels_bytes(pool);
-    out->heap_table_bytes = slb_heap_table_bytes(pool);
-    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
-}
-
-/* -------------------- pool/remains.c */
-/* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
-
-/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
-static bool slb_anybody_holds(struct slabby_allocator *pool) {
-    for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
-        if (atomic_load_explicit(&pool->slb_holds[i].count, memory_order_seq_cst) != 0)
-            return true;
-    return false;
-}
-
-/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
- * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
- * take_entry). */
-SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
-    uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
-    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || slb_anybody_holds(pool))
-        return;
-    SLB_POINT(SLB_POINT_UNHELD);
-    if (!atomic_compare_exchange_strong_explicit(&pool->remains, &unused,
-                                                 unused - SLB_REMAINS_UNUSED + SLB_REMAINS_USED,
-                                                 memory_order_acq_rel, memory_order_relaxed))
-        return;
-    slb_heap_forget(pool);
-    slb_labels_forget(pool);
-    slb_leaks_forget(pool);
-    slb_stacks_forget(pool);
-    slb_guards_forget(pool);
-    slb_leases_forget(pool);
-    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
-    pool->metadata_mapping = NULL;
-    atomic_fetch_sub_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_release);
 }
 
 /* -------------------- protect/protect.c */
@@ -17954,6 +18253,7 @@ static void slb_in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
     slb_audit_forget_thread();
+    slb_sections_after_fork();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))
@@ -18386,6 +18686,9 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    /* behind everything that a section goes by */
+    atomic_store(&pool->portable_cpus,
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
     /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -19088,6 +19391,21 @@ static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *ou
     return SLABBY_OK;
 }
 
+/* An untimed hit in a CPU cache of the portable backend. */
+static __attribute__((noinline)) slabby_status slb_allocate_portable(slabby_ref *out_ref, void **out_data,
+                                                                 struct slabby_allocator *pool) {
+    uint32_t id;
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE) !=
+                         0 ||
+                     !slb_portable_take_untimed(pool, &id)))
+        return slb_allocate_slow(out_ref, out_data, pool);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -19098,7 +19416,8 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return slb_allocate_slow(out_ref, out_data, pool);
+        return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
+                                                                  : slb_allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
@@ -19904,10 +20223,47 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
     return SLABBY_OK;
 }
 
+/* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
+ * cache, both in one section, which keeps the pool. False: nothing was changed, and the caller goes the long way. */
+static __attribute__((noinline)) bool slb_release_portable(struct slabby_allocator *pool, slabby_ref ref,
+                                                       slabby_status *out_status) {
+    struct slb_portable_change slb_change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &slb_change)))
+        return false;
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    uint32_t length = slb_header_length(slb_change.header);
+    /* seq_cst, the word before `protect`: see protect/switches.c; as in slb_word_swap_plain */
+    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
+                     id >= pool->reserved ||
+                     !atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
+                                                              relative - id + pool->generation_step,
+                                                              memory_order_seq_cst, memory_order_relaxed))) {
+        slb_portable_abandon(&slb_change);
+        return false;
+    }
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
+                         0 ||
+                     length >= pool->cache_max)) {
+        slb_portable_abandon(&slb_change); /* the slab is in hand, and keeps the pool */
+        *out_status = slb_return_slow(pool, ref);
+        return true;
+    }
+    slb_change.cache->ids[length] = (uint32_t)id;
+    slb_portable_commit(&slb_change, slb_change.header + SLB_CACHE_GIVE);
+    *out_status = SLABBY_OK;
+    return true;
+}
+
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * comes this way each time. `looked` as above. */
 static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
+    slabby_status status;
+    /* relaxed: a hint, read again inside the section */
+    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0) &&
+        slb_likely(slb_release_portable(pool, ref, &status)))
+        return status;
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
@@ -20223,15 +20579,18 @@ static void slb_remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* Behind the fence no sequence runs that saw a limit above 0, and each later one refuses itself before it follows a
- * pointer of the pool. seq_cst: before the fence. */
+/* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
+ * follows a pointer of the pool. seq_cst: before the fence. */
 static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->portable_cpus, 0);
     if (slb_rseq_available())
         slb_os_fence_rseq();
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        slb_cache_fence(pool);
 }
 
 /* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no

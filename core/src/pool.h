@@ -113,6 +113,7 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
+    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */

@@ -5,25 +5,32 @@
 #define SLABBY_SCHEDULE_OF_THREAD_H
 
 #include "observe/audit_record.h"
-#include "tiers/in_flight.h"
+#include "tiers/section.h"
 
 struct of_thread {
     uint32_t depth;
+    uint64_t number;
     struct slb_recorder recorder;
 };
 
+/* The number of a task as a thread. */
+static inline uint64_t of_thread_number(uint32_t task) {
+    return 1000 + task;
+}
+
 static inline void of_thread_save(struct of_thread *own) {
-    *own = (struct of_thread){slb_in_flight_depth, slb_recorder};
+    *own = (struct of_thread){slb_in_flight_depth, slb_section_thread, slb_recorder};
 }
 
 static inline void of_thread_load(const struct of_thread *own) {
     slb_in_flight_depth = own->depth;
+    slb_section_thread = own->number;
     slb_recorder = own->recorder;
 }
 
 /* At the same address for all tasks. */
 static inline bool of_thread_has(const volatile void *location) {
-    return location == &slb_in_flight_depth ||
+    return location == &slb_in_flight_depth || location == &slb_section_thread ||
            (uintptr_t)location - (uintptr_t)&slb_recorder < sizeof slb_recorder;
 }
 

@@ -27,6 +27,11 @@ static void with_portable_caches(void) {
     without_sequences();
 }
 
+static void with_a_biased_section(void) {
+    with_portable_caches();
+    world_bias_section();
+}
+
 static void with_a_record_of_all(void) {
     world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ,
                WITH({SLABBY_OPTION_AUDIT, 16}, {SLABBY_OPTION_SECURE, 1}));
@@ -149,6 +154,7 @@ static void went_or_in_use(void) {
 const struct scenario late_scenarios[] = {
     LATE("release_rseq", with_sequences, release_late, everything_went, 3),
     LATE("release", with_portable_caches, release_late, everything_went, 3),
+    LATE("release_biased_section", with_a_biased_section, release_late, everything_went, 3),
     LATE("release_audited_rseq", with_a_record_of_all, release_late, everything_went, 2),
     LATE("release_deferred_rseq", with_sequences, defer_late, everything_went, 2),
     LATE("release_by_id_rseq", with_sequences, release_late_by_id, everything_went, 3),
@@ -163,6 +169,7 @@ const struct scenario late_scenarios[] = {
     LATE("walk_rseq", with_sequences, walk_late, everything_went, 2),
     LATE("allocate_rseq", with_sequences, allocate_late, went_or_in_use, 3),
     LATE("allocate", with_portable_caches, allocate_late, went_or_in_use, 3),
+    LATE("allocate_biased_section", with_a_biased_section, allocate_late, went_or_in_use, 3),
     LATE("allocate_sampled_rseq", with_samples, allocate_late, went_or_in_use, 3),
     LATE("allocate_audited_rseq", with_a_record_of_all, allocate_late, went_or_in_use, 2),
     {.name = "late_last_release_rseq",

@@ -17,7 +17,7 @@
 
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
 enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };
-enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, MOST_UNMAPPED = 16, PAGE = 4096 };
+enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 9, MOST_UNMAPPED = 16, PAGE = 4096 };
 
 enum state { READY, RESTING, ASLEEP, DONE };
 
@@ -472,6 +472,7 @@ static void begin_task(uint32_t number) {
     task->pending = NULL;
     task->stack = stack;
     task->cpu = it.scenario->cpu[number];
+    task->own.number = of_thread_number(number);
     getcontext(&task->context);
     task->context.uc_stack.ss_sp = stack;
     task->context.uc_stack.ss_size = STACK_BYTES;
@@ -543,7 +544,8 @@ static void begin_scenario(const struct scenario *scenario) {
     locations_forget();
     it.planned = it.decided = 0;
     it.order = NULL;
-    of_thread_load(&(struct of_thread){0}); /* an order that was not run to its end left a task's */
+    of_thread_load(&(struct of_thread){
+        .number = SLB_SECTION_NO_THREAD}); /* an order that was not run to its end left a task's */
     scenario->prepare();
     save_memory();
 }

@@ -181,3 +181,13 @@ void __wrap_slb_os_fence_rseq(void);
 void __wrap_slb_os_fence_rseq(void) {
     schedule_fence();
 }
+
+/* Orders are sequentially consistent: there is nothing for this fence to do. */
+void __wrap_slb_os_fence_threads(void);
+void __wrap_slb_os_fence_threads(void) {
+}
+
+bool __wrap_slb_os_fences_threads(void);
+bool __wrap_slb_os_fences_threads(void) {
+    return true;
+}

@@ -3,7 +3,8 @@
 
 #include "trace.h"
 
-#include "tiers/in_flight.h"
+#include "of_thread.h"
+#include "tiers/section.h"
 #include "tiers/word_bias.h"
 
 #include <malloc.h>
@@ -29,6 +30,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
     slabby_error error = {.struct_size = sizeof error};
 
     memset(&world, 0, sizeof world);
+    memset(slb_sections, 0, 2 * sizeof slb_sections[0]);
     expect_ok(slabby_options_create(&options), "slabby_options_create");
     expect_ok(slabby_options_set(options, SLABBY_OPTION_SHARDS, 1, &error), "shards");
     expect_ok(
@@ -45,6 +47,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
         slb_cpu_join(world.pool, 1);
     schedule_restores(&world, sizeof world);
     schedule_restores((void *)&slb_fence_budget, sizeof slb_fence_budget);
+    schedule_restores(slb_sections, 2 * sizeof slb_sections[0]);
     schedule_restores(world.pool, SLB_POOL_BYTES);
     schedule_restores(world.pool->metadata_mapping, world.pool->metadata_mapping_size);
     schedule_restores(world.pool->slab_base, world.pool->slab_range);
@@ -69,6 +72,10 @@ void world_listen(void) {
         schedule_broken("slabby_listener_create: %s", error.text);
     schedule_restores(world.listener, malloc_usable_size(world.listener));
     schedule_restores((void *)(uintptr_t)&schedule_notifier_signals, sizeof schedule_notifier_signals);
+}
+
+void world_bias_section(void) {
+    slb_sections[0].owner = of_thread_number(0);
 }
 
 void world_flush(void) {

@@ -50,6 +50,9 @@ void world_take(uint32_t count);
 /* A listener for the pool. */
 void world_listen(void);
 
+/* The section of CPU 0 is biased to the first task. */
+void world_bias_section(void);
+
 /* Puts the free slabs of the CPU caches into the shards. */
 void world_flush(void);
 

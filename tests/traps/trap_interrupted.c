@@ -57,7 +57,10 @@ static void interrupt_during(void *(*maintain)(void *), int point, int64_t backe
 
     if (!backend_is_here(backend))
         return;
-    pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend}));
+    /* with a protection no release of the portable backend is all inside a section, where a handler is told Busy */
+    pool = make_pool(64, 4000,
+                     WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend},
+                          {SLABBY_OPTION_SECURE, backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE}));
     memset(&finding, 0, sizeof finding);
     finding.struct_size = sizeof finding;
     atomic_store(&interrupted, 0);

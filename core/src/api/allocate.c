@@ -398,6 +398,21 @@ static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_re
     return SLABBY_OK;
 }
 
+/* An untimed hit in a CPU cache of the portable backend. */
+static __attribute__((noinline)) slabby_status allocate_portable(slabby_ref *out_ref, void **out_data,
+                                                                 struct slabby_allocator *pool) {
+    uint32_t id;
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE) !=
+                         0 ||
+                     !slb_portable_take_untimed(pool, &id)))
+        return allocate_slow(out_ref, out_data, pool);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -408,7 +423,8 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return allocate_slow(out_ref, out_data, pool);
+        return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
+                                                                  : allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;

@@ -14,6 +14,8 @@
 
 /* As linux/membarrier.h has them, which not every system with a C compiler has. */
 #define MEMBARRIER_CMD_QUERY 0
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED (1 << 3)
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
@@ -41,16 +43,22 @@ OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = NOT_
 
 static _Atomic uint32_t rseq_usable;
 static bool rseq_is_ours; /* set before other threads exist, or before a pool can */
+static int thread_fence;  /* the command that is a barrier in every thread; 0: none. As rseq_is_ours */
 
 static long membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
-/* The fence comes first: sequences are of no use without it. */
-static bool register_fence(void) {
+static bool register_as(int command, int registration) {
     long commands = membarrier(MEMBARRIER_CMD_QUERY);
-    return commands >= 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
-           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+    bool done = commands >= 0 && (commands & command) != 0 && membarrier(registration) == 0;
+    thread_fence = done ? command : 0;
+    return done;
+}
+
+/* The fence comes first: sequences are of no use without it. It is a barrier in every thread, too. */
+static bool register_fence(void) {
+    return register_as(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
 }
 
 /* ---------------------------------------------------------------------------------------- areas of our own */
@@ -131,8 +139,10 @@ __attribute__((constructor(101))) static void find_rseq(void) {
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
     bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
-    if ((of_libc && __rseq_size == 0) || !register_fence())
+    if ((of_libc && __rseq_size == 0) || !register_fence()) {
+        (void)register_as(MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
         return;
+    }
     if (of_libc) {
 #if SLB_OS_RSEQ_FIXED
         slb_os_rseq_offset = (intptr_t)__rseq_offset;
@@ -198,11 +208,27 @@ static void fence_slowly(void) {
         slb_os_sleep(10000000);
 }
 
-SLB_PRIVATE void slb_os_fence_rseq(void) {
+static void fence_by(int command) {
     int saved_errno = errno;
-    if (slb_unlikely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
+    if (slb_unlikely(membarrier(command) != 0))
         fence_slowly();
     errno = saved_errno;
+}
+
+SLB_PRIVATE void slb_os_fence_rseq(void) {
+    fence_by(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+}
+
+/* A thread that is preempted or moved passes a barrier as well, so the slow way serves here too. */
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    if (thread_fence == 0)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        fence_by(thread_fence);
+}
+
+SLB_PRIVATE bool slb_os_fences_threads(void) {
+    return thread_fence != 0 && slb_os_fences_well();
 }
 
 SLB_PRIVATE bool slb_os_fences_well(void) {

@@ -1,8 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A build without restartable sequences: no pool uses them, so nothing asks for the fence. */
+/* A build without restartable sequences: no pool uses them, so nothing asks for their fence. Windows has one of all
+ * threads. */
 #include "os/os.h"
 
 #if !SLB_OS_RSEQ
+
+#ifdef SLB_OS_WINDOWS
+#include <windows.h>
+
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    FlushProcessWriteBuffers();
+}
+#else
+SLB_PRIVATE void slb_os_fence_threads(void) {
+    atomic_thread_fence(memory_order_seq_cst);
+}
+#endif
+
+SLB_PRIVATE bool slb_os_fences_threads(void) {
+#ifdef SLB_OS_WINDOWS
+    return true;
+#else
+    return false;
+#endif
+}
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
     return false;

@@ -69,7 +69,10 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
  * which makes each sequence refuse. slb_os_fence_rseq() restarts every sequence running in this process and orders
- * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
+ * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way.
+ *
+ * slb_os_fence_threads() is a full barrier in every thread of this process, at one moment of that thread, wherever
+ * slb_os_fences_threads() has ever been true; elsewhere it is one in the caller alone. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
@@ -108,6 +111,8 @@ SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset); /* false where areas have no offset in common */
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
+SLB_PRIVATE bool slb_os_fences_threads(void);
+SLB_PRIVATE void slb_os_fence_threads(void);
 
 /* Sleeps until another thread wakes the word. Returns at once if it is not `expected`, and false when the deadline of
  * slb_os_now_ns() has passed; may return early. */

@@ -241,6 +241,9 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    /* behind everything that a section goes by */
+    atomic_store(&pool->portable_cpus,
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
     /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }

@@ -15,7 +15,7 @@
 #include "resilience/resize.h"
 #include "resilience/ticker.h"
 #include "resilience/waiters.h"
-#include "tiers/cpu_cache_rseq.h"
+#include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/hold.h"
 #include "tiers/in_flight.h"
@@ -37,15 +37,18 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* Behind the fence no sequence runs that saw a limit above 0, and each later one refuses itself before it follows a
- * pointer of the pool. seq_cst: before the fence. */
+/* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
+ * follows a pointer of the pool. seq_cst: before the fence. */
 static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->portable_cpus, 0);
     if (slb_rseq_available())
         slb_os_fence_rseq();
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        slb_cache_fence(pool);
 }
 
 /* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no

@@ -11,37 +11,32 @@ SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 
 #define CACHE_FOLD_BY (1ull << 40)
 
-static bool portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+static bool portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                 const uint32_t *ids, uint32_t count) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
-    if (cache == NULL)
+    struct slb_portable_change change;
+    if (!slb_portable_begin(pool, stacks, &change))
         return false;
-    uint32_t length = slb_header_length(header);
+    uint32_t length = slb_header_length(change.header);
     bool fits = length + count <= pool->cache_max;
-    if (fits) {
-        memcpy(&cache->ids[length], ids, count * sizeof *ids);
-        header += count;
-    }
-    slb_portable_unlock(cache, header);
+    if (fits)
+        memcpy(&change.cache->ids[length], ids, count * sizeof *ids);
+    slb_portable_commit(&change, change.header + (fits ? count : 0));
     return fits;
 }
 
 /* The oldest ids go, the recently touched stay. */
-static bool portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+static bool portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                 uint32_t *out_ids, uint32_t count) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
-    if (cache == NULL)
+    struct slb_portable_change change;
+    if (!slb_portable_begin(pool, stacks, &change))
         return false;
-    uint32_t length = slb_header_length(header);
+    uint32_t length = slb_header_length(change.header), *ids = change.cache->ids;
     bool enough = length >= count;
     if (enough) {
-        memcpy(out_ids, cache->ids, count * sizeof *out_ids);
-        memmove(cache->ids, &cache->ids[count], (length - count) * sizeof *out_ids);
-        header -= count;
+        memcpy(out_ids, ids, count * sizeof *out_ids);
+        memmove(ids, &ids[count], (length - count) * sizeof *out_ids);
     }
-    slb_portable_unlock(cache, header);
+    slb_portable_commit(&change, change.header - (enough ? count : 0));
     return enough;
 }
 
@@ -56,7 +51,7 @@ SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_c
     }
 #endif
     return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
-           portable_give_batch(pool, *stacks, ids, count);
+           portable_give_batch(pool, stacks, ids, count);
 }
 
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
@@ -68,7 +63,7 @@ SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_c
     }
 #endif
     return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
-           portable_take_batch(pool, *stacks, out_ids, count);
+           portable_take_batch(pool, stacks, out_ids, count);
 }
 
 SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
@@ -89,12 +84,11 @@ static bool cache_fold_here(struct slabby_allocator *pool) {
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_rseq_try_fold(pool, CACHE_FOLD_BY) == SLB_RSEQ_DONE;
 #endif
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
-    if (cache == NULL)
+    struct slb_portable_change change;
+    if (!slb_portable_begin(pool, &pool->caches, &change))
         return false;
-    bool enough = slb_header_served(header) >= CACHE_FOLD_BY;
-    slb_portable_unlock(cache, enough ? header - (CACHE_FOLD_BY << 16) : header);
+    bool enough = slb_header_served(change.header) >= CACHE_FOLD_BY;
+    slb_portable_commit(&change, change.header - (enough ? CACHE_FOLD_BY << 16 : 0));
     return enough;
 }
 
@@ -111,17 +105,9 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
         slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);
 }
 
-/* The swap acquires: the ids below the header were handed over by the last unlock (portable) or by the fence that
- * follows (rseq). A busy header of the portable backend is waited for. */
-SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    for (uint32_t attempt = 0;; attempt++) {
-        if (slb_header_length(header) == SLB_CACHE_LOCKED) {
-            slb_os_wait_a_little(attempt);
-            header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(&cache->header, &header, header | SLB_CACHE_LOCKED,
-                                                         memory_order_acquire, memory_order_relaxed)) {
-            return header;
-        }
-    }
+SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        slb_os_fence_rseq();
+    else if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        slb_sections_fence(slb_used_cpus(pool));
 }

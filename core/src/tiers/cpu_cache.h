@@ -2,12 +2,13 @@
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * Portable: a try-lock on the header. The thread that swaps len for 0xFFFF owns the stack until it stores the new
- * header; a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the
- * header are handed over with it.
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the next
+ * tier.
  * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
- * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
+ * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it is
+ * closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the lock,
+ * so the gate fences and looks again.
  */
 #ifndef SLB_TIERS_CPU_CACHE_H
 #define SLB_TIERS_CPU_CACHE_H
@@ -17,6 +18,7 @@
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/hold.h"
 #include "tiers/in_flight.h"
+#include "tiers/section.h"
 
 SLB_INLINE uint32_t slb_header_length(uint64_t header) {
     return (uint32_t)(header & SLB_CACHE_LOCKED);
@@ -46,70 +48,96 @@ SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *
     return &(single || stack % 2 == 0 ? pool->caches : pool->return_caches)[*out_cpu].cache;
 }
 
-/* The caller's cache of `stacks` in the portable backend, locked, with its header; NULL where it is busy or locked by
- * the gate. */
-SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool,
-                                                   union slb_cpu_cache_entry *stacks, uint64_t *out_header) {
+/* A change of this CPU's cache in the portable backend: inside the section, with the header that it begins from. */
+struct slb_portable_change {
+    struct slb_inside inside;
+    struct slb_cpu_cache *cache;
+    uint64_t header;
+};
+
+/* Begins one on `stacks`, a field of the pool. False where the section is busy, or the header locked by the gate. The
+ * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
+SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                   struct slb_portable_change *out) {
     uint32_t cpu = slb_os_cpu();
-    if (slb_unlikely(cpu >= slb_used_cpus(pool)))
-        return NULL;
-    struct slb_cpu_cache *cache = &stacks[cpu].cache;
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
-        return NULL;
-    slb_in_flight_enter();
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&cache->header, &header,
-                                                              header | SLB_CACHE_LOCKED, memory_order_acquire,
-                                                              memory_order_relaxed))) {
-        slb_in_flight_leave();
-        return NULL;
+    /* relaxed: a hint, so that no section is entered that the machine does not have */
+    if (slb_unlikely(cpu >= atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) ||
+                     !slb_section_enter(cpu, &out->inside)))
+        return false;
+    /* acquire: what the pool was made with; what the gate has emptied */
+    if (slb_likely(cpu < atomic_load_explicit(&pool->portable_cpus, memory_order_acquire))) {
+        out->cache = &(*stacks)[cpu].cache;
+        out->header = atomic_load_explicit(&out->cache->header, memory_order_acquire);
+        if (slb_likely(slb_header_length(out->header) != SLB_CACHE_LOCKED)) {
+            SLB_POINT(SLB_POINT_CACHE_LOCKED);
+            return true;
+        }
     }
-    SLB_POINT(SLB_POINT_CACHE_LOCKED);
-    *out_header = header;
-    return cache;
+    slb_section_leave(&out->inside);
+    return false;
 }
 
-SLB_INLINE void slb_portable_unlock(struct slb_cpu_cache *cache, uint64_t header) {
-    atomic_store_explicit(&cache->header, header, memory_order_release);
-    slb_in_flight_leave();
+SLB_INLINE void slb_portable_abandon(const struct slb_portable_change *change) {
+    slb_section_leave(&change->inside);
 }
 
-/* A counter that only the holder of the header writes: no read-modify-write needed. */
+/* release: a thread that sees the header sees the ids and the counters; for the gate, which reads them behind it */
+SLB_INLINE void slb_portable_commit(const struct slb_portable_change *change, uint64_t header) {
+    atomic_store_explicit(&change->cache->header, header, memory_order_release);
+    slb_section_leave(&change->inside);
+}
+
+/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write needed. */
 SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
                           memory_order_relaxed);
 }
 
 SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
-    if (slb_unlikely(cache == NULL))
+    struct slb_portable_change change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->caches, &change)))
         return false;
-    uint32_t length = slb_header_length(header);
-    bool taken = length != 0;
-    if (taken) {
-        *out_id = cache->ids[length - 1];
-        slb_portable_count(&cache->fast_taken, fast);
-        header += SLB_CACHE_TAKE;
+    uint32_t length = slb_header_length(change.header);
+    if (slb_unlikely(length == 0)) {
+        slb_portable_abandon(&change);
+        return false;
     }
-    slb_portable_unlock(cache, header);
-    return taken;
+    *out_id = change.cache->ids[length - 1];
+    slb_portable_count(&change.cache->fast_taken, fast);
+    slb_portable_commit(&change, change.header + SLB_CACHE_TAKE);
+    return true;
+}
+
+/* The same for the inline path: refuses the allocation whose turn it is to be timed, as slb_rseq_take_untimed does. */
+SLB_INLINE bool slb_portable_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    struct slb_portable_change change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->caches, &change)))
+        return false;
+    uint32_t length = slb_header_length(change.header);
+    /* relaxed: a hint about one allocation */
+    uint16_t sample_at = atomic_load_explicit(&change.cache->sample_at, memory_order_relaxed);
+    if (slb_unlikely(length == 0 || (uint16_t)slb_header_served(change.header) == sample_at)) {
+        slb_portable_abandon(&change);
+        return false;
+    }
+    *out_id = change.cache->ids[length - 1];
+    slb_portable_commit(&change, change.header + SLB_CACHE_TAKE);
+    return true;
 }
 
 SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->return_caches, &header);
-    if (slb_unlikely(cache == NULL))
+    struct slb_portable_change change;
+    if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &change)))
         return false;
-    uint32_t length = slb_header_length(header);
-    bool given = length < pool->cache_max;
-    if (given) {
-        cache->ids[length] = id;
-        slb_portable_count(&cache->fast_given, fast);
-        header += SLB_CACHE_GIVE;
+    uint32_t length = slb_header_length(change.header);
+    if (slb_unlikely(length >= pool->cache_max)) {
+        slb_portable_abandon(&change);
+        return false;
     }
-    slb_portable_unlock(cache, header);
-    return given;
+    change.cache->ids[length] = id;
+    slb_portable_count(&change.cache->fast_given, fast);
+    slb_portable_commit(&change, change.header + SLB_CACHE_GIVE);
+    return true;
 }
 
 /* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
@@ -209,8 +237,7 @@ SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
-/* For the gate: locks one cache for good, even while a thread is busy in it, and answers its header of before. The
- * caller fences the rseq backend and checks again with slb_cache_is_locked. */
-SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
+/* Behind a store that changes of CPU caches go by (a header, a limit): none that missed it is under way any more. */
+SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool);
 
 #endif

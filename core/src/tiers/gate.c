@@ -58,6 +58,8 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
         atomic_store_explicit(&pool->used_cpus, cpu + 1, memory_order_seq_cst);
         if (pool->rseq_cpus != 0)
             atomic_store(&pool->rseq_cpus, limit);
+        if (atomic_load(&pool->portable_cpus) != 0)
+            atomic_store(&pool->portable_cpus, cpu + 1);
         if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
             atomic_store(&pool->hot_cpus, limit);
         if (atomic_load(&pool->release_cpus) != 0)
@@ -68,26 +70,26 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
 
 /* -------------------------------------------------------------------------------------- closing and opening */
 
+/* acquire: the ids below the header */
 static void lock_header(struct slb_cpu_cache *cache) {
-    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
+    uint64_t before = atomic_fetch_or_explicit(&cache->header, SLB_CACHE_LOCKED, memory_order_acq_rel);
+    cache->locked_length = (uint16_t)slb_header_length(before);
 }
 
 static bool is_locked(struct slb_cpu_cache *cache) {
     return slb_header_length(atomic_load_explicit(&cache->header, memory_order_acquire)) == SLB_CACHE_LOCKED;
 }
 
-/* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
- * none does, and a header that is still locked stays so. */
+/* A change may be committed over the lock as long as a sequence or section that loaded the old header runs: after a
+ * fence none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
     uint32_t cpu;
     for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
         lock_header(slb_cache_stack(pool, i, &cpu));
     slb_leases_lock(pool);
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return;
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
-        slb_os_fence_rseq();
+        slb_cache_fence(pool);
         for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
             struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
             if (!is_locked(cache)) {

@@ -10,6 +10,7 @@
  * - or holds the gate lock, under which pools end, and has seen that the pool exists;
  * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
  *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
+ * - or is in a section, and has compared its CPU with portable_cpus there: the same;
  * - or is in a hold, and has seen behind its beginning that the pool exists.
  *
  * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take

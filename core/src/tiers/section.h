@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Sections: what the portable backend has in place of restartable sequences.
+ *
+ * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
+ * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and outlive
+ * every pool, so a thread needs no hold (tiers/hold.h) to enter one.
+ *
+ *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
+ *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
+ *            REVOKED    it was biased: free as soon as `turn` is even
+ *            a thread   biased to this thread, which enters by a plain store of `turn`; no other thread may
+ *    turn    odd while the thread of the bias is inside
+ *
+ * A thread that entered a thousand times in a row gets the bias, where the system has a fence of all threads
+ * (slb_os_fence_threads). The next thread on this CPU revokes it:
+ *
+ *      the thread of the bias               a thread that revokes
+ *      turn = odd                           owner: the thread -> LOCKED
+ *      load owner: still this thread?       fence of all threads
+ *      ... inside ...                       load turn: even?
+ *      turn = even
+ *
+ * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
+ * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
+ * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
+ * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again behind its back.
+ *
+ * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
+ *
+ * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
+ * behind it. Then each section that may have missed the store is over:
+ * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it loads
+ *   inside a later one comes behind the barrier, and finds the store.
+ * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
+ *   the fence has released.
+ */
+#ifndef SLB_TIERS_SECTION_H
+#define SLB_TIERS_SECTION_H
+
+#include "os/os.h"
+#include "tiers/in_flight.h"
+
+enum slb_section_owner { SLB_SECTION_FREE = 0, SLB_SECTION_LOCKED = 1, SLB_SECTION_REVOKED = 2 };
+
+/* What is not atomic belongs to the thread that has locked the section. */
+struct slb_section {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
+    _Atomic uint64_t turn;
+    uint64_t last;        /* the thread that was inside last */
+    uint32_t in_a_row;    /* how often it came back */
+    uint32_t revocations; /* how often the bias was revoked: each makes the next one dearer */
+};
+
+SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
+
+/* The number of the calling thread; no two threads of a process have the same. No section is biased to a thread that
+ * has none yet. */
+#define SLB_SECTION_NO_THREAD UINT64_MAX
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
+
+/* An entry: of which section, and how. */
+struct slb_inside {
+    struct slb_section *section;
+    uint64_t turn; /* odd; 0: by a compare-and-swap */
+};
+
+/* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
+SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner);
+
+/* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
+SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
+
+/* Behind a store, which every section that begins from now on sees; what began earlier is over. */
+SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
+
+/* In a child made by fork: no thread is inside. */
+SLB_PRIVATE void slb_sections_after_fork(void);
+
+/* How often a thread must come back before the section is biased to it. */
+#define SLB_SECTION_BIAS_AFTER 1024u
+#define SLB_SECTION_MOST_REVOCATIONS 12u
+
+SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
+    return SLB_SECTION_BIAS_AFTER << section->revocations;
+}
+
+/* In flight. A signal handler that interrupted its own thread inside finds an odd turn, or LOCKED. */
+SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread, uint64_t *out_turn) {
+    /* acquire: with the exit of a thread that locked the section before it was biased */
+    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
+    if (slb_unlikely(turn % 2 != 0))
+        return false;
+    atomic_store_explicit(&section->turn, turn + 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
+    if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
+        atomic_store_explicit(&section->turn, turn + 2, memory_order_release);
+        return false;
+    }
+    *out_turn = turn + 1;
+    return true;
+}
+
+SLB_INLINE bool slb_section_enter_locked(struct slb_section *section, uint64_t owner) {
+    if (slb_likely(owner == SLB_SECTION_FREE))
+        return atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                       memory_order_acquire, memory_order_relaxed);
+    return owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner);
+}
+
+SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
+    struct slb_section *section = &slb_sections[cpu];
+    /* relaxed: a hint for the way; either way looks again */
+    uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
+    *out = (struct slb_inside){section, 0};
+    slb_in_flight_enter();
+    if (slb_likely(owner == slb_section_thread)
+            ? slb_likely(slb_section_enter_biased(section, owner, &out->turn))
+            : slb_likely(slb_section_enter_locked(section, owner)))
+        return true;
+    slb_in_flight_leave();
+    return false;
+}
+
+SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
+    struct slb_section *section = inside->section;
+    if (slb_likely(inside->turn != 0))
+        atomic_store_explicit(&section->turn, inside->turn + 1, memory_order_release);
+    else if (slb_likely(section->last == slb_section_thread &&
+                        ++section->in_a_row != slb_section_enough(section)))
+        atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
+    else
+        slb_section_note_exit(section);
+    slb_in_flight_leave();
+}
+
+#endif
