@@ -60,10 +60,12 @@ func (r SlabRef) GetBytes() []byte {
 	if p := r.pool; p != nil {
 		relative := r.ref - p.refBias
 		id := relative & p.idMask
-		if relative < p.refLimit && id < p.reserved &&
-			atomic.LoadUint64(p.word(id))&wordCompared == relative-id+wordLive {
-			p.race.used(id)
-			return p.slice(id)
+		if relative < p.refLimit && id < p.reserved {
+			// In an if of its own: behind && the compiler makes a value of it, which is tested once more.
+			if atomic.LoadUint64(p.word(id))&wordCompared == relative-id+wordLive {
+				p.race.used(id)
+				return p.slice(id)
+			}
 		}
 	}
 	return r.mustBytes()
