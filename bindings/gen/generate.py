@@ -30,8 +30,6 @@ MODULES = (
     "gen_go",
     "gen_endpoints",
 )
-# Writes a part of a file that is otherwise written by hand.
-PARTIAL = "gen_header"
 
 
 class GenerateError(ToolError):
@@ -62,11 +60,6 @@ def outputs(contract: Contract, modules: tuple[str, ...]) -> dict[str, str]:
                 )
             texts[path] = text
     return texts
-
-
-def generated_files(contract: Contract) -> dict[str, str]:
-    """The files that are generated whole."""
-    return outputs(contract, tuple(name for name in MODULES if name != PARTIAL))
 
 
 def difference(path: str, wanted: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from entry import ToolError
@@ -124,7 +125,11 @@ def structs_of(text: str) -> list[Struct]:
 
 
 def read(root: Path) -> Header:
-    text = (root / HEADER_PATH).read_text(encoding="utf-8")
+    return _parsed((root / HEADER_PATH).read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> Header:
     comments = tuple(
         Comment(_comment_text(match[0]), _line(text, match.start()), *match.span())
         for match in COMMENT.finditer(text)
