@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What only the tests link, and nothing installs: slabby_test is the core with assertions and race windows,
-# slabby_narrow the same with generations so short that their end is reached.
+# slabby_narrow the same with generations so short that their end is reached. Tests of the library as users have it link
+# SLABBY_SHIPPED. Under a sanitizer that is slabby_test too: it shows no less there, and the core is compiled once.
 
 option(SLABBY_OWN_CMOCKA "Test with the checkout's stand-in for cmocka (musl, Windows)" OFF)
 if(SLABBY_OWN_CMOCKA)
@@ -27,3 +28,11 @@ foreach(library IN ITEMS slabby_test slabby_narrow)
 endforeach()
 target_compile_definitions(slabby_narrow PUBLIC SLABBY_GENERATION_BITS=${SLABBY_GENERATION_BITS}
     SLABBY_TICKET_BITS=26)
+
+set(SLABBY_SHIPPED slabby)
+if(SLABBY_SANITIZE)
+    set(SLABBY_SHIPPED slabby_test)
+    if(NOT SLABBY_INSTALL)
+        set_target_properties(slabby_objects slabby slabby_static PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
+endif()
