@@ -310,7 +310,8 @@ int main(void) {
         cmocka_unit_test(a_closed_pool_says_so),
         cmocka_unit_test(snapshots_carry_the_name),
         cmocka_unit_test(options_read_back_as_text),
-        cmocka_unit_test(a_small_peak_is_found),
+        /* A clock that stands still: the window of health lasts as long as the run. */
+        cmocka_unit_test_setup_teardown(a_small_peak_is_found, set_clock, reset_clock),
         cmocka_unit_test(a_large_peak_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
