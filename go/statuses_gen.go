@@ -91,7 +91,7 @@ var (
 	// ErrMemoryCorruption: bytes beside the slab were overwritten.
 	ErrMemoryCorruption error = &sentinels[-StatusMemoryCorruption]
 
-	// ErrPinned: somebody still looks at the slab: a view is exported or a pin is held.
+	// ErrPinned: the slab is still in use: a view is exported or a pin is held.
 	ErrPinned error = &sentinels[-StatusPinned]
 
 	// ErrTooManyPins: a slab carries at most 4,095 pins.
@@ -166,7 +166,7 @@ var sentinels = [...]Error{
 	-StatusMemoryCorruption: {Status: StatusMemoryCorruption, Text: "" +
 		"bytes beside the slab were overwritten"},
 	-StatusPinned: {Status: StatusPinned, Text: "" +
-		"somebody still looks at the slab: a view is exported or a pin is held"},
+		"the slab is still in use: a view is exported or a pin is held"},
 	-StatusTooManyPins: {Status: StatusTooManyPins, Text: "" +
 		"a slab carries at most 4,095 pins"},
 	-StatusTooManyPools: {Status: StatusTooManyPools, Text: "" +

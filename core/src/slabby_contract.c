@@ -149,7 +149,7 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_MEMORY_CORRUPTION] = {SLABBY_MEMORY_CORRUPTION, "MemoryCorruption",
         "bytes beside the slab were overwritten"},
     [-SLABBY_PINNED] = {SLABBY_PINNED, "Pinned",
-        "somebody still looks at the slab: a view is exported or a pin is held"},
+        "the slab is still in use: a view is exported or a pin is held"},
     [-SLABBY_TOO_MANY_PINS] = {SLABBY_TOO_MANY_PINS, "TooManyPins",
         "a slab carries at most 4,095 pins"},
     [-SLABBY_TOO_MANY_POOLS] = {SLABBY_TOO_MANY_POOLS, "TooManyPools",

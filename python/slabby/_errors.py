@@ -147,7 +147,7 @@ class MemoryCorruptionError(SlabbyError, builtins.RuntimeError):
 
 
 class PinnedError(SlabbyError, builtins.BufferError):
-    """Somebody still looks at the slab: a view is exported or a pin is held."""
+    """The slab is still in use: a view is exported or a pin is held."""
 
     status = Status.PINNED
     hint = "release every memoryview or array over the slab first, or use release_deferred()"

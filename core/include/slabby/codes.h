@@ -46,7 +46,7 @@ enum slabby_status_code {
     SLABBY_INVALID_SLAB_ID = -14,
     /* bytes beside the slab were overwritten */
     SLABBY_MEMORY_CORRUPTION = -15,
-    /* somebody still looks at the slab: a view is exported or a pin is held */
+    /* the slab is still in use: a view is exported or a pin is held */
     SLABBY_PINNED = -16,
     /* a slab carries at most 4,095 pins */
     SLABBY_TOO_MANY_PINS = -17,

@@ -533,7 +533,7 @@ SLABBY_CHECK slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
- * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes somebody who waits.
+ * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes a thread that waits.
  * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
  * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
  * (heap tier), Timeout. May block.
@@ -672,7 +672,7 @@ slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_len
                               slabby_allocator *allocator, slabby_ref ref);
 
 /*
- * slabby_pin: forbids release while somebody looks at the memory. Each pin needs one slabby_unpin.
+ * slabby_pin: forbids release while its holder uses the memory. Each pin needs one slabby_unpin.
  * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held). Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
@@ -767,7 +767,7 @@ slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener,
 /*
  * slabby_reset: releases every live slab; all references become stale. Refused while anything is pinned; a pin
  * that arrives meanwhile turns its slab's release into a deferred one. Allocations of other threads wait for the
- * end, releases go on. Development and tests: in production somebody still holds those slabs.
+ * end, releases go on. Development and tests: in production other code still holds those slabs.
  * Statuses: OK, InvalidArgument, Pinned, Closed (destroyed), Busy (from a signal handler). May block.
  */
 slabby_status slabby_reset(slabby_allocator *allocator);
@@ -930,10 +930,10 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
                                slabby_allocator *allocator);
 
 /*
- * slabby_report_leak: what a binding calls when it finds a reference that nobody can release any more. Counted once a
+ * slabby_report_leak: what a binding calls when it finds a reference that no code can release any more. Counted once a
  * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
  * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
- * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
+ * slabby_release_deferred does; 0 leaves it out, for memory that may still be in use.
  * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
  * MemoryCorruption (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without
  * reclaim: no room to note what was reported), Closed (destroyed).
@@ -1090,7 +1090,7 @@ slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *alloc
                                   uint32_t layout);
 
 /*
- * slabby_lease_detach: gives back the leases that slabby_lease_attach answered. Nobody may use them any more by then.
+ * slabby_lease_detach: gives back the leases that slabby_lease_attach answered. No thread uses them by then.
  * Statuses: OK, InvalidArgument (no such leases), Busy (from a signal handler that interrupted this thread inside the
  * pool), Closed. May block.
  */

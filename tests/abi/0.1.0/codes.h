@@ -46,7 +46,7 @@ enum slabby_status_code {
     SLABBY_INVALID_SLAB_ID = -14,
     /* bytes beside the slab were overwritten */
     SLABBY_MEMORY_CORRUPTION = -15,
-    /* somebody still looks at the slab: a view is exported or a pin is held */
+    /* the slab is still in use: a view is exported or a pin is held */
     SLABBY_PINNED = -16,
     /* a slab carries at most 4,095 pins */
     SLABBY_TOO_MANY_PINS = -17,
@@ -117,7 +117,8 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept, rounded up to a power of two; 0 means none */
+    /* audit records kept, rounded up to a power of two; 0 means none. Each CPU that works on the
+     * pool may use 24 bytes for each, reading 32 more */
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when every slab is in use */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
@@ -137,11 +138,13 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
+    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many
+     * slabs; their memory counts only as the capacity needs it */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
-    /* touch every slab page when the pool is made */
+    /* touch every page of the capacity's slabs when the pool is made, and of further ones when
+     * it grows */
     SLABBY_OPTION_PREFAULT = 33
 };
 
