@@ -96,6 +96,7 @@ func makeGarbage(kind int) error {
 	}
 	runtime.GC() // the numbers are those of the last collection
 	cycles, seconds := readGarbage()
+	runtime.KeepAlive(garbage)
 	runtime.KeepAlive(held)
 	_, err = fmt.Println(cycles-cyclesBefore, seconds-before)
 	return err
