@@ -35,6 +35,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    # Hypothesis may be loaded as late as now, and looks for referrers among all objects.
+    gc.unfreeze()
+
+
 @pytest.fixture
 def pool() -> Iterator[slabby.Allocator]:
     """A small pool that must be sound, and have every slab back, when the test is over."""
