@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from slabby._enums import BreakerMode
     from slabby._listener import Listener
     from slabby._options import Options
-    from slabby._waiting import WaitQueue
+    from slabby._waiting import _Joined, WaitQueue
 
 # Enumerators of slabby.Binding, which is not loaded for that.
 BINDINGS = {"cffi": 1, "swig": 2}
@@ -254,6 +254,13 @@ class Allocator(OptionAccess, Closing):
 
         Allocator._begin_wait = wait_in_loop  # type: ignore[assignment,method-assign]
         return wait_in_loop(self, timeout_ns)
+
+    def _join_queue(self) -> _Joined | None:
+        """A ticket in the queue of the running loop, replaced in the same way."""
+        from slabby._waiting import join_queue
+
+        Allocator._join_queue = join_queue  # type: ignore[assignment,method-assign]
+        return join_queue(self)
 
     async def _acquire_within(self, timeout: float | timedelta) -> SlabRef:
         """The same with a limit, in whatever unit it was given."""

@@ -3,7 +3,7 @@
 
 Who holds whom, so that nothing of a dead loop keeps a slab:
 
-    loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── frames of the coroutines that wait
+    loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── coroutines that wait
                         ▲ └──weak──▶ WaitQueue                         │
                         └────────────────────weak──────────────────────┘
 
@@ -25,9 +25,17 @@ from slabby._readable import readable, running_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slabby._allocator import Allocator
     from slabby._listener import Listener
     from slabby._types import SlabRef
+
+    # The queue, a ticket of it, the future that is done when the ticket has brought something, and the queue's
+    # dictionaries: futures and references by ticket.
+    _Joined = tuple[
+        "WaitQueue", int, asyncio.Future[None], dict[int, asyncio.Future[None]], dict[int, int]
+    ]
 
 _TRIO = "trio"
 # Tickets asked for in one crossing.
@@ -36,35 +44,52 @@ TICKETS = 64
 POLL_SECONDS = 0.005
 
 
+def _is_trio() -> bool:
+    return _TRIO in sys.modules and running_loop() == _TRIO
+
+
+def join_queue(pool: Allocator) -> _Joined | None:
+    """A ticket in the pool's queue of the running loop, for a task that found no slab. None: wait_in_loop looks closer.
+
+    Acquisition, in C, calls this and goes on as wait_in_loop does."""
+    loop = asyncio._get_running_loop()
+    if loop is None or _is_trio():
+        return None
+    recent = pool._queue
+    queue = None if recent is None else recent()
+    if (queue is None or queue.loop is not loop) and (queue := _queue_of(pool, loop)) is None:
+        return None
+    if (waits := queue.waits()) is None or waits.listener is None:
+        raise RuntimeError("Event loop is closed")
+    granted: asyncio.Future[None] = loop.create_future()
+    try:
+        ticket = pool._join(waits.pointer)
+    except BaseException:
+        queue.close_if_empty()
+        raise
+    # What was granted in the meantime makes the descriptor readable.
+    queue.waiting[ticket] = granted
+    return queue, ticket, granted, queue.waiting, waits.brought
+
+
 async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
     """A slab in its turn, for a caller that found none; without a timeout as long as it takes. A task that is cancelled
     leaves the queue, and so does a coroutine that is closed or forgotten; what it was granted goes back.
 
-    One coroutine does it all: each further call that the loop's steps went through would cost as much as the queue
-    does. The frame must not keep LoopWaits, which ends with the loop.
+    The frame must not keep LoopWaits, which ends with the loop.
     """
-    if _TRIO in sys.modules and running_loop() == _TRIO:
+    if _is_trio():
         return await _wait_for_ticket(pool, timeout_ns)
     loop = asyncio.get_running_loop()
-    recent = pool._queue
-    queue = None if recent is None else recent()
-    if (queue is None or queue.loop is not loop) and (queue := _queue_of(pool, loop)) is None:
+    if (joined := join_queue(pool)) is None:
         return await _poll(pool, loop, timeout_ns)
-    granted: asyncio.Future[None] = loop.create_future()
-    waits = queue.waits()
-    if waits is None or waits.listener is None:
-        raise RuntimeError("Event loop is closed")
-    ticket, expiry = 0, None  # no ticket is 0
+    queue, ticket, granted, _, brought = joined
+    expiry = None
     try:
-        ticket = pool._join(waits.pointer)
-        queue.waiting[ticket] = granted
-        waits = None
-        # What was granted in the meantime makes the descriptor readable.
         if timeout_ns is not None:
             expiry = loop.call_later(timeout_ns / NANOSECONDS, queue.expire, ticket)
         await granted
-        waits = queue.waits()
-        ref = None if waits is None else waits.brought.pop(ticket, None)
+        ref = brought.pop(ticket, None)
         if ref is None:
             # The loop was closed in between, and the slab went back.
             raise RuntimeError("Event loop is closed")
@@ -75,8 +100,7 @@ async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
     finally:
         if expiry is not None:
             expiry.cancel()
-        if not queue.waiting:
-            queue.close_if_empty()
+        queue.close_if_empty()
 
 
 def _queue_of(pool: Allocator, loop: asyncio.AbstractEventLoop) -> WaitQueue | None:
@@ -129,12 +153,29 @@ async def _poll(
     return pool._core.slabby_allocate_timeout(pool, 1)
 
 
+def _closing(
+    waits_of: weakref.ref[LoopWaits], loop_of: weakref.ref[asyncio.AbstractEventLoop]
+) -> Callable[[object], None]:
+    """What happens when the last coroutine that waits is collected in a cycle, and the queue with it: it has no way to
+    LoopWaits any more."""
+
+    def close(_: object) -> None:
+        waits, loop = waits_of(), loop_of()
+        if waits is None or waits.listener is None:
+            return
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(waits.listener.fd)
+        waits.close()
+
+    return close
+
+
 class LoopWaits:
     """What the reader of a loop holds: the listener, and what it brought that no coroutine has picked up yet."""
 
     def __init__(self, pool: Allocator, queue: WaitQueue) -> None:
         self._pool = pool
-        self._queue = weakref.ref(queue)
+        self._queue = weakref.ref(queue, _closing(weakref.ref(self), weakref.ref(queue.loop)))
         self.listener: Listener | None = pool.listener()
         self.pointer = pool._backend.pointer(self.listener._listener)
         # By ticket: references, not SlabRefs, because one that no task has seen is no leak when it goes.
@@ -172,14 +213,18 @@ class WaitQueue:
         waits = LoopWaits(pool, self)
         assert waits.listener is not None
         self._fd = waits.listener.fd
+        pool._crowded = True
         self.waits = weakref.ref(waits)
         loop.add_reader(self._fd, waits)
 
     def close_if_empty(self) -> None:
         """Ends the queue where no coroutine waits, and none has something to pick up."""
-        waits = self.waits()
-        if self.waiting or (waits is not None and waits.brought):
+        if self.waiting:
             return
+        waits = self.waits()
+        if waits is not None and waits.brought:
+            return
+        self._pool._crowded = False
         spaces = self._pool._spaces
         if (known := spaces.get(self.loop)) is not None and known() is self:
             del spaces[self.loop]
@@ -233,6 +278,11 @@ class WaitQueue:
             ref = waits.listener.cancel_ref(ticket)
         if ref:
             waits.give_back(ref)
+
+    def end(self, ticket: int) -> None:
+        """The same, and the queue ends with its last wait."""
+        self.leave(ticket)
+        self.close_if_empty()
 
     def _give_up(self, waits: LoopWaits, ticket: int) -> None:
         """Ends a wait in vain as one in a thread ends: the core counts it, or has a slab after all."""

@@ -4,7 +4,8 @@
  * asynchronous context manager. A slab that is free comes from the first step, without a frame of Python:
  *
  *   NEW ── first step: a slab is free ─────────────────────────▶ OVER
- *    └──── none: `wait`, a coroutine of the Python half ─▶ OVER when that returns
+ *    └──── none: `wait`, of the future of a ticket in the loop's queue ─▶ OVER when that is done
+ *                or, where the loop has no queue yet or time is limited, a coroutine of the Python half
  *   __aexit__ releases the slab and makes one more await possible, which returns None.
  */
 #include "types.h"
@@ -14,8 +15,11 @@ enum phase { PHASE_NEW, PHASE_WAITING, PHASE_OVER, PHASE_LEFT };
 typedef struct Acquisition {
     PyObject_HEAD Pool *pool;
     PyObject *timeout;
-    PyObject *wait; /* the coroutine, while it waits */
-    PyObject *slab; /* of `async with` */
+    PyObject *wait;              /* what is stepped while it waits: of a future, or a coroutine */
+    PyObject *queue;             /* of the loop, while a ticket of it is out */
+    PyObject *ticket;            /* of the queue */
+    PyObject *waiting, *brought; /* the queue's dictionaries: futures and references, by ticket */
+    PyObject *slab;              /* of `async with` */
     char phase;
     char entered;
 } Acquisition;
@@ -30,13 +34,94 @@ static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_resul
     return PYGEN_RETURN;
 }
 
+/* The ticket is over, maybe after its slab had come and before the task could look: then the slab goes back. The
+ * exception that is set stays. */
+static void leave_queue(Acquisition *self) {
+    PyObject *queue = self->queue, *left, *type, *value, *traceback;
+
+    if (queue == NULL)
+        return;
+    self->queue = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    left = PyObject_CallMethod(queue, "end", "(O)", self->ticket);
+    if (left == NULL)
+        report_unraisable((PyObject *)self->pool);
+    Py_XDECREF(left);
+    Py_DECREF(queue);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* The queue ends with its last wait. False with an exception set. */
+static int close_if_empty(const Acquisition *self) {
+    PyObject *closed;
+
+    if (PyDict_Size(self->waiting) != 0)
+        return 1;
+    closed = PyObject_CallMethod(self->queue, "close_if_empty", NULL);
+    Py_XDECREF(closed);
+    return closed != NULL;
+}
+
+/* The future is done: the slab that the ticket brought, or null with an exception. The loop's end has emptied the
+ * dictionary, and the slab went back. */
+static PyObject *take_from_queue(Acquisition *self) {
+    PyObject *number = PyDict_GetItemWithError(self->brought, self->ticket), *slab;
+
+    if (number == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        return NULL;
+    }
+    Py_INCREF(number);
+    slab = PyDict_DelItem(self->brought, self->ticket) < 0 ? NULL : pool_own((PyObject *)self->pool, number);
+    Py_DECREF(number);
+    if (slab != NULL && close_if_empty(self))
+        Py_CLEAR(self->queue);
+    else
+        Py_CLEAR(slab);
+    return slab;
+}
+
 static PySendResult step_wait(Acquisition *self, PyObject *value, PyObject **out_result) {
     PySendResult sent = PyIter_Send(self->wait, value, out_result);
+    PyObject *slab;
 
     if (sent == PYGEN_NEXT)
         return sent;
+    slab = sent == PYGEN_RETURN ? *out_result : NULL;
+    if (slab != NULL && self->queue != NULL) {
+        Py_DECREF(slab);
+        slab = take_from_queue(self);
+    }
     Py_CLEAR(self->wait);
-    return over(self, sent == PYGEN_RETURN ? *out_result : NULL, out_result);
+    leave_queue(self);
+    return over(self, slab, out_result);
+}
+
+/* What join_queue of the Python half answered, a tuple of five. */
+static PyObject *item_of(PyObject *joined, Py_ssize_t at) {
+    return Py_XNewRef(PyTuple_GetItem(joined, at));
+}
+
+/* Joins the queue of the running loop: 1; 0 where the Python half has to look closer; -1 with an exception. What waits
+ * is then the future itself: a coroutine around it would cost as much as the queue does. */
+static int join_queue(Acquisition *self) {
+    PyObject *joined =
+        PyObject_CallMethodObjArgs((PyObject *)self->pool, self->pool->types->join_queue, NULL);
+
+    if (joined == NULL || joined == Py_None) {
+        Py_XDECREF(joined);
+        return joined == NULL ? -1 : 0;
+    }
+    self->queue = item_of(joined, 0);
+    self->ticket = item_of(joined, 1);
+    self->waiting = item_of(joined, 3);
+    self->brought = item_of(joined, 4);
+    self->wait = self->brought == NULL ? NULL : PyObject_GetIter(PyTuple_GetItem(joined, 2));
+    Py_DECREF(joined);
+    if (self->wait == NULL)
+        leave_queue(self);
+    return self->wait == NULL ? -1 : 1;
 }
 
 /* The first step: a slab at once, or the wait begins. */
@@ -46,15 +131,17 @@ static PySendResult begin(Acquisition *self, PyObject *value, PyObject **out_res
 
     if (plain == 0)
         return over(self, allocate_now(self->pool), out_result);
-    if (plain == 1) {
+    /* Where tasks wait already, a slab that is free is for one of them. */
+    if (plain == 1 && !self->pool->crowded) {
         slab = pool_try_now((PyObject *)self->pool, NULL);
         if (slab != Py_None)
             return over(self, slab, out_result);
         Py_DECREF(slab);
     }
-    self->wait = PyObject_CallMethod((PyObject *)self->pool,
-                                     self->timeout == Py_None ? "_begin_wait" : "_acquire_within", "(O)",
-                                     self->timeout);
+    if (self->timeout != Py_None)
+        self->wait = PyObject_CallMethod((PyObject *)self->pool, "_acquire_within", "(O)", self->timeout);
+    else if (join_queue(self) == 0)
+        self->wait = PyObject_CallMethod((PyObject *)self->pool, "_begin_wait", "(O)", Py_None);
     if (self->wait == NULL)
         return over(self, NULL, out_result);
     self->phase = PHASE_WAITING;
@@ -130,6 +217,7 @@ static PyObject *acquisition_throw(PyObject *object, PyObject *arguments) {
     Py_XDECREF(method);
     if (result == NULL) {
         Py_CLEAR(self->wait);
+        leave_queue(self);
         self->phase = PHASE_OVER;
     }
     return result;
@@ -145,6 +233,7 @@ static PyObject *acquisition_close(PyObject *object, PyObject *unused) {
         Py_RETURN_NONE;
     result = PyObject_CallMethod(wait, "close", NULL);
     Py_CLEAR(self->wait);
+    leave_queue(self);
     return result;
 }
 
@@ -182,6 +271,9 @@ static int acquisition_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->pool);
     Py_VISIT(self->timeout);
     Py_VISIT(self->wait);
+    Py_VISIT(self->queue);
+    Py_VISIT(self->waiting);
+    Py_VISIT(self->brought);
     Py_VISIT(self->slab);
     return 0;
 }
@@ -192,8 +284,16 @@ static int acquisition_clear(PyObject *object) {
     if (self->phase == PHASE_WAITING)
         self->phase = PHASE_OVER;
     Py_CLEAR(self->wait);
+    leave_queue(self);
+    Py_CLEAR(self->waiting);
+    Py_CLEAR(self->brought);
     Py_CLEAR(self->slab);
     return 0;
+}
+
+/* The collector calls this while the queue is whole, before it takes anything of the cycle apart. */
+static void acquisition_finalize(PyObject *object) {
+    leave_queue((Acquisition *)object);
 }
 
 /* As coroutines do: a forgotten await is a mistake. */
@@ -215,6 +315,7 @@ static void acquisition_dealloc(PyObject *object) {
         warn_never_awaited(self);
     (void)acquisition_clear(object);
     Py_CLEAR(self->timeout);
+    Py_CLEAR(self->ticket);
     Py_DECREF(self->pool);
     PyObject_GC_Del(object);
     Py_DECREF(type);
@@ -236,6 +337,7 @@ static PyType_Slot acquisition_slots[] = {
     {Py_tp_dealloc, acquisition_dealloc},
     {Py_tp_traverse, acquisition_traverse},
     {Py_tp_clear, acquisition_clear},
+    {Py_tp_finalize, acquisition_finalize},
     {Py_tp_methods, acquisition_methods},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, acquisition_next},
@@ -268,7 +370,7 @@ PyObject *pool_acquire_async(PyObject *object, PyObject *const *arguments, Py_ss
         return NULL;
     self->pool = (Pool *)Py_NewRef((PyObject *)pool);
     self->timeout = Py_NewRef(timeout);
-    self->wait = NULL;
+    self->wait = self->queue = self->ticket = self->waiting = self->brought = NULL;
     self->slab = NULL;
     self->phase = PHASE_NEW;
     self->entered = 0;

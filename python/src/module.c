@@ -111,6 +111,9 @@ static int execute(PyObject *module) {
 
     Py_XDECREF(capsule);
     stack_ready();
+    types->join_queue = PyUnicode_InternFromString("_join_queue");
+    if (types->join_queue == NULL)
+        return -1;
     types->slab_refs.limit = types->fast_slabs.limit = SPARES;
     if (added < 0 || pool_ready(module, types) < 0 || slab_ref_ready(module, types) < 0 ||
         fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0)
@@ -152,6 +155,7 @@ static void module_free(void *module) {
 
     (void)module_clear(module);
     Py_CLEAR(types->folder);
+    Py_CLEAR(types->join_queue);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}, {0, NULL}};

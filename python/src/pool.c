@@ -5,6 +5,7 @@
 #include "types.h"
 
 #include <string.h>
+#include <structmember.h>
 
 int pool_attached(const Pool *pool) {
     if (pool->core != NULL)
@@ -235,12 +236,18 @@ static PyGetSetDef pool_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyMemberDef pool_members[] = {
+    {"_crowded", T_BOOL, offsetof(Pool, crowded), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot pool_slots[] = {
     {Py_tp_doc, "The holder of one pool; use slabby.Allocator."},
     {Py_tp_dealloc, pool_dealloc},
     {Py_tp_traverse, pool_traverse},
     {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_properties},
+    {Py_tp_members, pool_members},
     {Py_tp_new, pool_new},
     {Py_sq_length, pool_length},
     {0, NULL},

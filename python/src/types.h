@@ -49,6 +49,7 @@ struct slabby_types {
     PyObject *error_factory; /* slabby._raise.make_error */
     PyObject *batch;         /* slabby.Batch */
     PyObject *folder;        /* of the package's Python files */
+    PyObject *join_queue;    /* the name of a method */
     struct fast_table *fast_tables;
     struct spares slab_refs;
     struct spares fast_slabs;
@@ -69,6 +70,7 @@ typedef struct Pool {
     PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
     const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */
     char finalizers;               /* the option */
+    char crowded;                  /* a queue of an event loop is open, through this object */
     _Atomic char measured;         /* a block of slabby.statistics() is open */
     _Atomic uint64_t peak;         /* most slabs in use since _take_peak() */
 } Pool;

@@ -174,6 +174,47 @@ def test_a_coroutine_that_is_dropped_leaves_no_leak(pool):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_coroutine_in_a_cycle_that_is_forgotten_leaves_no_leak(pool, granted):
+    async def main() -> None:
+        held = pool.allocate_batch(4)
+        cycle: list[Any] = [pool.allocate_async()]
+        cycle.append(cycle)
+        future = cycle[0].send(None)
+        if granted:
+            held.pop().release()
+        while granted and not future.done():
+            await asyncio.sleep(0)
+        del cycle, future
+        gc.collect()
+        assert pool.stats().waiters == 0
+        assert pool.stats().used_slabs == len(held)
+        for ref in held:
+            ref.release()
+
+    asyncio.run(main())
+
+
+def test_the_queue_of_a_loop_ends_with_its_last_wait(pool):
+    async def main() -> None:
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+        before = len(selector.get_map())
+        held = pool.allocate_batch(4)
+        waiting = [asyncio.ensure_future(pool.acquire_async()) for _ in range(3)]
+        while pool.stats().waiters < 3:
+            await asyncio.sleep(0)
+        assert len(selector.get_map()) == before + 1
+        waiting.pop().cancel()
+        for ref in held:
+            ref.release()
+        for task in waiting:
+            (await task).release()
+        assert len(selector.get_map()) == before
+        assert not pool._crowded
+
+    asyncio.run(main())
+
+
 def test_who_waits_in_another_loop_is_served_when_the_first_dies(pool):
     held = pool.allocate_batch(4)
     dead = asyncio.new_event_loop()
