@@ -4223,11 +4223,13 @@ static void slb_find_function(void *out, size_t size, const WCHAR *library, cons
     memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
 }
 
-static SLB_BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
-static void(WINAPI *slb_wake_by_address)(void *);
+typedef BOOL WINAPI slb_wait_function(volatile void *, void *, SIZE_T, DWORD);
+typedef void WINAPI slb_wake_function(void *);
+static slb_wait_function *slb_wait_on_address;
+static slb_wake_function *slb_wake_by_address;
 
 __attribute__((constructor(101))) static void slb_find_waits(void) {
-    slb_find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
+    slb_find_function(&slb_wait_on_address, sizeof slb_wait_on_address, L"kernelbase.dll", "WaitOnAddress");
     slb_find_function(&slb_wake_by_address, sizeof slb_wake_by_address, L"kernelbase.dll", "WakeByAddressSingle");
 }
 
@@ -4236,7 +4238,7 @@ SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint
     if (now >= deadline_ns)
         return false;
     uint64_t ms = (deadline_ns - now + 999999) / 1000000;
-    (void)wait_on_address((volatile void *)word, &expected, sizeof expected,
+    (void)slb_wait_on_address((volatile void *)word, &expected, sizeof expected,
                           ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
     return true;
 }

@@ -202,8 +202,10 @@ static void find_function(void *out, size_t size, const WCHAR *library, const ch
     memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
 }
 
-static BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
-static void(WINAPI *wake_by_address)(void *);
+typedef BOOL WINAPI wait_function(volatile void *, void *, SIZE_T, DWORD);
+typedef void WINAPI wake_function(void *);
+static wait_function *wait_on_address;
+static wake_function *wake_by_address;
 
 __attribute__((constructor(101))) static void find_waits(void) {
     find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
