@@ -4,6 +4,9 @@
 The clock of a shared machine drifts, so only ratios within a round count; a round measures every case and its peer
 once, in turn, and the table gives the median of the rounds' ratios with their quartiles. Each backend runs in this
 process: the same pool, opened by one and adopted by the other.
+
+"floor" is the same Python with floor.c in place of the pool: objects of C that do nothing. For tasks it is a semaphore,
+which serves them in turn as a pool does; a queue lets a task that puts something back take it again at once.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 from dataclasses import dataclass
 
+import floor
 import slabby
 
 SIZE = 4096
@@ -75,7 +80,24 @@ def tasks_on_a_queue(times: int) -> None:
     asyncio.run(main())
 
 
-def pairs(pool: slabby.Allocator) -> Run:
+def tasks_on_a_semaphore(times: int) -> None:
+    async def main() -> None:
+        free = asyncio.Semaphore(SLABS)
+        ready = [bytearray(SIZE) for _ in range(SLABS)]
+
+        async def work() -> None:
+            for _ in range(max(1, times // 10 // TASKS)):
+                async with free:
+                    buffer = ready.pop()
+                    await asyncio.sleep(0)
+                    ready.append(buffer)
+
+        await asyncio.gather(*(work() for _ in range(TASKS)))
+
+    asyncio.run(main())
+
+
+def pairs(pool: Any) -> Run:
     def run(times: int) -> None:
         allocate = pool.allocate
         for _ in range(times):
@@ -84,7 +106,7 @@ def pairs(pool: slabby.Allocator) -> Run:
     return run
 
 
-def with_views(pool: slabby.Allocator) -> Run:
+def with_views(pool: Any) -> Run:
     def run(times: int) -> None:
         allocate = pool.allocate
         for _ in range(times):
@@ -95,7 +117,7 @@ def with_views(pool: slabby.Allocator) -> Run:
     return run
 
 
-def blocks_with_views(pool: slabby.Allocator) -> Run:
+def blocks_with_views(pool: Any) -> Run:
     def run(times: int) -> None:
         allocate = pool.allocate
         for _ in range(times):
@@ -114,7 +136,7 @@ def batches(pool: slabby.Allocator) -> Run:
     return run
 
 
-def fast_pairs(pool: slabby.Allocator) -> Run:
+def fast_pairs(pool: Any) -> Run:
     def run(times: int) -> None:
         allocate, deallocate = pool.allocate_fast, pool.deallocate_fast
         for _ in range(times):
@@ -164,6 +186,7 @@ class Case:
     make: Callable[[slabby.Allocator], Run]
     peer: Run
     goals: dict[str, float]
+    floor: Run | None = None
 
 
 def goals(cffi: float, swig: float) -> dict[str, float]:
@@ -171,24 +194,42 @@ def goals(cffi: float, swig: float) -> dict[str, float]:
 
 
 CASES = (
-    Case("allocate + release", pairs, bytearrays, goals(0.55, 0.45)),
-    Case("+ memoryview (both sides)", with_views, bytearray_views, goals(0.85, 0.75)),
-    Case("with + memoryview", blocks_with_views, bytearrays, goals(1.2, 1.1)),
+    Case("allocate + release", pairs, bytearrays, goals(0.55, 0.45), pairs(floor)),
+    Case(
+        "+ memoryview (both sides)",
+        with_views,
+        bytearray_views,
+        goals(0.85, 0.75),
+        with_views(floor),
+    ),
+    Case(
+        "with + memoryview",
+        blocks_with_views,
+        bytearrays,
+        goals(1.2, 1.1),
+        blocks_with_views(floor),
+    ),
     Case("batch of 64, a slab", batches, bytearrays, goals(0.30, 0.30)),
-    Case("allocate_fast pair", fast_pairs, bytearrays, goals(0.55, 0.45)),
+    Case("allocate_fast pair", fast_pairs, bytearrays, goals(0.55, 0.45), fast_pairs(floor)),
     Case("acquire(timeout=1), free pool", acquired, bytearrays, goals(0.7, 0.6)),
     Case(
         "acquire_async / Queue.get_nowait", acquired_in_a_task, queued_bytearrays, goals(1.2, 1.2)
     ),
-    Case("200 tasks, 8 slabs / asyncio.Queue", tasks_on_slabs, tasks_on_a_queue, goals(1.3, 1.3)),
+    Case(
+        "200 tasks, 8 slabs / asyncio.Queue",
+        tasks_on_slabs,
+        tasks_on_a_queue,
+        goals(1.3, 1.3),
+        tasks_on_a_semaphore,
+    ),
     Case("allocate + release / ready deque", pairs, ready_bytearrays, goals(2.0, 1.6)),
 )
 
 
 def measured(run: Run, times: int) -> float:
-    started = time.perf_counter_ns()
+    started = time.thread_time_ns()
     run(times)
-    return (time.perf_counter_ns() - started) / times
+    return (time.thread_time_ns() - started) / times
 
 
 def check(pool: slabby.Allocator) -> None:
@@ -223,6 +264,8 @@ def main() -> int:
     for _ in range(options.rounds):
         for case in CASES:
             peer = measured(case.peer, options.times)
+            if case.floor is not None:
+                ratios[case.name, "floor"].append(measured(case.floor, options.times) / peer)
             for backend, pool in sorted(pools.items()):
                 cost = measured(case.make(pool), options.times)
                 costs[case.name, backend].append(cost)
@@ -236,6 +279,9 @@ def main() -> int:
     print(f"{'':36}{'backend':8}{'x':>6}  quartiles     goal  0{' ' * 9}goal")
     reached = 0
     for case in CASES:
+        if case.floor is not None:
+            low, middle, high = statistics.quantiles(ratios[case.name, "floor"], n=4)
+            print(f"{case.name:36}{'floor':8}{middle:6.2f}  {low:.2f} to {high:.2f}")
         for backend in sorted(pools):
             low, middle, high = statistics.quantiles(ratios[case.name, backend], n=4)
             goal = case.goals[backend]

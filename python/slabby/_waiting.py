@@ -44,16 +44,12 @@ TICKETS = 64
 POLL_SECONDS = 0.005
 
 
-def _is_trio() -> bool:
-    return _TRIO in sys.modules and running_loop() == _TRIO
-
-
 def join_queue(pool: Allocator) -> _Joined | None:
     """A ticket in the pool's queue of the running loop, for a task that found no slab. None: wait_in_loop looks closer.
 
     Acquisition, in C, calls this and goes on as wait_in_loop does."""
     loop = asyncio._get_running_loop()
-    if loop is None or _is_trio():
+    if loop is None or (_TRIO in sys.modules and running_loop() == _TRIO):
         return None
     recent = pool._queue
     queue = None if recent is None else recent()
@@ -78,7 +74,7 @@ async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
 
     The frame must not keep LoopWaits, which ends with the loop.
     """
-    if _is_trio():
+    if _TRIO in sys.modules and running_loop() == _TRIO:
         return await _wait_for_ticket(pool, timeout_ns)
     loop = asyncio.get_running_loop()
     if (joined := join_queue(pool)) is None:
