@@ -9903,8 +9903,8 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
  *
  * So a slab that is not withheld is committed, and of the withheld ones those that were in service before. Options act
  * on what is committed: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the gate
- * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when the
- * capacity falls (its pages go back, as ever).
+ * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when
+ * the capacity falls (its pages go back, as ever).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.
@@ -10328,8 +10328,8 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
  * Sections: what the portable backend has in place of restartable sequences.
  *
  * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
- * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and outlive
- * every pool, so a thread needs no hold (tiers/hold.h) to enter one.
+ * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and
+ * outlive every pool, so a thread needs no hold (tiers/hold.h) to enter one.
  *
  *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
  *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
@@ -10349,14 +10349,14 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
  * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
  * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
  * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
- * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again behind its back.
+ * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
  *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
  * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
  * behind it. Then each section that may have missed the store is over:
- * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it loads
- *   inside a later one comes behind the barrier, and finds the store.
+ * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it
+ *   loads inside a later one comes behind the barrier, and finds the store.
  * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
  *   the fence has released.
  */
@@ -11523,13 +11523,13 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the next
- * tier.
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
+ * next tier.
  * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
- * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it is
- * closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the lock,
- * so the gate fences and looks again.
+ * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it
+ * is closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the
+ * lock, so the gate fences and looks again.
  */
 #ifndef SLB_TIERS_CPU_CACHE_H
 #define SLB_TIERS_CPU_CACHE_H
@@ -11651,7 +11651,7 @@ SLB_INLINE void slb_portable_commit(const struct slb_portable_change *slb_change
     slb_section_leave(&slb_change->inside);
 }
 
-/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write needed. */
+/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write. */
 SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
                           memory_order_relaxed);

@@ -63,7 +63,7 @@ static void runs_are_what_is_missing(void **state) {
         area.shards = 1u << random_next(&random) % 8;
         area.stride = 1 + random_next(&random) % 200;
         area.range = (area.reserved * area.stride + area.unit - 1) / area.unit * area.unit;
-        uint32_t before = 0, shares = 0;
+        uint32_t before = 0, sum = 0;
         while (before < area.reserved) {
             uint32_t now = before + 1 + (uint32_t)(random_next(&random) % area.reserved);
             now = now < area.reserved ? now : area.reserved;
@@ -71,8 +71,8 @@ static void runs_are_what_is_missing(void **state) {
             before = now;
         }
         for (uint32_t shard = 0; shard < area.shards; shard++)
-            shares += slb_shard_share(area.reserved, area.shards, area.reserved, shard);
-        assert_int_equal(shares, area.reserved);
+            sum += slb_shard_share(area.reserved, area.shards, area.reserved, shard);
+        assert_int_equal(sum, area.reserved);
     }
 }
 

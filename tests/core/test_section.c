@@ -65,7 +65,7 @@ static void bias_is_granted(void **state) {
 }
 
 /* Guards: a handler that interrupts its own thread inside is refused, and disturbs nothing. */
-static void nobody_enters_twice(void **state) {
+static void each_section_has_one_thread(void **state) {
     struct slb_inside inside;
     uint64_t turn;
 
@@ -174,7 +174,7 @@ static void revoking_excludes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_is_granted),
-        cmocka_unit_test(nobody_enters_twice),
+        cmocka_unit_test(each_section_has_one_thread),
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(revoking_excludes),
     };

@@ -11,8 +11,8 @@
  *
  * So a slab that is not withheld is committed, and of the withheld ones those that were in service before. Options act
  * on what is committed: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the gate
- * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when the
- * capacity falls (its pages go back, as ever).
+ * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when
+ * the capacity falls (its pages go back, as ever).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.

@@ -2,13 +2,13 @@
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the next
- * tier.
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
+ * next tier.
  * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
- * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it is
- * closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the lock,
- * so the gate fences and looks again.
+ * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it
+ * is closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the
+ * lock, so the gate fences and looks again.
  */
 #ifndef SLB_TIERS_CPU_CACHE_H
 #define SLB_TIERS_CPU_CACHE_H
@@ -87,7 +87,7 @@ SLB_INLINE void slb_portable_commit(const struct slb_portable_change *change, ui
     slb_section_leave(&change->inside);
 }
 
-/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write needed. */
+/* A counter that only the thread inside the section, or the holder of a magazine, writes: no read-modify-write. */
 SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
                           memory_order_relaxed);

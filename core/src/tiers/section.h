@@ -3,8 +3,8 @@
  * Sections: what the portable backend has in place of restartable sequences.
  *
  * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
- * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and outlive
- * every pool, so a thread needs no hold (tiers/hold.h) to enter one.
+ * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and
+ * outlive every pool, so a thread needs no hold (tiers/hold.h) to enter one.
  *
  *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
  *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
@@ -24,14 +24,14 @@
  * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
  * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
  * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
- * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again behind its back.
+ * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
  *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
  * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
  * behind it. Then each section that may have missed the store is over:
- * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it loads
- *   inside a later one comes behind the barrier, and finds the store.
+ * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it
+ *   loads inside a later one comes behind the barrier, and finds the store.
  * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
  *   the fence has released.
  */
