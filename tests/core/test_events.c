@@ -266,13 +266,13 @@ static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride) {
         .each = scaled(100000),
     };
     uint64_t bytes = slb_ring_bytes(size, stride);
+    unsigned char *memory = calloc(1, bytes + 64);
     struct writer writers[WRITERS];
     struct reader readers[2] = {{.hammer = &hammer}, {.hammer = &hammer, .pause = 2000}};
     pthread_t threads[WRITERS + 2];
 
-    hammer.ring.head = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    assert_non_null(hammer.ring.head);
-    memset(hammer.ring.head, 0, bytes);
+    assert_non_null(memory);
+    hammer.ring.head = (void *)(memory + (64 - (uintptr_t)memory % 64));
     for (uint64_t i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[WRITERS + i], NULL, read_in_thread, &readers[i]), 0);
     for (uint64_t i = 0; i < WRITERS; i++) {
@@ -287,7 +287,7 @@ static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride) {
         assert_int_equal(readers[i].seen + readers[i].lost, WRITERS * hammer.each);
         assert_true(readers[i].seen > 0);
     }
-    free(hammer.ring.head);
+    free(memory);
 }
 
 /* Guards: eight writers, a fast and a slow reader: no record is torn, none comes twice or out of a

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+#include "os/stack.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -89,6 +91,8 @@ static void reports_carry_the_stack(void **state) {
     slabby_event event;
 
     (void)state;
+    if (slb_os_symbol_of((uintptr_t)take_and_forget + 1).symbol == NULL)
+        skip(); /* this system's programs export no names */
     CHECK_STATUS(slabby_pin(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_report_leak(pool, ref, NULL, 1), SLABBY_OK);
     assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);

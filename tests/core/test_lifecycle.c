@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Close, destroy, abandon, retain, handle, adopt and reset: who owns a pool and when it ends. */
+#include "resident.h"
 #include "support.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifdef __has_include
 #if __has_include(<valgrind/valgrind.h>)
@@ -244,16 +244,6 @@ static void reset_respects_pins(void **state) {
     }
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
-}
-
-static double resident_mib(void) {
-    long all = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    if (file == NULL || fscanf(file, "%ld %ld", &all, &resident) != 2)
-        skip(); /* no Linux, or a sandbox without /proc */
-    fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1048576;
 }
 
 struct resident {

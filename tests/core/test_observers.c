@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* An observer sees what the next caller would meet, and changes nothing: states that time alone moves,
  * a pool that was closed, its name, its peak. */
-#define _GNU_SOURCE
 #include "support.h"
 
+#include "os/os.h"
 #include "test_hooks.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SECOND 1000000000ull
 
@@ -292,7 +291,7 @@ static void a_large_peak_is_found(void **state) {
     static slabby_ref refs[6000];
     (void)state;
     slabby_allocator *pool = make_pool(64, 10000, WITH({SLABBY_OPTION_LATENCY_TRACKING, 0}));
-    uint64_t batch = 120 * ((uint64_t)sysconf(_SC_NPROCESSORS_CONF) / 8 + 1);
+    uint64_t batch = 120 * (slb_os_cpu_count() / 8 + 1);
     for (uint64_t i = 0; i < COUNT_OF(refs); i++)
         refs[i] = take(pool);
     CHECK_STATUS(slabby_release_batch(NULL, pool, refs, COUNT_OF(refs)), SLABBY_OK);

@@ -102,6 +102,8 @@ static void guard_pages_of_a_preset_give_way(void **state) {
     slabby_allocator *pool = NULL;
     slabby_options *options = options_with("packets");
     (void)state;
+    if (slb_os_guard_limit() >= INT32_MAX)
+        skip(); /* this system has no limit that a pool could pass */
     CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_GUARD_PAGES, 1, NULL), SLABBY_OK);
     slabby_status by_name = make_many(&pool, options, &error);
     bool regions = by_name == SLABBY_OK;

@@ -7,11 +7,10 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "test_hooks.h"
 
-enum { CAPACITY = 8, MOST = 16, CODES = 32, TIMEOUT_S = 60 };
+enum { CAPACITY = 8, MOST = 16, CODES = 32 };
 
 struct diary {
     slabby_allocator *pool; /* null until slabby_create has returned */
@@ -233,21 +232,11 @@ static void the_rest_is_reported(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-static int set_up(void **state) {
-    (void)alarm(TIMEOUT_S); /* a lock that is waited for in vain */
-    return set_clock(state);
-}
-
-static int tear_down(void **state) {
-    (void)alarm(0);
-    return reset_clock(state);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(exhaustion_is_reported, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_breaker_is_reported, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_rest_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exhaustion_is_reported, set_clock, reset_clock),
+        cmocka_unit_test_setup_teardown(the_breaker_is_reported, set_clock, reset_clock),
+        cmocka_unit_test_setup_teardown(the_rest_is_reported, set_clock, reset_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@ the interpreter that runs this.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ MESSAGES = {status["name"]: status["message"] for status in CONTRACT["status"]}
 ADVICE = {
     status["name"]: ERRORS[status["code"]].hint for status in CONTRACT["status"] if status["code"]
 }
+# A program of Windows: of the status by which an access violation ends a process wine hands on the last byte.
+ACCESS_VIOLATION = 0xC0000005 & 0xFF
 NUMBERS = {"byte": "[0-9a-f]{2}", "expected_byte": "[0-9a-f]{2}", "age": r"[0-9]+ (ns|us|ms|s) ago"}
 
 
@@ -58,6 +61,13 @@ class Binding:
             env=environment,
         )
 
+    def status_of(self, signal_name: str | None) -> int:
+        """What a process ends with that the signal of this name ends."""
+        if signal_name is None:
+            return 0
+        is_windows = self.command[-1].endswith(".exe")
+        return ACCESS_VIOLATION if is_windows else -getattr(signal, signal_name)
+
     def plain(self, status: str, text: str) -> str:
         """The text without what Python adds: the refused number before it, and what to do behind it."""
         if not self.backend or not text:
@@ -72,19 +82,20 @@ class Binding:
 
 def bindings() -> Iterator[Binding]:
     script = str(HERE / "python" / "misuse.py")
-    yield Binding("c", (os.environ.get("MISUSE_C", ""),))
+    yield Binding("c", tuple(shlex.split(os.environ.get("MISUSE_C", ""))))
     yield Binding("cffi", (sys.executable, script), "cffi")
     yield Binding("swig", (sys.executable, script), "swig")
-    yield Binding("go", (os.environ.get("MISUSE_GO", ""),))
+    yield Binding("go", tuple(shlex.split(os.environ.get("MISUSE_GO", ""))))
 
 
-BINDINGS = list(bindings())
+CHOSEN = os.environ.get("MISUSE_BINDINGS", "c cffi swig go").split()
+BINDINGS = [binding for binding in bindings() if binding.name in CHOSEN]
 
 
 @pytest.fixture(params=BINDINGS, ids=lambda binding: binding.name)
 def binding(request: pytest.FixtureRequest) -> Binding:
     chosen: Binding = request.param
-    if not chosen.command[0]:
+    if not chosen.command:
         pytest.skip(f"MISUSE_{chosen.name.upper()} is not set; run ./dev test misuse")
     return chosen
 
@@ -136,8 +147,8 @@ def check_counts(expected: dict[str, Any], lines: list[list[str]]) -> None:
 def test_mistake(binding: Binding, name: str) -> None:
     expected = binding.expectation(MISTAKES[name])
     ended = binding.run(name)
-    signal_number = getattr(signal, expected["signal"]) if "signal" in expected else 0
-    assert ended.returncode == -signal_number, ended.stdout + ended.stderr
+    status = binding.status_of(expected.get("signal"))
+    assert ended.returncode == status, ended.stdout + ended.stderr
     lines = [line.split("\t") for line in ended.stdout.splitlines()]
     check_answers(
         binding, expected.get("answers", []), [line for line in lines if line[0] == "answer"]

@@ -82,10 +82,10 @@ static void observe(struct counter_case *test) {
                 uint64_t now;
                 memcpy(&now, (char *)&stats + growing_fields[i].offset + k * sizeof now, sizeof now);
                 if (again && now < before[at])
-                    complain("%s[%zu] fell from %" PRIu64 " to %" PRIu64, growing_fields[i].name, k,
+                    complain("%s[%u] fell from %" PRIu64 " to %" PRIu64, growing_fields[i].name, (unsigned)k,
                              before[at], now);
                 if (now >= UINT64_MAX / 2)
-                    complain("%s[%zu] wrapped to %" PRIu64, growing_fields[i].name, k, now);
+                    complain("%s[%u] wrapped to %" PRIu64, growing_fields[i].name, (unsigned)k, now);
                 before[at] = now;
             }
         }

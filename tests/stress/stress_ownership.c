@@ -122,6 +122,7 @@ static void *live_once(void *argument) {
     while (holding.count && !threads_failed())
         give(life->test, &holding, 3);
     pthread_exit(NULL);
+    return NULL; /* mingw's header does not say that pthread_exit never returns */
 }
 
 static void replace_the_dead(struct worker *worker) {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#define _GNU_SOURCE
 #include "threads.h"
 
 #include "checks.h"
 #include "random.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,12 +61,4 @@ void run_threads(unsigned count, void (*job)(struct worker *), void *shared, uin
     }
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(pthread_join(starts[i].thread, NULL), 0);
-}
-
-int run_on(unsigned cpu) {
-    cpu_set_t only;
-
-    CPU_ZERO(&only);
-    CPU_SET(cpu, &only);
-    return sched_setaffinity(0, sizeof only, &only) == 0;
 }

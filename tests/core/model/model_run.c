@@ -399,6 +399,18 @@ static int run_op(struct model *model, const struct op *op) {
     }
 }
 
+/* Windows leaves nothing out of a dump. */
+static int no_dump_is_here(void) {
+    static int known = -1;
+    slabby_allocator *pool = NULL;
+
+    if (known < 0) {
+        known = try_pool(&pool, 64, 1, WITH({SLABBY_OPTION_NO_DUMP, 1}), NULL) == SLABBY_OK;
+        (void)slabby_destroy(pool);
+    }
+    return known;
+}
+
 static size_t add_extras(struct setting *settings, size_t count, uint64_t extras) {
     static const struct {
         uint64_t extra;
@@ -419,7 +431,8 @@ static size_t add_extras(struct setting *settings, size_t count, uint64_t extras
     };
 
     for (size_t i = 0; i < COUNT_OF(groups); i++)
-        if (extras & groups[i].extra)
+        if (extras & groups[i].extra &&
+            (groups[i].setting.option != SLABBY_OPTION_NO_DUMP || no_dump_is_here()))
             settings[count++] = groups[i].setting;
     return count;
 }

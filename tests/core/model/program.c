@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#define _GNU_SOURCE
 #include "program.h"
 
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "support.h"
 
@@ -115,49 +112,4 @@ void program_print(const struct program *program, FILE *output) {
     for (uint32_t i = 0; i < program->count; i++)
         fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name, program->ops[i].first,
                 program->ops[i].second);
-}
-
-int program_fails(const struct program *program, int print_reason) {
-    int status = 0;
-    pid_t child;
-
-    fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        const char *reason;
-
-        alarm(60);
-        reason = program_run(program);
-        if (reason && print_reason)
-            fprintf(stderr, "differs: %s\n", reason);
-        _exit(reason ? 1 : 0);
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        return 1;
-    if (WIFSIGNALED(status) && print_reason)
-        fprintf(stderr, "died of signal %d\n", WTERMSIG(status));
-    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void without(struct program *out, const struct program *program, uint32_t start, uint32_t count) {
-    *out = *program;
-    memmove(out->ops + start, out->ops + start + count, (program->count - start - count) * sizeof *out->ops);
-    out->count -= count;
-}
-
-/* Ever smaller pieces are taken out; a piece whose absence keeps the failure stays out. */
-void program_shrink(struct program *program) {
-    static struct program shorter;
-
-    for (uint32_t piece = program->count / 2; piece > 0; piece /= 2) {
-        uint32_t start = 0;
-
-        while (start + piece <= program->count) {
-            without(&shorter, program, start, piece);
-            if (program_fails(&shorter, 0))
-                *program = shorter;
-            else
-                start += piece;
-        }
-    }
 }
