@@ -10371,7 +10371,8 @@ struct slb_section {
     _Atomic uint64_t turn;
     uint64_t last;        /* the thread that was inside last */
     uint32_t in_a_row;    /* how often it came back */
-    uint32_t revocations; /* how often the bias was revoked: each makes the next one dearer */
+    uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
+    uint64_t biased_at;   /* the turn at which the bias began */
 };
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
@@ -10402,6 +10403,9 @@ SLB_PRIVATE void slb_sections_after_fork(void);
 /* How often a thread must come back before the section is biased to it. */
 #define SLB_SECTION_BIAS_AFTER 1024u
 #define SLB_SECTION_MOST_REVOCATIONS 12u
+
+/* So many entries by a bias pay for the fence that revokes it. */
+#define SLB_SECTION_BIAS_PAYS 65536u
 
 SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
     return SLB_SECTION_BIAS_AFTER << section->revocations;
@@ -10472,6 +10476,16 @@ static bool slb_is_left(struct slb_section *section) {
     return atomic_load_explicit(&section->turn, memory_order_acquire) % 2 == 0;
 }
 
+/* relaxed: a number, by which nothing is handed over */
+static void slb_note_revocation(struct slb_section *section) {
+    uint64_t turns = atomic_load_explicit(&section->turn, memory_order_relaxed) - section->biased_at;
+    section->in_a_row = 0;
+    if (turns / 2 >= SLB_SECTION_BIAS_PAYS)
+        section->revocations = 0;
+    else
+        section->revocations += section->revocations < SLB_SECTION_MOST_REVOCATIONS;
+}
+
 SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner) {
     bool revoked = owner == SLB_SECTION_REVOKED;
     if (revoked && !slb_is_left(section))
@@ -10484,8 +10498,7 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
         return true;
     SLB_POINT(SLB_POINT_REVOKING);
     slb_os_fence_threads();
-    section->in_a_row = 0;
-    section->revocations += section->revocations < SLB_SECTION_MOST_REVOCATIONS;
+    slb_note_revocation(section);
     if (slb_is_left(section))
         return true;
     /* release: the fields above, for the next thread that locks it */
@@ -10507,6 +10520,7 @@ SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section) {
     else if (slb_os_fences_threads())
         next = thread;
     section->last = thread;
+    section->biased_at = atomic_load_explicit(&section->turn, memory_order_relaxed); /* as above */
     atomic_store_explicit(&section->owner, next, memory_order_release);
 }
 
@@ -20226,12 +20240,12 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
- * cache, both in one section, which keeps the pool. False: nothing was changed, and the caller goes the long way. */
-static __attribute__((noinline)) bool slb_release_portable(struct slabby_allocator *pool, slabby_ref ref,
-                                                       slabby_status *out_status) {
+ * cache, both in one section, which keeps the pool. */
+static __attribute__((noinline)) slabby_status slb_release_portable(struct slabby_allocator *pool,
+                                                                slabby_ref ref) {
     struct slb_portable_change slb_change;
     if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &slb_change)))
-        return false;
+        return slb_release_slow(pool, ref, false);
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(slb_change.header);
@@ -20242,30 +20256,27 @@ static __attribute__((noinline)) bool slb_release_portable(struct slabby_allocat
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
         slb_portable_abandon(&slb_change);
-        return false;
+        return slb_release_slow(pool, ref, false);
     }
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
                      length >= pool->cache_max)) {
         slb_portable_abandon(&slb_change); /* the slab is in hand, and keeps the pool */
-        *out_status = slb_return_slow(pool, ref);
-        return true;
+        return slb_return_slow(pool, ref);
     }
     slb_change.cache->ids[length] = (uint32_t)id;
     slb_portable_commit(&slb_change, slb_change.header + SLB_CACHE_GIVE);
-    *out_status = SLABBY_OK;
-    return true;
+    return SLABBY_OK;
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * comes this way each time. `looked` as above. */
 static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
-    slabby_status status;
-    /* relaxed: a hint, read again inside the section */
-    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0) &&
-        slb_likely(slb_release_portable(pool, ref, &status)))
-        return status;
+    /* relaxed: hints, read again inside the section */
+    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
+                     atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0))
+        return slb_release_portable(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;

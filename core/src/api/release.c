@@ -391,12 +391,12 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
- * cache, both in one section, which keeps the pool. False: nothing was changed, and the caller goes the long way. */
-static __attribute__((noinline)) bool release_portable(struct slabby_allocator *pool, slabby_ref ref,
-                                                       slabby_status *out_status) {
+ * cache, both in one section, which keeps the pool. */
+static __attribute__((noinline)) slabby_status release_portable(struct slabby_allocator *pool,
+                                                                slabby_ref ref) {
     struct slb_portable_change change;
     if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &change)))
-        return false;
+        return release_slow(pool, ref, false);
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(change.header);
@@ -407,30 +407,27 @@ static __attribute__((noinline)) bool release_portable(struct slabby_allocator *
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
         slb_portable_abandon(&change);
-        return false;
+        return release_slow(pool, ref, false);
     }
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
                      length >= pool->cache_max)) {
         slb_portable_abandon(&change); /* the slab is in hand, and keeps the pool */
-        *out_status = return_slow(pool, ref);
-        return true;
+        return return_slow(pool, ref);
     }
     change.cache->ids[length] = (uint32_t)id;
     slb_portable_commit(&change, change.header + SLB_CACHE_GIVE);
-    *out_status = SLABBY_OK;
-    return true;
+    return SLABBY_OK;
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * comes this way each time. `looked` as above. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
-    slabby_status status;
-    /* relaxed: a hint, read again inside the section */
-    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0) &&
-        slb_likely(release_portable(pool, ref, &status)))
-        return status;
+    /* relaxed: hints, read again inside the section */
+    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
+                     atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0))
+        return release_portable(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;

@@ -15,6 +15,16 @@ static bool is_left(struct slb_section *section) {
     return atomic_load_explicit(&section->turn, memory_order_acquire) % 2 == 0;
 }
 
+/* relaxed: a number, by which nothing is handed over */
+static void note_revocation(struct slb_section *section) {
+    uint64_t turns = atomic_load_explicit(&section->turn, memory_order_relaxed) - section->biased_at;
+    section->in_a_row = 0;
+    if (turns / 2 >= SLB_SECTION_BIAS_PAYS)
+        section->revocations = 0;
+    else
+        section->revocations += section->revocations < SLB_SECTION_MOST_REVOCATIONS;
+}
+
 SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner) {
     bool revoked = owner == SLB_SECTION_REVOKED;
     if (revoked && !is_left(section))
@@ -27,8 +37,7 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
         return true;
     SLB_POINT(SLB_POINT_REVOKING);
     slb_os_fence_threads();
-    section->in_a_row = 0;
-    section->revocations += section->revocations < SLB_SECTION_MOST_REVOCATIONS;
+    note_revocation(section);
     if (is_left(section))
         return true;
     /* release: the fields above, for the next thread that locks it */
@@ -50,6 +59,7 @@ SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section) {
     else if (slb_os_fences_threads())
         next = thread;
     section->last = thread;
+    section->biased_at = atomic_load_explicit(&section->turn, memory_order_relaxed); /* as above */
     atomic_store_explicit(&section->owner, next, memory_order_release);
 }
 

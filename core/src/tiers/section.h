@@ -49,7 +49,8 @@ struct slb_section {
     _Atomic uint64_t turn;
     uint64_t last;        /* the thread that was inside last */
     uint32_t in_a_row;    /* how often it came back */
-    uint32_t revocations; /* how often the bias was revoked: each makes the next one dearer */
+    uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
+    uint64_t biased_at;   /* the turn at which the bias began */
 };
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
@@ -80,6 +81,9 @@ SLB_PRIVATE void slb_sections_after_fork(void);
 /* How often a thread must come back before the section is biased to it. */
 #define SLB_SECTION_BIAS_AFTER 1024u
 #define SLB_SECTION_MOST_REVOCATIONS 12u
+
+/* So many entries by a bias pay for the fence that revokes it. */
+#define SLB_SECTION_BIAS_PAYS 65536u
 
 SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
     return SLB_SECTION_BIAS_AFTER << section->revocations;
