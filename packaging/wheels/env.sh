@@ -32,7 +32,7 @@ wheels_sdist() {
         "$SLABBY_ROOT" || return 1
     # setuptools writes the time of the build into it.
     sdist=$(basename "$1"/*.tar.gz)
-    tar -C "$1" -xzf "$1/$sdist" && archive "$1" "${sdist%.tar.gz}" "$1/$sdist" && rm -r "$1/${sdist%.tar.gz}"
+    tar -C "$1" -xzf "$1/$sdist" && archive "$1" "${sdist%.tar.gz}" "$1/$sdist" && rm -r "${1:?}/${sdist%.tar.gz}"
 }
 
 wheels_build() {
