@@ -109,8 +109,10 @@ def name_libc(wheel: Path, library: str) -> None:
 def compiler(target: Target, workplace: Path) -> dict[str, str]:
     """What setup.py hears of the target. No flag of this machine's Python is among it."""
     cc = f"{ZIG} cc -target {target.triple}"
-    # zig makes no bundles; Python loads a dynamic library as well.
-    shared = "-shared -undefined dynamic_lookup" if target.system == "macos" else "-shared -Wl,-s"
+    shared = "-shared -Wl,-s"
+    if target.system == "macos":
+        # zig makes no bundles; Python loads a dynamic library as well. Its name would be the path of this build.
+        shared = "-shared -undefined dynamic_lookup -Wl,-install_name,@rpath/module"
     return {
         "SLABBY_BUILD_FOR": target.system,
         "SLABBY_DLLTOOL": f"{ZIG} dlltool",
