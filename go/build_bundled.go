@@ -8,5 +8,5 @@ package slabby
 // the core that another part of the process has loaded.
 
 // #cgo CFLAGS: -std=gnu11 -O2 -fvisibility=hidden -DSLABBY_HIDDEN=1
-// #cgo LDFLAGS: -pthread -ldl
+// #cgo !windows LDFLAGS: -pthread -ldl
 import "C"

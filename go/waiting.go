@@ -196,7 +196,7 @@ const sleepSlice = 50 * time.Millisecond
 // open needs the lock. A process that has as many open files as it may waits all the same.
 func (w *waitQueue) open(handle *C.slabby_allocator) error {
 	refused := w.openPolled(handle)
-	if refused == nil || !errors.Is(refused, syscall.EMFILE) && !errors.Is(refused, syscall.ENFILE) {
+	if refused == nil || hasDescriptors && !errors.Is(refused, syscall.EMFILE) && !errors.Is(refused, syscall.ENFILE) {
 		return refused
 	}
 	raw := newRawError()

@@ -102,21 +102,6 @@ func (w *eventWatch) run(each func(records []C.slabby_event, lost uint64)) error
 	}
 }
 
-// pollable is a second descriptor of a notifier, as a file for which the runtime waits.
-func pollable(descriptor int, name string) (*os.File, error) {
-	syscall.ForkLock.RLock()
-	second, err := syscall.Dup(descriptor)
-	if err == nil {
-		syscall.CloseOnExec(second)
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, &Error{Status: StatusNoSystemMemory, cause: err,
-			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
-	}
-	return os.NewFile(uintptr(second), name), nil
-}
-
 // descriptorError is the detailed error of a call that opens a descriptor: it wraps the system's.
 func descriptorError(status C.slabby_status, raw *C.slabby_error) error {
 	err := detailedError(status, raw)
