@@ -12,8 +12,10 @@ static slabby_allocator *make(void) {
     return slabby_create(&pool, 64, 1000, NULL, NULL) == SLABBY_OK ? pool : NULL;
 }
 
-static void make_early(void) {
-    early = make();
+/* musl runs no .preinit_array: there the earliest is the first of the program's constructors. */
+static __attribute__((constructor(101))) void make_early(void) {
+    if (early == NULL)
+        early = make();
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*const before_constructors)(void) = make_early;
