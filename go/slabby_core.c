@@ -7292,6 +7292,24 @@ SLB_INLINE void slb_in_flight_leave(void) {
     slb_in_flight_depth--;
 }
 
+/* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
+ * one, of whatever pool. */
+#define SLB_IN_FLIGHT_SECTION (1u << 16)
+
+SLB_INLINE void slb_in_section_enter(void) {
+    slb_in_flight_depth += SLB_IN_FLIGHT_SECTION;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_in_section_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    slb_in_flight_depth -= SLB_IN_FLIGHT_SECTION;
+}
+
+SLB_INLINE bool slb_in_section(void) {
+    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION;
+}
+
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];
@@ -10331,11 +10349,11 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
  * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and
  * outlive every pool, so a thread needs no hold (tiers/hold.h) to enter one.
  *
- *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
- *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
- *            REVOKED    it was biased: free as soon as `turn` is even
- *            a thread   biased to this thread, which enters by a plain store of `turn`; no other thread may
- *    turn    odd while the thread of the bias is inside
+ *    owner   FREE               a thread enters by a compare-and-swap to LOCKED
+ *            LOCKED             a thread that came this way is inside, or a thread revokes the bias
+ *            a thread           biased to this thread, which enters by a plain store of its `turn`; no other thread may
+ *            thread + REVOKED   it was biased to this thread: free as soon as the turn of this thread is even
+ *    turn    of each thread: odd while it is inside any section by a bias
  *
  * A thread that entered a thousand times in a row gets the bias, where the system has a fence of all threads
  * (slb_os_fence_threads). The next thread on this CPU revokes it:
@@ -10351,6 +10369,14 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
  * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
  * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
  *
+ * Only a thread itself stores its turn. It may have stopped before this store, and the section may be biased to another
+ * thread when it goes on: so the turn is the thread's and not the section's, where the store would say that the other
+ * thread is not inside. Turns are static, as sections are, and no second thread gets one: the first thousand threads of
+ * a process that get a bias have one, and all others enter by a compare-and-swap.
+ *
+ * REVOKED may be left, and come back with the same thread: so a thread that found the turn even locks the section, and
+ * looks again.
+ *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
  * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
@@ -10363,29 +10389,45 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
 #ifndef SLB_TIERS_SECTION_H
 #define SLB_TIERS_SECTION_H
 
-enum slb_section_owner { SLB_SECTION_FREE = 0, SLB_SECTION_LOCKED = 1, SLB_SECTION_REVOKED = 2 };
+/* The numbers of threads that have a turn are even, from SLB_SECTION_FIRST_THREAD on. */
+enum slb_section_owner {
+    SLB_SECTION_FREE = 0,
+    SLB_SECTION_LOCKED = 1,
+    SLB_SECTION_REVOKED = 1, /* added to the number of a thread */
+    SLB_SECTION_FIRST_THREAD = 2,
+};
 
 /* What is not atomic belongs to the thread that has locked the section. */
 struct slb_section {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
-    _Atomic uint64_t turn;
-    uint64_t last;        /* the thread that was inside last */
-    uint32_t in_a_row;    /* how often it came back */
+    uint64_t last;                                   /* the thread that was inside last */
+    uint32_t in_a_row;                               /* how often it came back */
     uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
-    uint64_t biased_at;   /* the turn at which the bias began */
+    uint64_t biased_at;   /* the thread's turn when the bias began */
 };
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
 
-/* The number of the calling thread; no two threads of a process have the same. No section is biased to a thread that
- * has none yet. */
+/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
+#define SLB_SECTION_TURNS 1024u
+struct slb_section_turn {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
+};
+SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
+
+SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
+    return &slb_section_turns[thread / 2].turn;
+}
+
+/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
+ * thread is due a bias for the first time. */
 #define SLB_SECTION_NO_THREAD UINT64_MAX
 SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
 /* An entry: of which section, and how. */
 struct slb_inside {
     struct slb_section *section;
-    uint64_t turn; /* odd; 0: by a compare-and-swap */
+    _Atomic uint64_t *turn; /* NULL: by a compare-and-swap */
 };
 
 /* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
@@ -10394,7 +10436,8 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
 /* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
 SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
 
-/* Behind a store, which every section that begins from now on sees; what began earlier is over. */
+/* Behind a store, which every section that begins from now on sees; what began earlier is over. Not in a signal handler
+ * that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
 SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
 
 /* In a child made by fork: no thread is inside. */
@@ -10411,19 +10454,21 @@ SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
     return SLB_SECTION_BIAS_AFTER << section->revocations;
 }
 
-/* In flight. A signal handler that interrupted its own thread inside finds an odd turn, or LOCKED. */
-SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread, uint64_t *out_turn) {
-    /* acquire: with the exit of a thread that locked the section before it was biased */
-    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
+/* The section was biased to the calling thread. A signal handler that interrupted its own thread inside finds an odd
+ * turn; one that came between the load and the store has left again. */
+SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread,
+                                         struct slb_inside *out) {
+    _Atomic uint64_t *own = slb_section_turn_of(thread);
+    uint64_t turn = atomic_load_explicit(own, memory_order_relaxed); /* no other thread stores it */
     if (slb_unlikely(turn % 2 != 0))
         return false;
-    atomic_store_explicit(&section->turn, turn + 1, memory_order_relaxed);
+    atomic_store_explicit(own, turn + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
     if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
-        atomic_store_explicit(&section->turn, turn + 2, memory_order_release);
+        atomic_store_explicit(own, turn + 2, memory_order_release);
         return false;
     }
-    *out_turn = turn + 1;
+    out->turn = own;
     return true;
 }
 
@@ -10438,47 +10483,50 @@ SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
     struct slb_section *section = &slb_sections[cpu];
     /* relaxed: a hint for the way; either way looks again */
     uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
-    *out = (struct slb_inside){section, 0};
-    slb_in_flight_enter();
-    if (slb_likely(owner == slb_section_thread)
-            ? slb_likely(slb_section_enter_biased(section, owner, &out->turn))
-            : slb_likely(slb_section_enter_locked(section, owner)))
+    *out = (struct slb_inside){section, NULL};
+    slb_in_section_enter();
+    if (slb_likely(owner == slb_section_thread) ? slb_likely(slb_section_enter_biased(section, owner, out))
+                                                : slb_likely(slb_section_enter_locked(section, owner)))
         return true;
-    slb_in_flight_leave();
+    slb_in_section_leave();
     return false;
 }
 
 SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
     struct slb_section *section = inside->section;
-    if (slb_likely(inside->turn != 0))
-        atomic_store_explicit(&section->turn, inside->turn + 1, memory_order_release);
+    if (slb_likely(inside->turn != NULL))
+        atomic_store_explicit(inside->turn, atomic_load_explicit(inside->turn, memory_order_relaxed) + 1,
+                              memory_order_release);
     else if (slb_likely(section->last == slb_section_thread &&
                         ++section->in_a_row != slb_section_enough(section)))
         atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
     else
         slb_section_note_exit(section);
-    slb_in_flight_leave();
+    slb_in_section_leave();
 }
 
 #endif
 
 #ifndef SLB_AMALGAMATION
 struct slb_section slb_sections[SLB_OS_MOST_CPUS];
+struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
 #define SLB_OF_THREAD
 #else
 #define SLB_OF_THREAD static
 #endif
 SLB_OF_THREAD SLB_THREAD_LOCAL uint64_t slb_section_thread = SLB_SECTION_NO_THREAD;
 
-/* acquire: with the exit of the thread that had the bias. Behind the fence an even turn means that it is not inside,
- * and never will be by this bias. */
-static bool slb_is_left(struct slb_section *section) {
-    return atomic_load_explicit(&section->turn, memory_order_acquire) % 2 == 0;
+/* Behind the fence an even turn means that the thread of the bias is not inside, and never will be by this bias.
+ * acquire: with its exit. */
+static bool slb_is_left(uint64_t owner) {
+    return atomic_load_explicit(slb_section_turn_of(owner), memory_order_acquire) % 2 == 0;
 }
 
-/* relaxed: a number, by which nothing is handed over */
-static void slb_note_revocation(struct slb_section *section) {
-    uint64_t turns = atomic_load_explicit(&section->turn, memory_order_relaxed) - section->biased_at;
+/* What the thread did by the bias of another section meanwhile counts too. relaxed: a number, by which nothing is
+ * handed over */
+static void slb_note_revocation(struct slb_section *section, uint64_t owner) {
+    uint64_t turns =
+        atomic_load_explicit(slb_section_turn_of(owner), memory_order_relaxed) - section->biased_at;
     section->in_a_row = 0;
     if (turns / 2 >= SLB_SECTION_BIAS_PAYS)
         section->revocations = 0;
@@ -10487,83 +10535,100 @@ static void slb_note_revocation(struct slb_section *section) {
 }
 
 SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64_t owner) {
-    bool revoked = owner == SLB_SECTION_REVOKED;
-    if (revoked && !slb_is_left(section))
+    bool revoked = (owner & SLB_SECTION_REVOKED) != 0;
+    if (revoked && !slb_is_left(owner))
         return false;
     /* seq_cst: ahead of the fence */
     if (!atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
                                                  memory_order_seq_cst, memory_order_relaxed))
         return false;
-    if (revoked)
-        return true;
-    SLB_POINT(SLB_POINT_REVOKING);
-    slb_os_fence_threads();
-    slb_note_revocation(section);
-    if (slb_is_left(section))
+    if (!revoked) {
+        SLB_POINT(SLB_POINT_REVOKING);
+        slb_os_fence_threads();
+        slb_note_revocation(section, owner);
+    }
+    if (slb_is_left(owner))
         return true;
     /* release: the fields above, for the next thread that locks it */
-    atomic_store_explicit(&section->owner, SLB_SECTION_REVOKED, memory_order_release);
+    atomic_store_explicit(&section->owner, owner | SLB_SECTION_REVOKED, memory_order_release);
     return false;
 }
 
+/* Threads without a turn are numbered down from above. */
 static uint64_t slb_number_of_thread(void) {
-    static _Atomic uint64_t numbers = SLB_SECTION_REVOKED;
+    static _Atomic uint64_t numbers = SLB_SECTION_NO_THREAD;
     if (slb_section_thread == SLB_SECTION_NO_THREAD) /* relaxed: nothing else goes by it */
-        slb_section_thread = 1 + atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed);
+        slb_section_thread = atomic_fetch_sub_explicit(&numbers, 1, memory_order_relaxed) - 1;
     return slb_section_thread;
 }
 
+/* False where all turns have been given away. A handler may come in between, and use up a second turn. */
+static bool slb_has_a_turn(void) {
+    static _Atomic uint64_t next = SLB_SECTION_FIRST_THREAD;
+    if (slb_section_thread < 2 * SLB_SECTION_TURNS)
+        return true;
+    if (atomic_load_explicit(&next, memory_order_relaxed) >= 2 * SLB_SECTION_TURNS)
+        return false;
+    uint64_t slb_number = atomic_fetch_add_explicit(&next, 2, memory_order_relaxed); /* relaxed: as above */
+    if (slb_number >= 2 * SLB_SECTION_TURNS)
+        return false;
+    slb_section_thread = slb_number;
+    return true;
+}
+
 SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section) {
-    uint64_t thread = slb_number_of_thread(), next = SLB_SECTION_FREE;
-    if (section->last != thread)
+    uint64_t next = SLB_SECTION_FREE;
+    if (section->last != slb_number_of_thread())
         section->in_a_row = 0;
-    else if (slb_os_fences_threads())
-        next = thread;
-    section->last = thread;
-    section->biased_at = atomic_load_explicit(&section->turn, memory_order_relaxed); /* as above */
+    else if (slb_os_fences_threads() && slb_has_a_turn()) {
+        next = slb_section_thread;
+        section->biased_at =
+            atomic_load_explicit(slb_section_turn_of(next), memory_order_relaxed); /* as above */
+    }
+    section->last = slb_section_thread;
     atomic_store_explicit(&section->owner, next, memory_order_release);
 }
 
-/* A section that is free is locked for a moment: see section.h. */
-static void slb_wait_until_unlocked(struct slb_section *section) {
+/* A section that is free is locked for a moment: see section.h. Answers the owner that it found. */
+static uint64_t slb_wait_until_unlocked(struct slb_section *section) {
     for (uint32_t attempt = 0;; attempt++) {
         uint64_t owner = atomic_load_explicit(&section->owner, memory_order_acquire);
         if (owner > SLB_SECTION_LOCKED)
-            return;
+            return owner;
         if (owner == SLB_SECTION_FREE &&
             atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
                                                     memory_order_acq_rel, memory_order_relaxed)) {
             atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
-            return;
+            return SLB_SECTION_FREE;
         }
         slb_os_wait_a_little(attempt);
     }
 }
 
 /* A thread that has entered again since has left in between. */
-static void slb_wait_until_left(struct slb_section *section) {
-    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
-    for (uint32_t attempt = 0;
-         turn % 2 != 0 && atomic_load_explicit(&section->turn, memory_order_acquire) == turn; attempt++)
+static void slb_wait_until_left(uint64_t owner) {
+    _Atomic uint64_t *of_thread = slb_section_turn_of(owner);
+    uint64_t turn = atomic_load_explicit(of_thread, memory_order_acquire);
+    for (uint32_t attempt = 0; turn % 2 != 0 && atomic_load_explicit(of_thread, memory_order_acquire) == turn;
+         attempt++)
         slb_os_wait_a_little(attempt);
 }
 
-/* In flight: a handler must not wait for the section that this thread has locked. */
+/* Inside: a handler must not wait for the section that this thread has locked. */
 SLB_PRIVATE void slb_sections_fence(uint32_t cpus) {
-    slb_in_flight_enter();
+    slb_in_section_enter();
     slb_os_fence_threads();
     for (uint32_t cpu = 0; cpu < cpus; cpu++) {
-        slb_wait_until_unlocked(&slb_sections[cpu]);
-        slb_wait_until_left(&slb_sections[cpu]);
+        uint64_t owner = slb_wait_until_unlocked(&slb_sections[cpu]);
+        if (owner != SLB_SECTION_FREE)
+            slb_wait_until_left(owner);
     }
-    slb_in_flight_leave();
+    slb_in_section_leave();
 }
 
 SLB_PRIVATE void slb_sections_after_fork(void) {
-    for (uint32_t cpu = 0; cpu < slb_os_cpu_count(); cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_os_cpu_count(); cpu++)
         atomic_store(&slb_sections[cpu].owner, SLB_SECTION_FREE);
-        atomic_store(&slb_sections[cpu].turn, 0);
-    }
 }
 
 /* -------------------- tiers/used_slabs.c */
@@ -16542,8 +16607,9 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
         trips |= slb_rate_is_too_high(pool, allocations, threshold);
     }
     uint64_t mark = slb_events_mark(pool);
-    if (!trips || !slb_gate_try_lock(pool))
-        return; /* another thread is changing the gate: the next failure tries again */
+    /* where another thread changes the gate, or a handler cannot close it, the next failure tries again */
+    if (!trips || slb_in_section() || !slb_gate_try_lock(pool))
+        return;
     if (atomic_load(&breaker->state) == state)
         slb_breaker_open(pool);
     slb_gate_unlock(pool);
@@ -20593,7 +20659,10 @@ static void slb_remember_spent(struct slabby_allocator *pool) {
 }
 
 /* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
- * follows a pointer of the pool. seq_cst: before the fence. */
+ * follows a pointer of the pool. seq_cst: before the fence.
+ *
+ * A signal handler may give back the last slab while its own thread is in a section, which it cannot wait for. Then the
+ * pool keeps its bookkeeping, by a hold that does not end. */
 static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
@@ -20602,7 +20671,11 @@ static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->portable_cpus, 0);
     if (slb_rseq_available())
         slb_os_fence_rseq();
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        return;
+    if (slb_unlikely(slb_in_section()))
+        (void)slb_hold_begin(pool);
+    else
         slb_cache_fence(pool);
 }
 

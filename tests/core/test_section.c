@@ -18,41 +18,41 @@ static void forget(void) {
     memset(section, 0, sizeof *section);
 }
 
-static bool enters_and_leaves(uint64_t *out_turn) {
+static bool enters_and_leaves(bool *out_biased) {
     struct slb_inside inside;
 
     if (!slb_section_enter(SECTION, &inside))
         return false;
-    *out_turn = inside.turn;
+    *out_biased = inside.turn != NULL;
     slb_section_leave(&inside);
     return true;
 }
 
 static void get_the_bias(void) {
-    uint64_t turn = 0;
+    bool biased = false;
 
     forget();
     for (uint32_t i = 0; i < SLB_SECTION_BIAS_AFTER + 2; i++) {
-        assert_int_equal(turn, 0);
-        assert_true(enters_and_leaves(&turn));
+        assert_false(biased);
+        assert_true(enters_and_leaves(&biased));
     }
-    assert_true(enters_and_leaves(&turn));
-    assert_int_equal(turn != 0, slb_os_fences_threads());
+    assert_true(enters_and_leaves(&biased));
+    assert_int_equal(biased, slb_os_fences_threads());
 }
 
 /* In a thread of its own. NULL: it was refused. */
-static void *enter_elsewhere(void *turn) {
-    return enters_and_leaves(turn) ? turn : NULL;
+static void *enter_elsewhere(void *biased) {
+    return enters_and_leaves(biased) ? biased : NULL;
 }
 
 static bool another_enters(void) {
-    uint64_t turn = 77;
+    bool biased = false;
     void *entered;
     pthread_t thread;
 
-    assert_int_equal(pthread_create(&thread, NULL, enter_elsewhere, &turn), 0);
+    assert_int_equal(pthread_create(&thread, NULL, enter_elsewhere, &biased), 0);
     assert_int_equal(pthread_join(thread, &entered), 0);
-    assert_int_equal(turn, entered == NULL ? 77 : 0); /* never by the bias of this one */
+    assert_false(biased); /* never by the bias of this one */
     return entered != NULL;
 }
 
@@ -67,7 +67,7 @@ static void bias_is_granted(void **state) {
 /* Guards: a handler that interrupts its own thread inside is refused, and disturbs nothing. */
 static void each_section_has_one_thread(void **state) {
     struct slb_inside inside;
-    uint64_t turn;
+    bool again;
 
     (void)state;
     for (int biased = 0; biased < 2; biased++) {
@@ -76,14 +76,14 @@ static void each_section_has_one_thread(void **state) {
         else
             forget();
         assert_true(slb_section_enter(SECTION, &inside));
-        assert_false(enters_and_leaves(&turn));
+        assert_false(enters_and_leaves(&again));
         assert_false(another_enters());
         assert_false(another_enters()); /* the bias is revoked by now */
         slb_section_leave(&inside);
         assert_int_equal(slb_in_flight_depth, 0);
         assert_true(another_enters());
-        assert_true(enters_and_leaves(&turn));
-        assert_int_equal(turn, 0);
+        assert_true(enters_and_leaves(&again));
+        assert_false(again);
     }
 }
 
@@ -98,8 +98,8 @@ static bool pass(void) {
     if (shared.inside++ != 0)
         complain("two threads are inside");
     shared.entries++;
-    shared.biased += inside.turn != 0;
-    if (inside.turn == 0)
+    shared.biased += inside.turn != NULL;
+    if (inside.turn == NULL)
         section->revocations = 0; /* each makes the next bias later, but not in this test */
     shared.inside--;
     slb_section_leave(&inside);
@@ -142,8 +142,11 @@ static void take_turns(struct worker *worker) {
                 sched_yield();
         return;
     }
-    for (uint64_t taken = 0; taken < scaled(300) && !threads_failed();) {
-        if (atomic_load(&section->owner) <= SLB_SECTION_REVOKED || !slb_section_enter(SECTION, &inside)) {
+    for (uint64_t taken = 0; taken < scaled(4000) && !threads_failed();) {
+        uint64_t owner = atomic_load(&section->owner);
+        /* the turn's cache line is here as well, so that its thread waits for it with the store */
+        if (owner <= SLB_SECTION_LOCKED || owner % 2 != 0 ||
+            atomic_load(slb_section_turn_of(owner)) % 2 != 0 || !slb_section_enter(SECTION, &inside)) {
             sched_yield();
             continue;
         }
@@ -171,12 +174,41 @@ static void revoking_excludes(void **state) {
     assert_no_thread_failed();
 }
 
+static void *come_back_often(void *out_biased) {
+    bool *biased = out_biased;
+
+    for (uint32_t i = 0; i < SLB_SECTION_BIAS_AFTER + 3 && !*biased; i++)
+        if (!enters_and_leaves(biased))
+            return NULL;
+    return out_biased;
+}
+
+/* Guards: threads beyond those that have a turn enter all the same, by a compare-and-swap. */
+static void turns_run_out(void **state) {
+    uint32_t given = 0;
+    bool biased = false;
+
+    (void)state;
+    for (uint32_t i = 0; i < SLB_SECTION_TURNS; i++) {
+        pthread_t thread;
+        void *entered;
+
+        forget();
+        biased = false;
+        assert_int_equal(pthread_create(&thread, NULL, come_back_often, &biased), 0);
+        assert_int_equal(pthread_join(thread, &entered), 0);
+        assert_non_null(entered);
+        given += biased;
+    }
+    assert_false(biased);
+    assert_int_equal(given > SLB_SECTION_TURNS / 2, slb_os_fences_threads());
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bias_is_granted),
-        cmocka_unit_test(each_section_has_one_thread),
-        cmocka_unit_test(one_at_a_time),
-        cmocka_unit_test(revoking_excludes),
+        cmocka_unit_test(bias_is_granted), cmocka_unit_test(each_section_has_one_thread),
+        cmocka_unit_test(one_at_a_time),   cmocka_unit_test(revoking_excludes),
+        cmocka_unit_test(turns_run_out), /* last: no thread has a bias afterwards that had none before */
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,9 +13,9 @@ struct of_thread {
     struct slb_recorder recorder;
 };
 
-/* The number of a task as a thread. */
+/* The number of a task as a thread, which has a turn. */
 static inline uint64_t of_thread_number(uint32_t task) {
-    return 1000 + task;
+    return SLB_SECTION_FIRST_THREAD + 2 * (uint64_t)task;
 }
 
 static inline void of_thread_save(struct of_thread *own) {

@@ -3,6 +3,7 @@
  * that began before the gate locked a header is over when the gate takes the ids. */
 #include "scenarios.h"
 
+#include "of_thread.h"
 #include "tasks.h"
 #include "world.h"
 
@@ -23,10 +24,17 @@ static void biased(void) {
     world_bias_section();
 }
 
-/* The bias is revoked, and the section is free but for its owner, which has left. */
+/* The bias of the second task is revoked, and this task has left. */
 static void revoked(void) {
     two_in_a_cache();
-    slb_sections[0].owner = SLB_SECTION_REVOKED;
+    slb_sections[0].owner = of_thread_number(1) + SLB_SECTION_REVOKED;
+}
+
+/* Revokes the bias of another thread, gets it by the next exit, as after a thousand in a row, and enters by it. */
+static void get_the_bias(void) {
+    allocate_and_release();
+    slb_sections[0].in_a_row = slb_section_enough(&slb_sections[0]) - 1;
+    allocate_and_release();
 }
 
 const struct scenario section_scenarios[] = {
@@ -51,6 +59,21 @@ const struct scenario section_scenarios[] = {
      .cpu = {0, 0},
      .check = world_check,
      .preemptions = 3},
+    {.name = "section_goes_to_another",
+     .says = "the same, and the other gets the bias while the first is about to enter by it",
+     .prepare = biased,
+     .task = {release_first, get_the_bias},
+     .cpu = {0, 0},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "section_comes_back",
+     .says =
+         "one that found it revoked is about to enter when another has got the bias, and it is revoked again",
+     .prepare = revoked,
+     .task = {release_first, get_the_bias, release_second},
+     .cpu = {0, 0, 0},
+     .check = world_check,
+     .preemptions = 2},
     {.name = "section_takes_against_lock",
      .says = "the thread of the bias takes and gives while the gate closes and opens",
      .prepare = biased,

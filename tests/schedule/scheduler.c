@@ -17,7 +17,7 @@
 
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
 enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };
-enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 9, MOST_UNMAPPED = 16, PAGE = 4096 };
+enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 10, MOST_UNMAPPED = 16, PAGE = 4096 };
 
 enum state { READY, RESTING, ASLEEP, DONE };
 

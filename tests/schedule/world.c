@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The turns of the tasks: the first is no thread's. */
+enum { TURNS = 1 + MOST_TASKS };
+
 struct world world;
 bool world_joins_late;
 
@@ -31,6 +34,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
 
     memset(&world, 0, sizeof world);
     memset(slb_sections, 0, 2 * sizeof slb_sections[0]);
+    memset(slb_section_turns, 0, TURNS * sizeof slb_section_turns[0]);
     expect_ok(slabby_options_create(&options), "slabby_options_create");
     expect_ok(slabby_options_set(options, SLABBY_OPTION_SHARDS, 1, &error), "shards");
     expect_ok(
@@ -48,6 +52,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
     schedule_restores(&world, sizeof world);
     schedule_restores((void *)&slb_fence_budget, sizeof slb_fence_budget);
     schedule_restores(slb_sections, 2 * sizeof slb_sections[0]);
+    schedule_restores(slb_section_turns, TURNS * sizeof slb_section_turns[0]);
     schedule_restores(world.pool, SLB_POOL_BYTES);
     schedule_restores(world.pool->metadata_mapping, world.pool->metadata_mapping_size);
     schedule_restores(world.pool->slab_base, world.pool->slab_range);

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 static slabby_allocator *pool;
 static int interrupted_at;
@@ -144,11 +145,79 @@ static void trim_spares_what_is_being_released(void **state) {
     finish(pool);
 }
 
+/* How long a handler may wait for its own thread before the test ends. */
+enum { TIMEOUT_S = 300 };
+
+static slabby_allocator *other_pool;
+static slabby_ref other_ref;
+
+static slabby_allocator *make_portable_pool(void) {
+    return make_pool(64, 64,
+                     WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE},
+                          {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1}));
+}
+
+/* Runs as a handler that comes while this thread is in the section of its CPU. */
+static void interrupt_section_by(void (*handler)(int point)) {
+    slabby_ref ref = 0;
+
+    pool = make_portable_pool();
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK); /* the cache has slabs from now on */
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    atomic_store(&interrupted, 0);
+    (void)alarm(TIMEOUT_S);
+    __atomic_store_n(&slb_test_point, handler, __ATOMIC_RELAXED);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    __atomic_store_n(&slb_test_point, NULL, __ATOMIC_RELAXED);
+    (void)alarm(0);
+    assert_int_equal(atomic_load(&interrupted), 1);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+static void release_the_last(int point) {
+    if (point == SLB_POINT_CACHE_LOCKED && !atomic_exchange(&interrupted, 1))
+        CHECK_STATUS(slabby_release(other_pool, other_ref), SLABBY_OK);
+}
+
+/* Guards: a handler may end a pool while its own thread is in a section, which it does not wait for. */
+static void handlers_end_pools(void **state) {
+    (void)state;
+    other_pool = make_portable_pool();
+    other_ref = take(other_pool);
+    CHECK_STATUS(slabby_abandon(other_pool), SLABBY_OK);
+    interrupt_section_by(release_the_last);
+    CHECK_STATUS(slabby_release(other_pool, other_ref), SLABBY_CLOSED);
+}
+
+static void allocate_slowly(int point) {
+    if (point == SLB_POINT_CACHE_LOCKED && !atomic_exchange(&interrupted, 1))
+        CHECK_STATUS(slabby_allocate(&other_ref, NULL, other_pool), SLABBY_OK);
+}
+
+/* Guards: nor does one whose allocation would trip the breaker; the next failure does that. */
+static void handlers_trip_no_breaker(void **state) {
+    slabby_ref ref = 0;
+
+    (void)state;
+    other_pool = make_portable_pool();
+    CHECK_STATUS(
+        slabby_set_option(other_pool, SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL, NULL),
+        SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(other_pool, SLABBY_OPTION_MAX_ALLOC_LATENCY, 1, NULL), SLABBY_OK);
+    interrupt_section_by(allocate_slowly);
+    CHECK_STATUS(slabby_release(other_pool, other_ref), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&other_ref, NULL, other_pool), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, other_pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_release(other_pool, other_ref), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(other_pool), SLABBY_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(handlers_do_not_confuse_verify),
-        cmocka_unit_test(handlers_do_not_stop_trim),
-        cmocka_unit_test(trim_spares_what_is_being_released),
+        cmocka_unit_test(handlers_do_not_confuse_verify),     cmocka_unit_test(handlers_do_not_stop_trim),
+        cmocka_unit_test(trim_spares_what_is_being_released), cmocka_unit_test(handlers_end_pools),
+        cmocka_unit_test(handlers_trip_no_breaker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,10 @@ static void remember_spent(struct slabby_allocator *pool) {
 }
 
 /* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
- * follows a pointer of the pool. seq_cst: before the fence. */
+ * follows a pointer of the pool. seq_cst: before the fence.
+ *
+ * A signal handler may give back the last slab while its own thread is in a section, which it cannot wait for. Then the
+ * pool keeps its bookkeeping, by a hold that does not end. */
 static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
@@ -47,7 +50,11 @@ static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->portable_cpus, 0);
     if (slb_rseq_available())
         slb_os_fence_rseq();
-    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE)
+        return;
+    if (slb_unlikely(slb_in_section()))
+        (void)slb_hold_begin(pool);
+    else
         slb_cache_fence(pool);
 }
 

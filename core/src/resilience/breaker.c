@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/trace.h"
 #include "tiers/gate.h"
+#include "tiers/in_flight.h"
 
 #include <inttypes.h>
 
@@ -170,8 +171,9 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
         trips |= rate_is_too_high(pool, allocations, threshold);
     }
     uint64_t mark = slb_events_mark(pool);
-    if (!trips || !slb_gate_try_lock(pool))
-        return; /* another thread is changing the gate: the next failure tries again */
+    /* where another thread changes the gate, or a handler cannot close it, the next failure tries again */
+    if (!trips || slb_in_section() || !slb_gate_try_lock(pool))
+        return;
     if (atomic_load(&breaker->state) == state)
         breaker_open(pool);
     slb_gate_unlock(pool);

@@ -26,6 +26,24 @@ SLB_INLINE void slb_in_flight_leave(void) {
     slb_in_flight_depth--;
 }
 
+/* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
+ * one, of whatever pool. */
+#define SLB_IN_FLIGHT_SECTION (1u << 16)
+
+SLB_INLINE void slb_in_section_enter(void) {
+    slb_in_flight_depth += SLB_IN_FLIGHT_SECTION;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_in_section_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    slb_in_flight_depth -= SLB_IN_FLIGHT_SECTION;
+}
+
+SLB_INLINE bool slb_in_section(void) {
+    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION;
+}
+
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];

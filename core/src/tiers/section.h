@@ -6,11 +6,11 @@
  * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and
  * outlive every pool, so a thread needs no hold (tiers/hold.h) to enter one.
  *
- *    owner   0          free: a thread enters by a compare-and-swap to LOCKED
- *            LOCKED     a thread that came this way is inside, or a thread revokes the bias
- *            REVOKED    it was biased: free as soon as `turn` is even
- *            a thread   biased to this thread, which enters by a plain store of `turn`; no other thread may
- *    turn    odd while the thread of the bias is inside
+ *    owner   FREE               a thread enters by a compare-and-swap to LOCKED
+ *            LOCKED             a thread that came this way is inside, or a thread revokes the bias
+ *            a thread           biased to this thread, which enters by a plain store of its `turn`; no other thread may
+ *            thread + REVOKED   it was biased to this thread: free as soon as the turn of this thread is even
+ *    turn    of each thread: odd while it is inside any section by a bias
  *
  * A thread that entered a thousand times in a row gets the bias, where the system has a fence of all threads
  * (slb_os_fence_threads). The next thread on this CPU revokes it:
@@ -25,6 +25,14 @@
  * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
  * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
  * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
+ *
+ * Only a thread itself stores its turn. It may have stopped before this store, and the section may be biased to another
+ * thread when it goes on: so the turn is the thread's and not the section's, where the store would say that the other
+ * thread is not inside. Turns are static, as sections are, and no second thread gets one: the first thousand threads of
+ * a process that get a bias have one, and all others enter by a compare-and-swap.
+ *
+ * REVOKED may be left, and come back with the same thread: so a thread that found the turn even locks the section, and
+ * looks again.
  *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
@@ -41,29 +49,45 @@
 #include "os/os.h"
 #include "tiers/in_flight.h"
 
-enum slb_section_owner { SLB_SECTION_FREE = 0, SLB_SECTION_LOCKED = 1, SLB_SECTION_REVOKED = 2 };
+/* The numbers of threads that have a turn are even, from SLB_SECTION_FIRST_THREAD on. */
+enum slb_section_owner {
+    SLB_SECTION_FREE = 0,
+    SLB_SECTION_LOCKED = 1,
+    SLB_SECTION_REVOKED = 1, /* added to the number of a thread */
+    SLB_SECTION_FIRST_THREAD = 2,
+};
 
 /* What is not atomic belongs to the thread that has locked the section. */
 struct slb_section {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
-    _Atomic uint64_t turn;
-    uint64_t last;        /* the thread that was inside last */
-    uint32_t in_a_row;    /* how often it came back */
+    uint64_t last;                                   /* the thread that was inside last */
+    uint32_t in_a_row;                               /* how often it came back */
     uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
-    uint64_t biased_at;   /* the turn at which the bias began */
+    uint64_t biased_at;   /* the thread's turn when the bias began */
 };
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
 
-/* The number of the calling thread; no two threads of a process have the same. No section is biased to a thread that
- * has none yet. */
+/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
+#define SLB_SECTION_TURNS 1024u
+struct slb_section_turn {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
+};
+SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
+
+SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
+    return &slb_section_turns[thread / 2].turn;
+}
+
+/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
+ * thread is due a bias for the first time. */
 #define SLB_SECTION_NO_THREAD UINT64_MAX
 SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
 /* An entry: of which section, and how. */
 struct slb_inside {
     struct slb_section *section;
-    uint64_t turn; /* odd; 0: by a compare-and-swap */
+    _Atomic uint64_t *turn; /* NULL: by a compare-and-swap */
 };
 
 /* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
@@ -72,7 +96,8 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
 /* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
 SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
 
-/* Behind a store, which every section that begins from now on sees; what began earlier is over. */
+/* Behind a store, which every section that begins from now on sees; what began earlier is over. Not in a signal handler
+ * that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
 SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
 
 /* In a child made by fork: no thread is inside. */
@@ -89,19 +114,21 @@ SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
     return SLB_SECTION_BIAS_AFTER << section->revocations;
 }
 
-/* In flight. A signal handler that interrupted its own thread inside finds an odd turn, or LOCKED. */
-SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread, uint64_t *out_turn) {
-    /* acquire: with the exit of a thread that locked the section before it was biased */
-    uint64_t turn = atomic_load_explicit(&section->turn, memory_order_acquire);
+/* The section was biased to the calling thread. A signal handler that interrupted its own thread inside finds an odd
+ * turn; one that came between the load and the store has left again. */
+SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread,
+                                         struct slb_inside *out) {
+    _Atomic uint64_t *own = slb_section_turn_of(thread);
+    uint64_t turn = atomic_load_explicit(own, memory_order_relaxed); /* no other thread stores it */
     if (slb_unlikely(turn % 2 != 0))
         return false;
-    atomic_store_explicit(&section->turn, turn + 1, memory_order_relaxed);
+    atomic_store_explicit(own, turn + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
     if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
-        atomic_store_explicit(&section->turn, turn + 2, memory_order_release);
+        atomic_store_explicit(own, turn + 2, memory_order_release);
         return false;
     }
-    *out_turn = turn + 1;
+    out->turn = own;
     return true;
 }
 
@@ -116,26 +143,26 @@ SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
     struct slb_section *section = &slb_sections[cpu];
     /* relaxed: a hint for the way; either way looks again */
     uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
-    *out = (struct slb_inside){section, 0};
-    slb_in_flight_enter();
-    if (slb_likely(owner == slb_section_thread)
-            ? slb_likely(slb_section_enter_biased(section, owner, &out->turn))
-            : slb_likely(slb_section_enter_locked(section, owner)))
+    *out = (struct slb_inside){section, NULL};
+    slb_in_section_enter();
+    if (slb_likely(owner == slb_section_thread) ? slb_likely(slb_section_enter_biased(section, owner, out))
+                                                : slb_likely(slb_section_enter_locked(section, owner)))
         return true;
-    slb_in_flight_leave();
+    slb_in_section_leave();
     return false;
 }
 
 SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
     struct slb_section *section = inside->section;
-    if (slb_likely(inside->turn != 0))
-        atomic_store_explicit(&section->turn, inside->turn + 1, memory_order_release);
+    if (slb_likely(inside->turn != NULL))
+        atomic_store_explicit(inside->turn, atomic_load_explicit(inside->turn, memory_order_relaxed) + 1,
+                              memory_order_release);
     else if (slb_likely(section->last == slb_section_thread &&
                         ++section->in_a_row != slb_section_enough(section)))
         atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
     else
         slb_section_note_exit(section);
-    slb_in_flight_leave();
+    slb_in_section_leave();
 }
 
 #endif
