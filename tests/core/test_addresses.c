@@ -102,7 +102,7 @@ static void random_pointers_are_refused(void **state) {
     (void)state;
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
         slabby_allocator *pool = make_pool(kinds[k].slab_size, SLABS + 1, kinds[k].settings);
-        uint64_t stride = view_of(pool).stride, accepted = 0;
+        uint64_t stride = view_of(pool).stride;
         size_t count = 0;
         fill(pool, &slabs);
         for (size_t i = 0; i < SLABS; i++) /* every third is released */
@@ -122,10 +122,8 @@ static void random_pointers_are_refused(void **state) {
             assert_true((status == SLABBY_OK) == is_live);
             if (!is_live)
                 assert_true(slabby_release_data(pool, key) != SLABBY_OK);
-            accepted += is_live ? 1u : 0u;
         }
-        assert_true(accepted > 0);
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) /* each start of a live slab is accepted */
             CHECK_STATUS(slabby_release_data(pool, live[i]), SLABBY_OK);
         finish(pool);
     }
