@@ -72,13 +72,15 @@ static PyObject *take_from_queue(Acquisition *self) {
             PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
         return NULL;
     }
-    Py_INCREF(number);
-    slab = PyDict_DelItem(self->brought, self->ticket) < 0 ? NULL : pool_own((PyObject *)self->pool, number);
-    Py_DECREF(number);
-    if (slab != NULL && close_if_empty(self))
-        Py_CLEAR(self->queue);
-    else
+    /* Until it is owned it stays in the dictionary, from which leave_queue gives it back. */
+    slab = pool_own((PyObject *)self->pool, number);
+    if (slab == NULL || PyDict_DelItem(self->brought, self->ticket) < 0) {
         Py_CLEAR(slab);
+        return NULL;
+    }
+    if (!close_if_empty(self))
+        report_unraisable((PyObject *)self->pool); /* the slab is the caller's all the same */
+    Py_CLEAR(self->queue);
     return slab;
 }
 

@@ -107,12 +107,12 @@ def test_a_coroutine_that_is_closed_leaves_no_leak(pool, granted):
     async def main() -> None:
         held = pool.allocate_batch(4)
         coroutine = pool.allocate_async()
-        coroutine.send(None)
+        future = coroutine.send(None)
         assert pool.stats().waiters == 1
         if granted:
             held.pop().release()
-            for _ in range(3):
-                await asyncio.sleep(0)
+        while granted and not future.done():
+            await asyncio.sleep(0)
         coroutine.close()
         assert pool.stats().waiters == 0
         assert pool.stats().used_slabs == len(held)

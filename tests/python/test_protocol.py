@@ -336,7 +336,7 @@ def test_one_task_reads_a_connection(pool):
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: SlabProtocol(pool), sock=left)
         first = loop.create_task(connection.receive())
-        await asyncio.sleep(0)
+        await until(lambda: connection._reader is not None)
         with pytest.raises(RuntimeError, match="another task"):
             await connection.receive()
         right.send(b"x")
@@ -379,7 +379,7 @@ def test_sends_that_are_given_up_leave_nothing_behind(pool):
                 await asyncio.wait_for(connection.drain(), 0.001)
         assert not connection._writers
         last = loop.create_task(connection.drain())
-        await asyncio.sleep(0)
+        await until(lambda: bool(connection._writers))
         connection.resume_writing()
         await last
         connection.close()
