@@ -93,6 +93,19 @@ void check_sound(slabby_allocator *pool, uint64_t used) {
                      stats.used_slabs + stats.heap_slabs);
 }
 
+void write_every_slab(slabby_allocator *pool, uint64_t slab_size) {
+    uint64_t count = stats_of(pool).total_slabs, released = 0;
+    slabby_ref *refs = calloc(count, sizeof *refs);
+    void **data = calloc(count, sizeof *data);
+    assert_true(refs != NULL && data != NULL);
+    CHECK_STATUS(slabby_allocate_batch(refs, data, pool, count), SLABBY_OK);
+    for (uint64_t i = 0; i < count; i++)
+        memset(data[i], 0x5A, slab_size);
+    CHECK_STATUS(slabby_release_batch(&released, pool, refs, count), SLABBY_OK);
+    free(refs);
+    free(data);
+}
+
 void finish(slabby_allocator *pool) {
     slabby_stats stats;
     slabby_ref *refs;

@@ -41,6 +41,9 @@ slabby_error fresh_error(void);
 /* Verify finds nothing, the tiers' hits add up, used slabs are `used`. The pool must be quiet. */
 void check_sound(slabby_allocator *pool, uint64_t used);
 
+/* Allocates every slab of a quiet pool, writes each of its bytes, and releases them. */
+void write_every_slab(slabby_allocator *pool, uint64_t slab_size);
+
 /* check_sound with nothing in use, then every slab can be taken once, then destroy. */
 void finish(slabby_allocator *pool);
 
