@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names in the field's own terms: `check_names.py ROOT`, over git's files.
+"""Names in the field's own terms: `check_names.py [ROOT]`, over git's files.
 
 docs/glossary.md says which terms the project uses. The ones below were its own invention once; none
 may come back as a whole segment of an identifier or of a file name (`slb_os_bell`, `bellRings` and
@@ -129,4 +129,4 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no linter knows of this project's habits: `check_style.py ROOT`, over git's files.
+"""What no linter knows of this project's habits: `check_style.py [ROOT]`, over git's files.
 
 Each source file names its licence; lines, functions and files stay readable; nothing is left
 unfinished; no file names a place of the machine it was written on.
@@ -112,4 +112,4 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()))
