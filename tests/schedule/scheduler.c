@@ -177,23 +177,40 @@ static void switch_to(uint32_t next) {
     swapcontext(&from->context, &to->context);
 }
 
+/* A task that was preempted before an access, and nobody has done anything yet that the access does not commute with:
+ * it might as well have gone on at once, and that order is searched anyway, and costs no more. */
+static bool repeats(const struct task *task) {
+    return task->pending != NULL && !task->overtaken && it.order == NULL;
+}
+
+static void end_run(void) {
+    setcontext(&it.driver);
+    abort();
+}
+
 /* Who may run instead of, or after, the current task; it comes first where it can go on itself. */
 static uint32_t options_now(uint32_t *options, bool forced) {
     uint32_t count = 0;
-    bool may_preempt = it.preemptions < it.allowed;
+    bool may_preempt = it.preemptions < it.allowed, some_repeat = false;
 
     if (!forced)
         options[count++] = it.current;
     for (uint32_t i = 1; i < it.tasks + forced; i++) {
         uint32_t other = (it.current + i) % it.tasks;
 
-        if ((forced || may_preempt) && can_go_on(&it.task[other]))
+        if (!(forced || may_preempt) || !can_go_on(&it.task[other]))
+            continue;
+        some_repeat |= repeats(&it.task[other]);
+        if (!repeats(&it.task[other]))
             options[count++] = other;
     }
-    for (uint32_t other = 0; other < it.tasks && count != 0; other++)
+    for (uint32_t other = 0; other < it.tasks && (count != 0 || some_repeat); other++)
         if (it.scenario->time_passes && may_preempt && it.task[other].state == ASLEEP &&
             it.task[other].has_deadline)
             options[count++] = other;
+    it.pruned = count == 0 && some_repeat;
+    if (it.pruned)
+        end_run();
     return count;
 }
 
@@ -270,8 +287,7 @@ static void go_on_somehow(void) {
             schedule_broken("task %u waits for ever: %s", i,
                             it.task[i].state == ASLEEP ? "nobody wakes it"
                                                        : "nobody changes what it waits for");
-    setcontext(&it.driver);
-    abort();
+    end_run();
 }
 
 /* The current task cannot go on by itself. */
@@ -312,8 +328,7 @@ static void overtake(const volatile void *location, enum access access) {
     }
 }
 
-/* The current task is preempted before an access. Where nobody has done anything by the time it goes on that the access
- * does not commute with, the access might as well have come first: that order is searched anyway, and costs no more. */
+/* The current task is preempted before an access. */
 static void preempt(uint32_t next, const volatile void *location, enum access access) {
     struct task *task = &it.task[it.current];
 
@@ -322,10 +337,6 @@ static void preempt(uint32_t next, const volatile void *location, enum access ac
     task->overtaken = task->in_sequence || access == ACCESS_ALWAYS;
     go_on_with(next, true);
     task->pending = NULL;
-    if (!task->overtaken && it.order == NULL) {
-        it.pruned = true;
-        setcontext(&it.driver);
-    }
 }
 
 /* A sequence that was restarted does not come to its access. */
@@ -337,10 +348,10 @@ static void expect_mapped(const volatile void *location) {
             schedule_broken("an access to memory that was unmapped");
 }
 
-void schedule_access(const volatile void *location, enum access access, const void *code) {
+static void access_of_task(const volatile void *location, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
-    if (!it.running || of_thread_has(location))
+    if (of_thread_has(location))
         return;
     if (++it.steps > MOST_STEPS)
         schedule_broken("no end after %d steps", MOST_STEPS);
@@ -358,6 +369,11 @@ void schedule_access(const volatile void *location, enum access access, const vo
     expect_mapped(location);
     if (entry->shared)
         remember_read(&it.task[it.current], location);
+}
+
+void schedule_access(const volatile void *location, enum access access, const void *code) {
+    if (it.running)
+        access_of_task(location, access, code);
 }
 
 void schedule_unmap(void *start, size_t size, const void *code) {
