@@ -28,14 +28,14 @@ import (
 func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
 	first := unsafe.Pointer(unsafe.SliceData(data))
 	if ref, state := p.liveAt(first); state == wordLive {
-		return SlabRef{pool: p, ref: ref}, nil
+		return SlabRef{hot: &p.hot, ref: ref}, nil
 	}
 	found := C.slabby_go_ref_of(p.c(), first)
 	runtime.KeepAlive(p)
 	if found.status != 0 {
 		return SlabRef{}, addressError(found.status, first)
 	}
-	return SlabRef{pool: p, ref: uint64(found.value)}, nil
+	return SlabRef{hot: &p.hot, ref: uint64(found.value)}, nil
 }
 
 // ReleaseBytes releases the live slab whose first byte is data's, as Put of a sync.Pool would, by
@@ -46,7 +46,7 @@ func (p *Slabby) ReleaseBytes(data []byte) error {
 	first := unsafe.Pointer(unsafe.SliceData(data))
 	switch ref, state := p.liveAt(first); state {
 	case wordLive:
-		return p.Deallocate(SlabRef{pool: p, ref: ref})
+		return p.Deallocate(SlabRef{hot: &p.hot, ref: ref})
 	case wordLiveFast:
 		return p.DeallocateFast(int32((ref - p.refBias) & p.idMask))
 	}

@@ -34,7 +34,7 @@ func (p *Slabby) Allocate() (SlabRef, error) {
 			if ref := sequence.Take(core); ref != 0 {
 				p.race.allocated((ref - p.refBias) & p.idMask)
 				runtime.KeepAlive(p)
-				return SlabRef{pool: p, ref: ref}, nil
+				return SlabRef{hot: &p.hot, ref: ref}, nil
 			}
 		}
 	}
@@ -46,7 +46,7 @@ func (p *Slabby) allocateAside() (SlabRef, error) {
 	if p != nil {
 		if core := atomic.LoadPointer(&p.core); core != nil {
 			if ref := p.takeProtected(core); ref != 0 {
-				return SlabRef{pool: p, ref: ref}, nil
+				return SlabRef{hot: &p.hot, ref: ref}, nil
 			}
 			return p.made(C.slabby_go_lease_allocate(p.handle, 0))
 		}
@@ -75,7 +75,7 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	}
 	if core := atomic.LoadPointer(&p.core); core != nil {
 		taken := p.takeProtected(core)
-		return SlabRef{pool: p, ref: taken}, nil, taken != 0
+		return SlabRef{hot: &p.hot, ref: taken}, nil, taken != 0
 	}
 	if p.crosses() {
 		return SlabRef{}, nil, false
@@ -97,7 +97,7 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	l.leave()
 	p.race.allocated(uint64(id))
 	runtime.KeepAlive(p)
-	return SlabRef{pool: p, ref: word + uint64(id) + p.refBias}, l, true
+	return SlabRef{hot: &p.hot, ref: word + uint64(id) + p.refBias}, l, true
 }
 
 // MustAllocate is Allocate for programs that cannot go on without a slab: it panics with an *Error that
@@ -145,7 +145,7 @@ func (p *Slabby) deallocateAside(ref SlabRef) error {
 	if core := atomic.LoadPointer(&p.core); core != nil && atomic.LoadUint32(p.mode) != 0 {
 		return p.deallocateProtected(core, ref)
 	}
-	if ref.token != nil || p.crosses() {
+	if p.crosses() {
 		return p.deallocateThere(ref)
 	}
 	relative := ref.ref - p.refBias
@@ -192,7 +192,7 @@ func (p *Slabby) deallocateThere(ref SlabRef) error {
 	}
 	status := C.slabby_release(p.c(), C.slabby_ref(ref.ref))
 	runtime.KeepAlive(p)
-	if p == nil || status != 0 || ref.token != nil || p.allocated.Load() != nil {
+	if p == nil || status != 0 || p.finalizers || p.allocated.Load() != nil {
 		return p.released(status, ref)
 	}
 	return nil

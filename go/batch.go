@@ -133,7 +133,7 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 	}
 	for at := range dst {
 		id := uint64(*m.slot(uint32(length) - 1 - uint32(at)))
-		dst[at] = SlabRef{pool: p, ref: p.issue(id, wordLive) + id + p.refBias}
+		dst[at] = SlabRef{hot: &p.hot, ref: p.issue(id, wordLive) + id + p.refBias}
 		p.race.allocated(id)
 	}
 	l.leave()
@@ -206,7 +206,7 @@ func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
 func (p *Slabby) free(ref SlabRef) bool {
 	relative := ref.ref - p.refBias
 	id := relative & p.idMask
-	if ref.token != nil || relative >= p.refLimit || id >= p.reserved {
+	if relative >= p.refLimit || id >= p.reserved {
 		return false
 	}
 	p.race.releasing(id)

@@ -49,9 +49,9 @@ func (p *Slabby) Explain(err error, ref SlabRef) string {
 // String is the reference for people, such as "orders:17#4" (pool, slab, generation).
 func (r SlabRef) String() string {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
-		return C.slabby_ref_text(b, c, l, r.pool.c(), C.slabby_ref(r.ref))
+		return C.slabby_ref_text(b, c, l, r.Pool().c(), C.slabby_ref(r.ref))
 	})
-	runtime.KeepAlive(r.pool)
+	runtime.KeepAlive(r.hot)
 	if err != nil {
 		return "SlabRef(invalid)"
 	}
@@ -62,11 +62,11 @@ func (r SlabRef) String() string {
 // prints them, at most 16. What another language allocated is told as by Stack. "" where nothing was
 // recorded, as without WithDebug.
 func (r SlabRef) AllocationStack() string {
-	if r.token != nil {
-		return r.token.stack.String()
+	if token := r.token(); token != nil {
+		return token.stack.String()
 	}
-	if r.pool != nil {
-		if known := r.pool.allocationOf(r.ref); known != nil {
+	if p := r.Pool(); p != nil {
+		if known := p.allocationOf(r.ref); known != nil {
 			return known.String()
 		}
 	}
@@ -81,23 +81,23 @@ func (r SlabRef) AllocationStack() string {
 // and the C frames, down to the runtime's. "" without WithDebug. Errors: ErrInvalidReference.
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
-		return C.slabby_stack(b, c, l, r.pool.c(), C.slabby_ref(r.ref))
+		return C.slabby_stack(b, c, l, r.Pool().c(), C.slabby_ref(r.ref))
 	})
-	runtime.KeepAlive(r.pool)
+	runtime.KeepAlive(r.hot)
 	return text, err
 }
 
 // SetLabel keeps a value of the caller's with the slab until its release: a request number, an
 // index.
 func (r SlabRef) SetLabel(label uint64) error {
-	status := C.slabby_set_label(r.pool.c(), C.slabby_ref(r.ref), C.uint64_t(label))
-	runtime.KeepAlive(r.pool)
+	status := C.slabby_set_label(r.Pool().c(), C.slabby_ref(r.ref), C.uint64_t(label))
+	runtime.KeepAlive(r.hot)
 	return statusError(status)
 }
 
 // Label is the value of SetLabel, 0 until set.
 func (r SlabRef) Label() (uint64, error) {
-	found := C.slabby_go_label(r.pool.c(), C.slabby_ref(r.ref))
-	runtime.KeepAlive(r.pool)
+	found := C.slabby_go_label(r.Pool().c(), C.slabby_ref(r.ref))
+	runtime.KeepAlive(r.hot)
 	return uint64(found.value), statusError(found.status)
 }

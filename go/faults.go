@@ -105,7 +105,7 @@ func classify(address uintptr, cause error) *FaultError {
 		cause:    cause,
 	}
 	if p := poolAt(uint64(raw.allocator_address)); p != nil && raw.ref != 0 {
-		fault.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}
+		fault.Ref = SlabRef{hot: &p.hot, ref: uint64(raw.ref)}
 		fault.Stacks, _ = fault.Ref.Stack()
 		if known := p.allocationOf(uint64(raw.ref)); known != nil {
 			fault.Allocated = known.String()

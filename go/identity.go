@@ -76,7 +76,7 @@ func (p *Slabby) LogValue() slog.Value {
 // LogValue is what slog prints of a reference: the text for people and the number that audit
 // records and events carry.
 func (r SlabRef) LogValue() slog.Value {
-	if r.pool == nil {
+	if r.Pool() == nil {
 		return slog.StringValue(r.String())
 	}
 	return slog.GroupValue(slog.String("slab", r.String()), slog.Uint64("ref", r.ref))

@@ -58,7 +58,7 @@ func (p *Slabby) liveSlab(raw *C.slabby_live) LiveSlab {
 		Ticket: uint64(raw.ticket),
 	}
 	if raw.ref != 0 {
-		live.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}
+		live.Ref = SlabRef{hot: &p.hot, ref: uint64(raw.ref)}
 	}
 	return live
 }
@@ -109,7 +109,7 @@ func (p *Slabby) findings(raw []C.slabby_finding) []Finding {
 			Text:     C.GoString(&raw[at].text[0]),
 		}
 		if raw[at].ref != 0 {
-			findings[at].Ref = SlabRef{pool: p, ref: uint64(raw[at].ref)}
+			findings[at].Ref = SlabRef{hot: &p.hot, ref: uint64(raw[at].ref)}
 		}
 	}
 	return findings

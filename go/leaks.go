@@ -18,6 +18,8 @@ import (
 // token is what every copy of a reference shares with WithFinalizers: when the collector finds it
 // unreachable, no Go code can release the slab any more.
 type token struct {
+	// First: a reference points here. It names the pool and nothing else, so that every call crosses.
+	hot
 	*leak
 	cleanup runtime.Cleanup
 }
@@ -32,12 +34,21 @@ type leak struct {
 }
 
 func newToken(p *Slabby, ref uint64) *token {
-	t := &token{leak: &leak{stack: callerStack(), pool: p, ref: ref}}
+	t := &token{hot: hot{pool: p}}
+	t.leak = &leak{stack: callerStack(), pool: p, ref: ref}
 	t.cleanup = runtime.AddCleanup(t, (*leak).report, t.leak)
 	return t
 }
 
-// look notes that the slab's memory went to the caller.
+// token is that of a reference with one, or nil.
+func (r SlabRef) token() *token {
+	if r.hot == nil || r.hot.pool == nil || r.hot == &r.hot.pool.hot {
+		return nil
+	}
+	return (*token)(unsafe.Pointer(r.hot))
+}
+
+// check notes that the slab's memory went to the caller.
 func (t *token) check() {
 	if t != nil {
 		t.seen.Store(true)
@@ -50,7 +61,7 @@ func (l *leak) report() {
 	stack := C.CString(l.summary())
 	defer C.free(unsafe.Pointer(stack))
 	reclaimed := !l.seen.Load()
-	ref := SlabRef{pool: l.pool, ref: l.ref}
+	ref := l.pool.RefOf(l.ref)
 	name := ref.String()
 	if l.pool.log != nil {
 		// In place of the event, which has one line of the stack. Behind logNew nothing reads that any more.

@@ -91,6 +91,12 @@ func (m *magazine) slot(at uint32) *uint32 {
 // hot is what the calls read that stay in Go. It is written before the pool has users, the leases
 // excepted.
 type hot struct {
+	// Whose this is; nil in the zero Slabby.
+	pool *Slabby
+	// The pool's handle where Go runs the core's sequences on it; nil where every call has to cross, or leases serve.
+	core unsafe.Pointer
+	// The same again for a pool that was made without protections which Go carries out.
+	plain      unsafe.Pointer
 	words      unsafe.Pointer
 	slabs      unsafe.Pointer
 	stride     uint64
@@ -137,13 +143,28 @@ func (h *hot) issue(id uint64, state uint64) uint64 {
 	return word
 }
 
+// used tells the race detector that a slab's memory goes to the caller.
+func (h *hot) used(id uint64) {
+	if raceDetector {
+		h.pool.race.used(id)
+	}
+}
+
+// releasing tells it that a reference is about to be released.
+func (h *hot) releasing(ref uint64) {
+	if raceDetector {
+		h.pool.race.releasing((ref - h.refBias) & h.idMask)
+	}
+}
+
 // isLive reports whether a reference names a live slab of the pool, and which.
 func (h *hot) isLive(ref uint64) (id uint64, live bool) {
 	relative := ref - h.refBias
 	id = relative & h.idMask
-	if relative >= h.refLimit || id >= h.reserved {
+	if id >= h.reserved {
 		return 0, false
 	}
+	// A number with bits beyond the generation equals no word without its pins.
 	return id, atomic.LoadUint64(h.word(id))&wordCompared == relative-id+wordLive
 }
 
@@ -211,11 +232,12 @@ func (b *leaseBlocks) detach(handle *C.slabby_allocator) {
 // readView reads where the core has what the calls need that stay in Go.
 func (p *Slabby) readView() {
 	view := C.slabby_go_view(p.handle)
-	p.mode, p.allocMode = &always, &always
+	p.hot = hot{pool: p, mode: &always, allocMode: &always}
 	if view.status != 0 {
 		return
 	}
 	p.hot = hot{
+		pool:       p,
 		words:      view.words,
 		slabs:      view.slabs,
 		stride:     uint64(view.stride),
@@ -232,7 +254,7 @@ func (p *Slabby) readView() {
 	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
 	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
 		p.allocMode = &always
-		p.refLimit = 0 // the token has to see each look at the bytes
+		p.reserved = 0 // the token has to see each look at the bytes
 	}
 	p.race.prepare(p.idLimit)
 	p.readSequences()

@@ -21,24 +21,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // Slabby is a pool. Make one with New; it is safe for concurrent use. A pool that is dropped
 // without Close is closed by the garbage collector; its memory stays until the last slab is
 // released.
 type Slabby struct {
-	handle *C.slabby_allocator
-	// The same, where Go runs the core's sequences on it; nil where every call has to cross, or leases serve.
-	core unsafe.Pointer
-	// The same again for a pool that was made without protections which Go carries out.
-	plain    unsafe.Pointer
+	// First, so that references point to their pool.
+	hot
+	handle   *C.slabby_allocator
 	slabSize int
 	// The most slabs that one batch can ever have: pool and heap together.
 	batchLimit int
 	space      *waitQueue
-	hot
-	race raceWatch
+	race       raceWatch
 	// WithFinalizers: every reference has a token.
 	finalizers bool
 	idLimit    int

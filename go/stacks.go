@@ -128,9 +128,9 @@ func (p *Slabby) watching() bool {
 
 // newRef is the reference of a fresh allocation, with what the pool's options note of it.
 func (p *Slabby) newRef(ref uint64) SlabRef {
-	made := SlabRef{pool: p, ref: ref}
+	made := SlabRef{hot: &p.hot, ref: ref}
 	if p.finalizers {
-		made.token = newToken(p, ref)
+		made.hot = &newToken(p, ref).hot
 	}
 	p.race.allocated((ref - p.refBias) & p.idMask)
 	if p.watching() {
@@ -190,8 +190,8 @@ func (p *Slabby) allocationOf(ref uint64) *allocation {
 
 // untrack records that a reference was released.
 func (p *Slabby) untrack(ref SlabRef) {
-	if ref.token != nil {
-		ref.token.cleanup.Stop()
+	if token := ref.token(); token != nil {
+		token.cleanup.Stop()
 	}
 	if p.allocated.Load() != nil {
 		p.allocationOf(ref.ref).end()
@@ -201,7 +201,7 @@ func (p *Slabby) untrack(ref SlabRef) {
 // untrackReleased records which of a batch were released; the others are valid still, or were stale before.
 func (p *Slabby) untrackReleased(refs []SlabRef) {
 	for _, ref := range refs {
-		if !(SlabRef{pool: p, ref: ref.ref}).IsValid() {
+		if !(SlabRef{hot: &p.hot, ref: ref.ref}).IsValid() {
 			p.untrack(ref)
 		}
 	}

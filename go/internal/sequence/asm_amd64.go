@@ -45,9 +45,10 @@ func ReleaseFast(pool unsafe.Pointer, id uint64) (outcome uint64) { return relea
 // Give puts the id of a slab that is free into a cache.
 func Give(pool unsafe.Pointer, id uint64) (given bool) { return give(pool, id) }
 
-// TakeBatch takes len(ids) slabs that the caller has to issue, or none.
-func TakeBatch(pool unsafe.Pointer, ids []uint32) (issue uint64, taken bool) {
-	return takeBatch(pool, unsafe.SliceData(ids), uint64(len(ids)))
+// TakeBatch takes len(ids) slabs that are issued as live, or none, and stores their references `stride` bytes apart,
+// and their ids. issue is what went into their words besides: 0 where the core has not biased them to this CPU.
+func TakeBatch(pool unsafe.Pointer, refs *uint64, stride uintptr, ids []uint32) (issue uint64, taken bool) {
+	return takeBatch(pool, refs, uint64(stride), unsafe.SliceData(ids), uint64(len(ids)))
 }
 
 // FreeBatch frees the slabs of the first references, as many as it can in a row, and stores their ids. The
@@ -85,7 +86,7 @@ func releaseFast(pool unsafe.Pointer, id uint64) (outcome uint64)
 func give(pool unsafe.Pointer, id uint64) (given bool)
 
 //go:noescape
-func takeBatch(pool unsafe.Pointer, ids *uint32, count uint64) (issue uint64, taken bool)
+func takeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (issue uint64, taken bool)
 
 //go:noescape
 func freeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (freed uint64)

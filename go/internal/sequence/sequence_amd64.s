@@ -546,11 +546,12 @@ refused:
 	RET
 	FINISH
 
-// func takeBatch(pool unsafe.Pointer, ids *uint32, count uint64) (issue uint64, taken bool)
-TEXT ·takeBatch(SB), NOSPLIT, $0-33
+// The ids go through an array of the caller: what is refused or restarted leaves refs as they were.
+// func takeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (issue uint64, taken bool)
+TEXT ·takeBatch(SB), NOSPLIT, $0-49
 	MOVQ pool+0(FP), DI
-	MOVQ ids+8(FP), R11
-	MOVQ count+16(FP), R12
+	MOVQ ids+24(FP), R11
+	MOVQ count+32(FP), R12
 	AREA
 	BEGIN(9, begin9)
 	CACHE(HOT_CPUS, refused)
@@ -582,29 +583,46 @@ commit:
 	ADDQ AX, R10
 	MOVQ R10, HEADER(CX)
 end9:
-	MOVQ ISSUE(CX), AX
-	MOVQ AX, issue+24(FP)
-	MOVB $1, taken+32(FP)
+	MOVQ ISSUE(CX), R13
+	MOVQ R13, issue+40(FP)
+	MOVB $1, taken+48(FP)
+	ORQ  $LIVE, R13
+	MOVQ WORDS(DI), BX
+	MOVQ REF_BIAS(DI), R10
+	MOVQ refs+8(FP), R8
+	MOVQ stride+16(FP), CX
+	XORL AX, AX
+issued:
+	MOVL (R11)(AX*4), DX
+	MOVQ (BX)(DX*8), SI
+	LEAQ (R10)(DX*1), R9
+	ADDQ SI, R9
+	ORQ  R13, SI
+	MOVQ SI, (BX)(DX*8)
+	MOVQ R9, (R8)
+	ADDQ CX, R8
+	ADDQ $1, AX
+	CMPQ AX, R12
+	JCS  issued
 	RET
 	ABORT(9, begin9, end9)
 refused:
-	MOVQ $0, issue+24(FP)
-	MOVB $0, taken+32(FP)
+	MOVQ $0, issue+40(FP)
+	MOVB $0, taken+48(FP)
 	RET
 	FINISH
 
 // func freeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (freed uint64)
 TEXT ·freeBatch(SB), NOSPLIT, $0-48
 	MOVQ pool+0(FP), DI
+	MOVQ refs+8(FP), R10
 	XORL R13, R13
 	AREA
 next:
 	CMPQ R13, count+32(FP)
 	JCC  refused
-	MOVQ refs+8(FP), AX
-	MOVQ (AX), SI
-	ADDQ stride+16(FP), AX
-	MOVQ AX, refs+8(FP)
+	MOVQ (R10), SI
+	ADDQ stride+16(FP), R10
 	SPLIT(REF_LIMIT, refused)
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
