@@ -49,6 +49,16 @@ slabby_run_trap(trap_linux_4_4 $<TARGET_FILE:run_linux_4_4> ${SURROUNDINGS} --ba
 slabby_run_trap(trap_linux_4_4_guards $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_guards>)
 slabby_run_trap(trap_linux_4_4_presets $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_presets>)
 
+# Where advice about memory is accepted and not followed, as QEMU's emulation of a process has it: guards are real all the
+# same.
+add_executable(run_obliging run_obliging.c)
+slabby_compile(run_obliging)
+target_link_libraries(run_obliging PRIVATE slabby_test_support slabby)
+add_dependencies(run_obliging test_commit_limits test_guards test_protection)
+foreach(name IN ITEMS commit_limits guards protection)
+    slabby_run_trap(trap_obliging_${name} $<TARGET_FILE:run_obliging> $<TARGET_FILE:test_${name}>)
+endforeach()
+
 slabby_add_trap(trap_late_filter slabby)
 slabby_run_trap(trap_late_filter trap_late_filter)
 
