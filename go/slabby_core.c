@@ -2289,13 +2289,23 @@ SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
 #ifndef MADV_GUARD_REMOVE
 #define MADV_GUARD_REMOVE 103
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
 #endif
 
+/* QEMU's emulation of a process accepts advice that it does not know, and does nothing. It would answer OK here, too;
+ * a kernel that has guard regions reads no page of one. */
+static bool slb_guards_really(void *address) {
+    return madvise(address, slb_os_page_size(), MADV_POPULATE_READ) != 0;
+}
+
 /* The first guard decides: a kernel without guard regions, or locked memory, answers EINVAL. */
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
-    if (*probed != SLB_GUARD_PROTECT && madvise(address, size, MADV_GUARD_INSTALL) == 0) {
+    if (*probed != SLB_GUARD_PROTECT && madvise(address, size, MADV_GUARD_INSTALL) == 0 &&
+        (*probed == SLB_GUARD_REGION || slb_guards_really(address))) {
         *probed = SLB_GUARD_REGION;
         return true;
     }

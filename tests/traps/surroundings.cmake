@@ -49,7 +49,7 @@ slabby_run_trap(trap_linux_4_4 $<TARGET_FILE:run_linux_4_4> ${SURROUNDINGS} --ba
 slabby_run_trap(trap_linux_4_4_guards $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_guards>)
 slabby_run_trap(trap_linux_4_4_presets $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_presets>)
 
-# Where advice about memory is accepted and not followed, as QEMU's emulation of a process has it: guards are real all the
+# Where advice about memory is accepted and not followed, as in QEMU's emulation of a process: guards are real all the
 # same.
 add_executable(run_obliging run_obliging.c)
 slabby_compile(run_obliging)
