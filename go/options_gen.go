@@ -153,8 +153,8 @@ func WithCorruptionPolicy(value CorruptionPolicy) AllocatorOption {
 	return numberOption(OptionCorruptionPolicy, int64(value))
 }
 
-// WithReuseDelay sets `reuse_delay`: slabs that wait, first in first out, before reuse. 0 to
-// 2147483647; default 0.
+// WithReuseDelay sets `reuse_delay`: other releases until a released slab is reused; so many
+// slabs wait for each CPU, first in first out. 0 to 2147483647; default 0.
 func WithReuseDelay(count int) AllocatorOption {
 	return numberOption(OptionReuseDelay, int64(count))
 }

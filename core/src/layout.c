@@ -120,12 +120,17 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
 }
 
-/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
-static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
-    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
-    while (cells < most)
-        cells *= 2;
-    return delay == 0 ? 0 : cells;
+/* A ring for each CPU, as long as all rings together hold at most a quarter of the pool; else fewer, and at least one.
+ * A power of two. No more slabs can wait than there are. */
+static void layout_delay(struct slb_layout *out, uint64_t delay) {
+    out->delay_limit = delay < out->reserved ? delay : out->reserved;
+    if (delay == 0)
+        return;
+    out->delay_rings = 1;
+    while (out->delay_rings < out->cpus && 2 * out->delay_rings * out->delay_limit <= out->reserved / 4)
+        out->delay_rings *= 2;
+    out->delay_ring_bytes = layout_round_up(
+        sizeof(struct slb_delay_ring) + out->delay_limit * sizeof(_Atomic uint64_t), SLB_CACHE_LINE);
 }
 
 /* The slots of the rings and the merged records are touched as they are written, so a ring may have all `audit` records
@@ -174,8 +179,8 @@ static void layout_metadata(struct slb_layout *out) {
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    layout_records(
-        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
+    layout_records(out,
+                   layout_round_up(out->delay + out->delay_rings * out->delay_ring_bytes, SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
                       out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
@@ -203,7 +208,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
         layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
         layout_packed(out, alignment, bit_guard);
-    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+    layout_delay(out, (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY));
     if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64

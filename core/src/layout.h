@@ -39,10 +39,10 @@ struct slb_layout {
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
         audit_slots; /* offsets */
     uint64_t audit_records, audit_slots_a_ring, record_bytes;
-    uint64_t delay_cells;
+    uint64_t delay_limit, delay_ring_bytes;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes, delay_rings;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)

@@ -311,7 +311,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "reuse_delay",
         .default_value = 0, .minimum = 0, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "slabs that wait, first in first out, before reuse",
+        .meaning = "other releases until a released slab is reused; so many slabs wait for each"
+                   " CPU, first in first out",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },

@@ -25,7 +25,8 @@ enum slb_test_points {
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16,      /* the fence is over, the words do not say so yet */
-    SLB_POINT_UNHELD = 17        /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
+    SLB_POINT_UNHELD = 17,       /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
+    SLB_POINT_DELAYED = 18       /* a released slab lies in its ring, whose hint does not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */

@@ -72,7 +72,8 @@ class Options(TypedDict, total=False):
         'quarantine', 'reclaim', 'abort'; default 'quarantine'; may change while the pool runs.
         What becomes of a slab whose guard bytes were overwritten.
     reuse_delay
-        0 to 2147483647; default 0. Slabs that wait, first in first out, before reuse.
+        0 to 2147483647; default 0. Other releases until a released slab is reused; so many
+        slabs wait for each CPU, first in first out.
     shuffle
         True or False; default False. Hand slabs out in random order.
     finalizers

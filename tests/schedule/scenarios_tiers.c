@@ -6,6 +6,8 @@
 #include "tasks.h"
 #include "world.h"
 
+#include "tiers/delay_queue.h"
+
 /* -------------------------------------------------------------------------------- refill against drain */
 
 /* Batches of two: 16 slabs a CPU, four in a cache. Two are left, in a shard. */
@@ -132,7 +134,7 @@ static void one_is_delayed(void) {
     world_release(world.held[0]);
 }
 
-/* The same in a queue that keeps one: a release takes its turn. With caches, and without. */
+/* The same in a ring of one cell: a release takes its turn. With a cache and a ring for each CPU, and without. */
 static void queue_is_full(int32_t backend, uint64_t capacity) {
     world_make(64, capacity, backend, WITH({SLABBY_OPTION_REUSE_DELAY, 1}));
     world_take((uint32_t)capacity);
@@ -149,6 +151,50 @@ static void queue_is_full_rseq(void) {
 
 static void release_the_third(void) {
     world_release(world.held[2]);
+}
+
+/* Two wait in one ring for both CPUs, which has two cells; the others are out. */
+static void two_are_delayed(int32_t backend, uint32_t capacity) {
+    world_make(64, capacity, backend, WITH({SLABBY_OPTION_REUSE_DELAY, 2}));
+    EXPECT(world.pool->delay.ring_mask == 0, "the pool has more than one ring");
+    world_take(capacity);
+    world_release(world.held[0]);
+    world_release(world.held[1]);
+}
+
+static void two_are_delayed_portable(void) {
+    two_are_delayed(SLABBY_CPU_CACHE_BACKEND_PORTABLE, 3);
+}
+
+static void two_are_delayed_rseq(void) {
+    two_are_delayed(SLABBY_CPU_CACHE_BACKEND_RSEQ, 8);
+}
+
+static void release_two(void) {
+    world_release(world.held[2 + 2 * schedule_task()]);
+    world_release(world.held[3 + 2 * schedule_task()]);
+}
+
+static bool waits(slabby_ref ref) {
+    for (uint64_t n = 0; n < slb_delay_cells(world.pool); n++) {
+        uint32_t id;
+
+        if (slb_delay_at(world.pool, n, &id) && id == ((ref - world.pool->ref_bias) & world.pool->id_mask))
+            return true;
+    }
+    return false;
+}
+
+/* Of 2 and 3 by one task, 4 and 5 by the other, whichever two came last. */
+static void the_last_two_wait(void) {
+    bool third = waits(world.held[3]), fifth = waits(world.held[5]);
+
+    EXPECT(!waits(world.held[0]) && !waits(world.held[1]), "a slab still waits behind four others");
+    EXPECT(third + fifth + waits(world.held[2]) + waits(world.held[4]) == 2, "not just two slabs wait");
+    EXPECT(third || fifth, "the last slab does not wait");
+    EXPECT(!(third && waits(world.held[4])) && !(fifth && waits(world.held[2])),
+           "the last but one does not wait");
+    world_check();
 }
 
 /* What the releases leave for it is withdrawn before or after it asks. */
@@ -409,6 +455,27 @@ const struct scenario tier_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
+    {.name = "exchanges_in_one_ring_rseq",
+     .says = "four slabs of two CPUs take their turns in one ring: none leaves it early",
+     .prepare = two_are_delayed_rseq,
+     .task = {release_two, release_two},
+     .cpu = {0, 1},
+     .check = the_last_two_wait,
+     .preemptions = 3},
+    {.name = "exchanges_on_one_cpu_rseq",
+     .says = "the same of two threads on one CPU",
+     .prepare = two_are_delayed_rseq,
+     .task = {release_two, release_two},
+     .cpu = {0, 0},
+     .check = the_last_two_wait,
+     .preemptions = 3},
+    {.name = "takes_against_exchange",
+     .says = "two ask for the two that wait, while a third takes its turn",
+     .prepare = two_are_delayed_portable,
+     .task = {allocate_and_keep, allocate_and_keep, release_the_third},
+     .cpu = {0, 1, 1},
+     .check = world_check,
+     .preemptions = 2},
     {.name = "exchange_against_shrink",
      .says = "the slabs that shrinking awaits are given up, in the queue and on their way out of it",
      .prepare = queue_is_full_portable,

@@ -55,6 +55,11 @@ static void release_both(void) {
     world_release(world.held[1]);
 }
 
+static void one_is_out_and_will_be_delayed(void) {
+    world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_REUSE_DELAY, 1}));
+    world_take(1);
+}
+
 static void one_is_out(void) {
     world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
     world_take(1);
@@ -237,6 +242,13 @@ const struct scenario waiting_scenarios[] = {
     {.name = "open_against_wait",
      .says = "a slab comes back while somebody begins to wait: it is served",
      .prepare = one_is_out,
+     .task = {wait_for_ever, release_first},
+     .cpu = {0, 1},
+     .check = no_waiters,
+     .preemptions = 4},
+    {.name = "delay_against_wait",
+     .says = "a slab begins to wait for its reuse while somebody begins to wait for a slab",
+     .prepare = one_is_out_and_will_be_delayed,
      .task = {wait_for_ever, release_first},
      .cpu = {0, 1},
      .check = no_waiters,

@@ -47,15 +47,17 @@ struct arrangement {
     int disturbed;
     enum gate_work gate_work;
     uint64_t duration_ms;
+    int64_t delay;
 };
 
 static void run_arrangement(const struct arrangement *given, uint64_t seed) {
     struct credit_case test = {.gate_work = given->gate_work};
     struct demand *demand = &test.demand;
 
-    demand->pool = make_pool(
-        64, given->capacity,
-        WITH({SLABBY_OPTION_PER_CPU_CACHE, given->cache}, {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend}));
+    demand->pool = make_pool(64, given->capacity,
+                             WITH({SLABBY_OPTION_PER_CPU_CACHE, given->cache},
+                                  {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend},
+                                  {SLABBY_OPTION_REUSE_DELAY, given->delay}));
     demand->by_credit = 1;
     demand->hoards = 1;
     demand->credits = (int64_t)given->capacity;
@@ -81,7 +83,7 @@ static void credit_at_capacity_64(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(all_backends); i++)
         for (int disturbed = 0; disturbed < 2 && backend_is_here(all_backends[i]); disturbed++) {
-            struct arrangement given = {64, 1, all_backends[i], disturbed, GATE_LEFT_ALONE, 700};
+            struct arrangement given = {64, 1, all_backends[i], disturbed, GATE_LEFT_ALONE, 700, 0};
 
             run_arrangement(&given, random_next(&seed));
         }
@@ -96,7 +98,7 @@ static void credit_with_a_busy_gate(void **state) {
     for (size_t i = 0; i < COUNT_OF(all_backends); i++)
         for (size_t j = 0; j < COUNT_OF(capacities) && backend_is_here(all_backends[i]); j++)
             for (int disturbed = 0; disturbed < 2; disturbed++) {
-                struct arrangement given = {capacities[j], 1, all_backends[i], disturbed, GATE_CYCLED, 80};
+                struct arrangement given = {capacities[j], 1, all_backends[i], disturbed, GATE_CYCLED, 80, 0};
 
                 run_arrangement(&given, random_next(&seed));
                 given.gate_work = GATE_VERIFIED;
@@ -113,8 +115,8 @@ static void credit_at_other_capacities(void **state) {
     for (size_t i = 0; i < COUNT_OF(all_backends); i++)
         for (size_t j = 0; j < COUNT_OF(capacities) && backend_is_here(all_backends[i]); j++)
             for (int disturbed = 0; disturbed < 2; disturbed++) {
-                struct arrangement given = {capacities[j],   1, all_backends[i], disturbed,
-                                            GATE_LEFT_ALONE, 80};
+                struct arrangement given = {
+                    capacities[j], 1, all_backends[i], disturbed, GATE_LEFT_ALONE, 80, 0};
 
                 run_arrangement(&given, random_next(&seed));
             }
@@ -133,18 +135,38 @@ static void credit_without_caches(void **state) {
                                         SLABBY_CPU_CACHE_BACKEND_AUTO,
                                         disturbed,
                                         j % 2 ? GATE_CYCLED : GATE_LEFT_ALONE,
-                                        80};
+                                        80,
+                                        0};
 
+            run_arrangement(&given, random_next(&seed));
+        }
+}
+
+/* Guards: law 1 with reuse_delay: a ring for each CPU, one for all, and one for more slabs than there are. */
+static void credit_with_a_delay(void **state) {
+    const struct arrangement some[] = {
+        {64, 1, 0, 0, GATE_LEFT_ALONE, 100, 1},   {64, 1, 0, 1, GATE_CYCLED, 100, 8},
+        {64, 0, 0, 1, GATE_LEFT_ALONE, 100, 20},  {1000, 1, 0, 1, GATE_LEFT_ALONE, 100, 100},
+        {1000, 1, 0, 0, GATE_VERIFIED, 100, 300}, {64, 1, 0, 1, GATE_VERIFIED, 100, 1000},
+        {3, 1, 0, 1, GATE_LEFT_ALONE, 100, 2},
+    };
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(all_backends); i++)
+        for (size_t j = 0; j < COUNT_OF(some) && backend_is_here(all_backends[i]); j++) {
+            struct arrangement given = some[j];
+
+            given.backend = all_backends[i];
             run_arrangement(&given, random_next(&seed));
         }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(credit_at_capacity_64),
-        cmocka_unit_test(credit_with_a_busy_gate),
-        cmocka_unit_test(credit_at_other_capacities),
-        cmocka_unit_test(credit_without_caches),
+        cmocka_unit_test(credit_at_capacity_64),      cmocka_unit_test(credit_with_a_busy_gate),
+        cmocka_unit_test(credit_at_other_capacities), cmocka_unit_test(credit_without_caches),
+        cmocka_unit_test(credit_with_a_delay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,7 @@ static bool takes_single(struct slabby_allocator *pool) {
 static bool take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
     *out_tier = SLB_TIER_SHARD;
     return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
-           (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL));
+           (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL));
 }
 
 /* The first id goes to the caller, the rest into this CPU's cache. */
@@ -61,7 +61,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, 0, ids, NULL);
+        count = slb_delay_pop(pool, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
         uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;

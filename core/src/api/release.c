@@ -99,56 +99,61 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
     leave_after_release(pool, stripe);
 }
 
-/* The slab waits behind those released before it; the oldest beyond the limit goes on into this CPU's cache, which
- * counts this release with it. While the gate is closed slabs are short, and it goes straight to the shards. */
+/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
+ * this release with it. While slabs are short, it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
-    bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
-    uint32_t oldest = id;
-    if (!closed && slb_delay_push(pool, id) && !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
+    uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
+    if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
+        give_inside_tiers(pool, stripe, id, fast);
+    else if (!slb_delay_exchange(pool, id, &oldest) || !slb_delay_check(pool, oldest, later))
         count_release(stripe, fast);
-    else if (closed || !slb_cache_give(pool, oldest, fast))
+    else if (!slb_cache_give(pool, oldest, fast))
         give_inside_tiers(pool, stripe, oldest, fast);
     leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
 
 /* The slab that waited longest was written to, or this CPU's cache does not take it. */
-static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
+static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     if (!slb_delay_check(pool, oldest, later))
-        count_release(stripe, fast);
+        count_release(stripe, false);
     else
-        give_inside_tiers(pool, stripe, oldest, fast);
+        give_inside_tiers(pool, stripe, oldest, false);
     leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
 
-/* give_delayed for a queue that is as long as it should be: the slab takes the place of the oldest. No slow operation
- * is counted: until the oldest is given this thread has a slab in hand, as a release on the inline path has. Nor does
- * it look at the gate behind the swap: a thread that closes the gate locks the caches before it looks for slabs, so the
- * oldest either went in before, and then the queue was complete, or is refused and takes the slow path. Degradation
- * counts slow operations, and comes this way only while it is off. */
-static void give_in_turn(struct slabby_allocator *pool, uint32_t id, bool fast) {
+/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
+ * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
+ * the push and before the look at the gate, see resilience/waiters.h. */
+static void count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
+ * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
+ * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
+ * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
+static void give_in_turn(struct slabby_allocator *pool, uint32_t id) {
     uint32_t oldest;
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
-    slb_in_flight_enter(); /* a handler must not wait for the cell that this thread is about to fill */
-    bool swapped =
-        open && !slb_degrade_is_on(pool) && slb_delay_exchange(pool, pool->delay.limit, id, &oldest);
-    slb_in_flight_leave();
-    if (slb_unlikely(!swapped)) {
-        give_delayed(pool, id, fast);
-        return;
-    }
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, fast)))
-        give_oldest(pool, oldest, fast);
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        give_delayed(pool, id, false);
+    else if (slb_unlikely(!slb_delay_exchange(pool, id, &oldest)))
+        count_last(pool, &slb_stripe_here(pool)->releases);
+    else if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, false)))
+        give_oldest(pool, oldest);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -162,9 +167,7 @@ static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uin
     return status;
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn: until its release is counted
- * the slab is in hand, for all that the end of the pool sees, and the count is the last access to what goes with it.
- * seq_cst: behind the push and before the look at the gate, see resilience/waiters.h. */
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
 static bool give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
@@ -172,10 +175,7 @@ static bool give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     uint32_t cpu = slb_os_cpu();
     _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
     slb_shards_push(pool, cpu, id);
-    SLB_POINT(SLB_POINT_RELEASED);
-    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    count_last(pool, releases);
     return true;
 }
 
@@ -335,7 +335,7 @@ static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allo
         slb_secure_zero(bytes, pool->slab_size);
     else
         slb_zero_few(bytes, pool->slab_size);
-    give_in_turn(pool, id, false);
+    give_in_turn(pool, id);
     return SLABBY_OK;
 }
 

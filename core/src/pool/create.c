@@ -105,8 +105,10 @@ static void init_lists(struct slabby_allocator *pool, const struct slb_layout *l
     pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
     pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
-    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
-    pool->delay.mask = (uint32_t)layout->delay_cells - 1;
+    pool->delay = (struct slb_delay){.limit = layout->delay_limit,
+                                     .rings = metadata + layout->delay,
+                                     .ring_bytes = layout->delay_ring_bytes,
+                                     .ring_mask = layout->delay_rings - 1};
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;
@@ -230,7 +232,6 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
-    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     configure_protections(pool, options);
     slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();

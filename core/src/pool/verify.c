@@ -109,9 +109,11 @@ static void walk_depot(struct check *check) {
 }
 
 static void walk_delay(struct check *check) {
-    uint64_t moves, length = check->pool->delay.limit == 0 ? 0 : slb_delay_length(check->pool, &moves);
-    for (uint64_t n = 0; n < length; n++)
-        see_free(check, slb_delay_at(check->pool, n));
+    uint64_t cells = check->pool->delay.limit == 0 ? 0 : slb_delay_cells(check->pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(check->pool, n, &id))
+            see_free(check, id);
 }
 
 /* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages

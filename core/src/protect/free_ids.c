@@ -28,7 +28,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
         *out_tier = SLB_TIER_SHARD;
     else if (split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
     else
         return false;

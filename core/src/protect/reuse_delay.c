@@ -39,9 +39,9 @@ SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
     return !slb_corruption_found(pool, id, &damage, out_notification);
 }
 
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, keep, out_id))
+    while (slb_delay_take(pool, out_id))
         if (slb_delay_check(pool, *out_id, out_notification))
             return true;
     return false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
- * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
- * emptied before OutOfMemory is answered.
+ * reuse_delay: released slabs wait, zeroed, before they can be handed out again; who writes to one meanwhile is found
+ * when it leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
+ * (tiers/delay_queue.h). Short of free slabs the rings are a tier like any other: they are emptied before OutOfMemory
+ * is answered.
  */
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H
@@ -12,9 +13,9 @@
 #include "protect/secure.h"
 #include "tiers/delay_queue.h"
 
-/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
- * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+/* For a pool that runs short: the oldest id whose slab nobody has written to. Those that were written to go into
+ * quarantine. False where none waits. */
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
 /* Whether a slab that waited may go on; one that was written to goes into quarantine, unless the policy lets it

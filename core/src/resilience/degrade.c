@@ -67,7 +67,7 @@ static void hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
     slb_move_begin(stripe);
-    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
+    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, &id, NULL); count++)
         slb_shards_push(pool, slb_os_cpu(), id);
     slb_move_end(stripe);
     if (count != 0)
@@ -111,7 +111,7 @@ static void take_step(struct slabby_allocator *pool, struct slb_notification *ou
 static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
     uint64_t moves;
     return state >= SLABBY_DEGRADATION_STATE_SURVIVAL && pool->delay.limit != 0 &&
-           slb_delay_length(pool, &moves) != 0;
+           !slb_delay_is_empty(pool, &moves);
 }
 
 SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out) {

@@ -64,9 +64,9 @@ SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
     return slb_degrade_state_of(&pool->degrade);
 }
 
-/* How many released slabs are delayed before the oldest becomes free. */
-SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
-    return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
+/* Whether released slabs are delayed, in a pool with reuse_delay. */
+SLB_INLINE bool slb_degrade_delays(struct slabby_allocator *pool) {
+    return slb_degrade_state(pool) < SLABBY_DEGRADATION_STATE_SURVIVAL;
 }
 
 #endif

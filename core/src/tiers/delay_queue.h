@@ -1,40 +1,51 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The queue of delayed slabs (option reuse_delay), first in, first out.
+ * The queue of delayed slabs (option reuse_delay): rings, a CPU releases into its own. A ring has `limit` cells. Each
+ * release into it has the next number {round:32, cell:32}, puts its id into this cell, and takes what lay there: the id
+ * that came `limit` releases before.
  *
- *      ends   {tail:32, head:32}: how many ids have been pushed and taken, modulo 2^32
- *      cells  {turn, id}          number n lies in cell n % cells, in round n - n % cells
+ *                  next number {5, 3}
+ *                        |
+ *      cell    0    1    2    3    4    5    6    7
+ *      rounds  6    6    6    5    5    5    5    5      how many ids have come to this cell
+ *      id      p    q    r    -    -    k    l    m      oldest: k; newest: r; two were taken early
  *
- *      turn = round       free for the pusher of this round      turn = round + 1     full, for its taker
+ * One compare-and-swap of the cell decides. It raises `rounds`, so it succeeds once for each number: numbers are used
+ * in order, and a slab leaves by the release that comes exactly `limit` behind its own. A thread that stops ahead of
+ * the swap has done nothing, and one that stops behind it has done all: no thread keeps another one waiting, and there
+ * is always a cell for a release.
  *
- * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
- * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
- * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. A call that finds the
- * pusher or the taker of the round before still on the way gives up. A thread that sleeps between its look at `ends`
- * and its swap, while exactly 2^32 ids are pushed and as many taken, would not notice.
+ * `hint` is where the next swap is tried. It is stored plainly behind the swap, so a thread that stops in between sets
+ * it back later; it is never too high. Where the cell has had its turn, the next number is searched: as numbers come in
+ * order, half of the ring is left at each step.
+ *
+ * Short of free slabs, the oldest id is taken early, and its cell says 0. The oldest lies behind the last such cell: a
+ * thread takes an id only where it has seen that the one before has gone, and none comes back. So the oldest is
+ * searched by halves too, and a ring whose newest id has gone is empty.
+ *
+ * The swap releases the id and the zeroes of its slab, and acquires those of the oldest. It is seq_cst: the look at the
+ * gate comes behind it, see resilience/waiters.h. A thread that sleeps between its look at a cell and its swap, or
+ * ahead of its store of `hint`, while exactly 2^32 rounds go by, would not notice.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
 #define SLB_TIERS_DELAY_QUEUE_H
 
 #include "pool.h"
 
-/* Puts an id in; false where the queue is full. */
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
+/* Puts an id into this CPU's ring, always. False where none comes out of it. */
+SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint32_t id, uint32_t *out_oldest);
 
-/* The oldest id; false where the queue is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+/* The oldest id of the ring in which most wait; false where none waits in any. */
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id);
 
-/* Both at once; false, and nothing happens, where the queue is empty or full, or holds less than `keep`. */
-SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t keep, uint32_t id,
-                                    uint32_t *out_oldest);
+/* For the proof of emptiness: whether no id waits, and a number that changes with every id that comes. */
+SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* For the proof of emptiness: how many ids are in, and a number that changes with every push and take. */
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
+/* What lies in the n-th of all cells, while no thread releases or takes; false: nothing. */
+SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id);
 
-/* The id that waits as the n-th, while no thread pushes or takes. */
-SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n);
-
-/* Forgets what was in the queue, in a process with one thread. */
+/* Forgets what was delayed, in a process with one thread. */
 SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool);
 
 #endif

@@ -202,7 +202,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->empty = slb_stack_is_empty(out->depot);
     out->delayed = 0;
     if (pool->delay.limit != 0)
-        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
+        out->empty &= slb_delay_is_empty(pool, &out->delayed);
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
         out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;

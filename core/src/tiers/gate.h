@@ -11,7 +11,7 @@
  * unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
+ *   { finished, epoch, depot head, next numbers of the delay rings, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
  * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was

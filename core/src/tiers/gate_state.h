@@ -20,6 +20,10 @@ enum slb_gate_reason {
 /* Reasons for which slabs that came back are wanted before any allocation may have them. */
 #define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
 
+/* Reasons for which reuse_delay does not delay: slabs are wanted, or will not be allocated again, or the lists are
+ * about to be made anew. */
+#define SLB_GATE_HURRY (SLB_GATE_SERVE | SLB_GATE_SCARCE | SLB_GATE_CLOSED | SLB_GATE_FORKED)
+
 /* Reasons that ask for slb_pool_run_deferred at the end of a slow operation. */
 #define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
 
