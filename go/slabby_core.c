@@ -182,7 +182,8 @@ enum slb_test_points {
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16,      /* the fence is over, the words do not say so yet */
-    SLB_POINT_UNHELD = 17        /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
+    SLB_POINT_UNHELD = 17,       /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
+    SLB_POINT_DELAYED = 18       /* a released slab lies in its ring, whose hint does not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -827,7 +828,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "reuse_delay",
         .default_value = 0, .minimum = 0, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "slabs that wait, first in first out, before reuse",
+        .meaning = "other releases until a released slab is reused; so many slabs wait for each"
+                   " CPU, first in first out",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -3501,16 +3503,16 @@ SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, cons
 /* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
  * waiting there before. */
 static ssize_t slb_write_without_signal(int fd, const void *data, size_t size) {
-    sigset_t broken_pipe, before, waiting;
+    sigset_t broken_pipe, before, slb_waiting;
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
-    sigpending(&waiting);
-    if (sigismember(&waiting, SIGPIPE))
+    sigpending(&slb_waiting);
+    if (sigismember(&slb_waiting, SIGPIPE))
         return write(fd, data, size);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     ssize_t written = write(fd, data, size);
     int failure = errno;
-    if (written < 0 && failure == EPIPE && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE)) {
+    if (written < 0 && failure == EPIPE && sigpending(&slb_waiting) == 0 && sigismember(&slb_waiting, SIGPIPE)) {
         int slb_taken;
         (void)sigwait(&broken_pipe, &slb_taken);
     }
@@ -5678,10 +5680,10 @@ struct slb_layout {
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
         audit_slots; /* offsets */
     uint64_t audit_records, audit_slots_a_ring, record_bytes;
-    uint64_t delay_cells;
+    uint64_t delay_limit, delay_ring_bytes;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes, delay_rings;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
@@ -6244,21 +6246,20 @@ _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a C
 #endif
 
 /* -------------------- tiers/delay_queue_state.h */
-/* The data of the queue of reuse_delay, drawn in delay_queue.h. */
+/* The data of the rings of reuse_delay, drawn in delay_queue.h. */
 #ifndef SLB_TIERS_DELAY_QUEUE_STATE_H
 #define SLB_TIERS_DELAY_QUEUE_STATE_H
 
-struct slb_delay_cell {
-    _Atomic uint32_t turn;
-    _Atomic uint32_t id;
+struct slb_delay_ring {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t hint; /* a number that may come next: never too high */
+    _Atomic uint64_t cells[];                       /* {rounds:32, id + 1:32}; `limit` of them */
 };
 
 struct slb_delay {
-    struct slb_delay_cell *cells;
-    uint32_t mask; /* cells - 1 */
-    uint64_t
-        limit; /* slabs that are delayed before the oldest becomes free; 0 means that there is no queue */
-    _Atomic uint64_t ends; /* {pushed:32, taken:32} */
+    uint64_t limit; /* releases into a ring until a slab leaves it; 0 means that there are no rings */
+    char *rings;
+    uint64_t ring_bytes;
+    uint32_t ring_mask; /* rings - 1 */
 };
 
 #endif
@@ -6303,6 +6304,10 @@ enum slb_gate_reason {
 
 /* Reasons for which slabs that came back are wanted before any allocation may have them. */
 #define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
+
+/* Reasons for which reuse_delay does not delay: slabs are wanted, or will not be allocated again, or the lists are
+ * about to be made anew. */
+#define SLB_GATE_HURRY (SLB_GATE_SERVE | SLB_GATE_SCARCE | SLB_GATE_CLOSED | SLB_GATE_FORKED)
 
 /* Reasons that ask for slb_pool_run_deferred at the end of a slow operation. */
 #define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
@@ -6717,12 +6722,17 @@ static void slb_layout_tiers(struct slb_layout *out, const struct slb_options *o
     out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
 }
 
-/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
-static uint64_t slb_layout_delay_cells(uint64_t delay, uint64_t capacity) {
-    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
-    while (cells < most)
-        cells *= 2;
-    return delay == 0 ? 0 : cells;
+/* A ring for each CPU, as long as all rings together hold at most a quarter of the pool; else fewer, and at least one.
+ * A power of two. No more slabs can wait than there are. */
+static void slb_layout_delay(struct slb_layout *out, uint64_t delay) {
+    out->delay_limit = delay < out->reserved ? delay : out->reserved;
+    if (delay == 0)
+        return;
+    out->delay_rings = 1;
+    while (out->delay_rings < out->cpus && 2 * out->delay_rings * out->delay_limit <= out->reserved / 4)
+        out->delay_rings *= 2;
+    out->delay_ring_bytes = slb_layout_round_up(
+        sizeof(struct slb_delay_ring) + out->delay_limit * sizeof(_Atomic uint64_t), SLB_CACHE_LINE);
 }
 
 /* The slots of the rings and the merged records are touched as they are written, so a ring may have all `audit` records
@@ -6771,8 +6781,8 @@ static void slb_layout_metadata(struct slb_layout *out) {
     out->depot_ids = slb_layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = slb_layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    slb_layout_records(
-        out, slb_layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
+    slb_layout_records(out,
+                   slb_layout_round_up(out->delay + out->delay_rings * out->delay_ring_bytes, SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
                       out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
@@ -6800,7 +6810,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
         slb_layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
         slb_layout_packed(out, alignment, bit_guard);
-    out->delay_cells = slb_layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+    slb_layout_delay(out, (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY));
     if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64
@@ -7013,157 +7023,6 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
     return slb_ref_split(pool, ref, out_generation, out_id) &&
            (slb_ref_live_word(pool, ref, &id, &word) ||
             slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
-}
-
-/* -------------------- tiers/delay_queue.c */
-
-/* -------------------- tiers/delay_queue.h */
-/*
- * The queue of delayed slabs (option reuse_delay), first in, first out.
- *
- *      ends   {tail:32, head:32}: how many ids have been pushed and taken, modulo 2^32
- *      cells  {turn, id}          number n lies in cell n % cells, in round n - n % cells
- *
- *      turn = round       free for the pusher of this round      turn = round + 1     full, for its taker
- *
- * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
- * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
- * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. A call that finds the
- * pusher or the taker of the round before still on the way gives up. A thread that sleeps between its look at `ends`
- * and its swap, while exactly 2^32 ids are pushed and as many taken, would not notice.
- */
-#ifndef SLB_TIERS_DELAY_QUEUE_H
-#define SLB_TIERS_DELAY_QUEUE_H
-
-/* Puts an id in; false where the queue is full. */
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
-
-/* The oldest id; false where the queue is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id);
-
-/* Both at once; false, and nothing happens, where the queue is empty or full, or holds less than `keep`. */
-SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t id,
-                                    uint32_t *out_oldest);
-
-/* For the proof of emptiness: how many ids are in, and a number that changes with every push and take. */
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
-
-/* The id that waits as the n-th, while no thread pushes or takes. */
-SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n);
-
-/* Forgets what was in the queue, in a process with one thread. */
-SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool);
-
-#endif
-
-#define SLB_DELAY_PUSHED (1ull << 32)
-
-static uint32_t slb_tail_of(uint64_t ends) {
-    return (uint32_t)(ends >> 32);
-}
-
-static uint32_t slb_head_of(uint64_t ends) {
-    return (uint32_t)ends;
-}
-
-static uint32_t slb_length_of(uint64_t ends) {
-    return slb_tail_of(ends) - slb_head_of(ends);
-}
-
-/* One more taken; the addition must not carry into what was pushed. */
-static uint64_t slb_after_taking(uint64_t ends) {
-    return (ends & ~(uint64_t)UINT32_MAX) | (uint32_t)(slb_head_of(ends) + 1);
-}
-
-/* How the turn of a number's cell compares with the one that is wanted: 0 where it has come, below 0 where not yet. */
-static int32_t slb_cell_is(const struct slb_delay *delay, uint32_t slb_number, uint32_t full) {
-    /* acquire: pairs with the store of the thread that filled or emptied it */
-    uint32_t turn = atomic_load_explicit(&delay->cells[slb_number & delay->mask].turn, memory_order_acquire);
-    return (int32_t)(turn - ((slb_number & ~delay->mask) + full));
-}
-
-static void slb_fill_cell(struct slb_delay *delay, uint32_t slb_number, uint32_t id) {
-    struct slb_delay_cell *cell = &delay->cells[slb_number & delay->mask];
-    atomic_store_explicit(&cell->id, id, memory_order_relaxed);
-    atomic_store_explicit(&cell->turn, (slb_number & ~delay->mask) + 1, memory_order_release);
-}
-
-static void slb_empty_cell(struct slb_delay *delay, uint32_t slb_number) {
-    atomic_store_explicit(&delay->cells[slb_number & delay->mask].turn, (slb_number & ~delay->mask) + delay->mask + 1,
-                          memory_order_release);
-}
-
-static uint32_t slb_id_in_cell(struct slb_delay *delay, uint32_t slb_number) {
-    return atomic_load_explicit(&delay->cells[slb_number & delay->mask].id, memory_order_relaxed);
-}
-
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
-    *out_moves = atomic_load_explicit(&pool->delay.ends, memory_order_seq_cst);
-    return slb_length_of(*out_moves);
-}
-
-SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n) {
-    uint64_t ends = atomic_load_explicit(&pool->delay.ends, memory_order_acquire);
-    return slb_id_in_cell(&pool->delay, slb_head_of(ends) + (uint32_t)n);
-}
-
-SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
-    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
-        atomic_store(&pool->delay.cells[i].turn, 0);
-    atomic_store(&pool->delay.ends, 0);
-}
-
-/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. relaxed ahead of it: the
- * swap finds out where `ends` has changed. */
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
-    for (;;) {
-        int32_t cell = slb_cell_is(delay, slb_tail_of(ends), 0);
-        if (cell < 0)
-            return false; /* still full from the round before */
-        if (cell != 0)
-            ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
-        else if (atomic_compare_exchange_weak_explicit(&delay->ends, &ends, ends + SLB_DELAY_PUSHED,
-                                                       memory_order_seq_cst, memory_order_relaxed))
-            break;
-    }
-    slb_fill_cell(delay, slb_tail_of(ends), id);
-    return true;
-}
-
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
-    for (;;) {
-        int32_t cell = slb_cell_is(delay, slb_head_of(ends), 1);
-        if (slb_length_of(ends) <= slb_keep || cell < 0)
-            return false; /* too few, or the pusher is still on the way */
-        *out_id = slb_id_in_cell(delay, slb_head_of(ends));
-        if (cell != 0)
-            ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
-        else if (atomic_compare_exchange_weak_explicit(&delay->ends, &ends, slb_after_taking(ends),
-                                                       memory_order_seq_cst, memory_order_relaxed))
-            break;
-    }
-    slb_empty_cell(delay, slb_head_of(ends));
-    return true;
-}
-
-SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t id,
-                                    uint32_t *out_oldest) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
-    do {
-        if (slb_length_of(ends) == 0 || slb_length_of(ends) < slb_keep || slb_cell_is(delay, slb_head_of(ends), 1) != 0 ||
-            slb_cell_is(delay, slb_tail_of(ends), 0) != 0)
-            return false;
-        *out_oldest = slb_id_in_cell(delay, slb_head_of(ends));
-    } while (!atomic_compare_exchange_weak_explicit(&delay->ends, &ends, slb_after_taking(ends) + SLB_DELAY_PUSHED,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    slb_fill_cell(delay, slb_tail_of(ends), id);
-    slb_empty_cell(delay, slb_head_of(ends));
-    return true;
 }
 
 /* -------------------- tiers/depot.c */
@@ -10213,6 +10072,232 @@ SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool) {
     return all;
 }
 
+/* -------------------- tiers/delay_queue.c */
+
+/* -------------------- tiers/delay_queue.h */
+/*
+ * The queue of delayed slabs (option reuse_delay): rings, a CPU releases into its own. A ring has `limit` cells. Each
+ * release into it has the next number {round:32, cell:32}, puts its id into this cell, and takes what lay there: the id
+ * that came `limit` releases before.
+ *
+ *                  next number {5, 3}
+ *                        |
+ *      cell    0    1    2    3    4    5    6    7
+ *      rounds  6    6    6    5    5    5    5    5      how many ids have come to this cell
+ *      id      p    q    r    -    -    k    l    m      oldest: k; newest: r; two were taken early
+ *
+ * One compare-and-swap of the cell decides. It raises `rounds`, so it succeeds once for each number: numbers are used
+ * in order, and a slab leaves by the release that comes exactly `limit` behind its own. A thread that stops ahead of
+ * the swap has done nothing, and one that stops behind it has done all: no thread keeps another one waiting, and there
+ * is always a cell for a release.
+ *
+ * `hint` is where the next swap is tried. It is stored plainly behind the swap, so a thread that stops in between sets
+ * it back later; it is never too high. Where the cell has had its turn, the next number is searched: as numbers come in
+ * order, half of the ring is left at each step.
+ *
+ * Short of free slabs, the oldest id is taken early, and its cell says 0. The oldest lies behind the last such cell: a
+ * thread takes an id only where it has seen that the one before has gone, and none comes back. So the oldest is
+ * searched by halves too, and a ring whose newest id has gone is empty.
+ *
+ * The swap releases the id and the zeroes of its slab, and acquires those of the oldest. It is seq_cst: the look at the
+ * gate comes behind it, see resilience/waiters.h. A thread that sleeps between its look at a cell and its swap, or
+ * ahead of its store of `hint`, while exactly 2^32 rounds go by, would not notice.
+ */
+#ifndef SLB_TIERS_DELAY_QUEUE_H
+#define SLB_TIERS_DELAY_QUEUE_H
+
+/* Puts an id into this CPU's ring, always. False where none comes out of it. */
+SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint32_t id, uint32_t *out_oldest);
+
+/* The oldest id of the ring in which most wait; false where none waits in any. */
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id);
+
+/* For the proof of emptiness: whether no id waits, and a number that changes with every id that comes. */
+SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves);
+
+/* What lies in the n-th of all cells, while no thread releases or takes; false: nothing. */
+SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id);
+
+/* Forgets what was delayed, in a process with one thread. */
+SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool);
+
+#endif
+
+#define SLB_DELAY_ROUND (1ull << 32)
+
+static struct slb_delay_ring *slb_own_delay_ring(const struct slb_delay *delay, uint32_t ring) {
+    return (struct slb_delay_ring *)(void *)(delay->rings + ring * delay->ring_bytes);
+}
+
+/* Any ring is right; this one is used by no other CPU, or by few. */
+static struct slb_delay_ring *slb_ring_here(struct slabby_allocator *pool) {
+    uint32_t cpu = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? slb_rseq_cpu() : slb_os_cpu();
+    return slb_own_delay_ring(&pool->delay, cpu & pool->delay.ring_mask);
+}
+
+/* ----------------------------------------------------------------------------------------------- numbers */
+
+static uint32_t slb_cell_of(uint64_t slb_number) {
+    return (uint32_t)slb_number;
+}
+
+/* The first number of the round behind this one's. */
+static uint64_t slb_next_round(uint64_t slb_number) {
+    return (slb_number & ~(uint64_t)UINT32_MAX) + SLB_DELAY_ROUND;
+}
+
+/* acquire: pairs with the swap that put the id there. seq_cst: the proof of emptiness and a waiter, which looks for
+ * slabs behind its reason at the gate, decide by cells. */
+static uint64_t slb_load_cell(struct slb_delay_ring *ring, uint64_t slb_number) {
+    return atomic_load_explicit(&ring->cells[slb_cell_of(slb_number)], memory_order_seq_cst);
+}
+
+/* `distance` is at most `limit`. */
+static uint64_t slb_number_behind(const struct slb_delay *delay, uint64_t slb_number, uint64_t distance) {
+    uint64_t cell = slb_cell_of(slb_number) + distance;
+    return cell < delay->limit ? slb_number + distance : slb_next_round(slb_number) + (cell - delay->limit);
+}
+
+/* How many rounds a cell is ahead of a number: 0 where the number has not come yet, 1 where its id came last. */
+static int32_t slb_rounds_ahead(uint64_t cell, uint64_t slb_number) {
+    return (int32_t)((uint32_t)(cell >> 32) - (uint32_t)(slb_number >> 32));
+}
+
+/* The next number is one of the `limit` numbers that end with the one which the hint's cell awaits. */
+static uint64_t slb_next_in_ring(const struct slb_delay *delay, struct slb_delay_ring *ring) {
+    uint64_t hint = atomic_load_explicit(&ring->hint, memory_order_relaxed);
+    uint64_t awaited = (slb_load_cell(ring, hint) & ~(uint64_t)UINT32_MAX) | slb_cell_of(hint);
+    uint64_t came = awaited - SLB_DELAY_ROUND;
+    uint64_t low = 1, high = delay->limit;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2, slb_number = slb_number_behind(delay, came, middle);
+        if (slb_rounds_ahead(slb_load_cell(ring, slb_number), slb_number) > 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return slb_number_behind(delay, came, low);
+}
+
+/* ----------------------------------------------------------------------------------------- what waits */
+
+/* The number that came last, with its cell. Numbers go on in between: then the cell is another one's by now. */
+static uint64_t slb_newest_in_ring(const struct slb_delay *delay, struct slb_delay_ring *ring,
+                               uint64_t *out_cell) {
+    uint64_t newest;
+    do {
+        newest = slb_number_behind(delay, slb_next_in_ring(delay, ring) - SLB_DELAY_ROUND, delay->limit - 1);
+        *out_cell = slb_load_cell(ring, newest);
+    } while (slb_rounds_ahead(*out_cell, newest) != 1);
+    return newest;
+}
+
+struct slb_waiting {
+    _Atomic uint64_t *at;
+    uint64_t cell, count;
+};
+
+/* The oldest id and how many wait with it; a count of 0 where none waits. */
+static struct slb_waiting slb_oldest_in_ring(const struct slb_delay *delay, struct slb_delay_ring *ring) {
+    uint64_t cell, newest = slb_newest_in_ring(delay, ring, &cell);
+    uint64_t first = slb_number_behind(delay, newest - SLB_DELAY_ROUND, 1), low = 0, high = delay->limit - 1;
+    struct slb_waiting found = {&ring->cells[slb_cell_of(newest)], cell, (uint32_t)cell != 0};
+    while (found.count != 0 && low < high) {
+        uint64_t middle = low + (high - low) / 2, slb_number = slb_number_behind(delay, first, middle);
+        cell = slb_load_cell(ring, slb_number);
+        if (slb_rounds_ahead(cell, slb_number) == 1 && (uint32_t)cell != 0) {
+            found = (struct slb_waiting){&ring->cells[slb_cell_of(slb_number)], cell, delay->limit - middle};
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return found;
+}
+
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    for (;;) {
+        struct slb_waiting most = {0};
+        for (uint32_t i = 0; i <= pool->delay.ring_mask; i++) {
+            struct slb_waiting found = slb_oldest_in_ring(&pool->delay, slb_own_delay_ring(&pool->delay, i));
+            if (found.count > most.count)
+                most = found;
+        }
+        if (most.count == 0)
+            return false;
+        *out_id = (uint32_t)most.cell - 1;
+        if (atomic_compare_exchange_strong_explicit(most.at, &most.cell, most.cell & ~(uint64_t)UINT32_MAX,
+                                                    memory_order_seq_cst, memory_order_relaxed))
+            return true;
+    }
+}
+
+/* No number comes twice, so an equal sum means that none has come. */
+SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves) {
+    bool empty = true;
+    *out_moves = 0;
+    for (uint32_t i = 0; i <= pool->delay.ring_mask; i++) {
+        uint64_t cell;
+        *out_moves += slb_newest_in_ring(&pool->delay, slb_own_delay_ring(&pool->delay, i), &cell);
+        empty &= (uint32_t)cell == 0;
+    }
+    return empty;
+}
+
+/* ------------------------------------------------------------------------------------------- a release */
+
+/* The processor waits in the swap until what was zeroed is in its cache; the oldest slab, which is checked next, comes
+ * meanwhile. */
+static void slb_prefetch_slab(const struct slabby_allocator *pool, uint32_t id_plus_1) {
+    if (slb_likely(id_plus_1 != 0))
+        __builtin_prefetch(pool->slabs + (id_plus_1 - 1ull) * pool->stride);
+}
+
+SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint32_t id, uint32_t *out_oldest) {
+    struct slb_delay_ring *ring = slb_ring_here(pool);
+    uint64_t slb_number = atomic_load_explicit(&ring->hint, memory_order_relaxed), cell;
+    for (;;) {
+        cell = slb_load_cell(ring, slb_number);
+        slb_prefetch_slab(pool, (uint32_t)cell);
+        if (slb_unlikely(slb_rounds_ahead(cell, slb_number) != 0))
+            slb_number = slb_next_in_ring(&pool->delay, ring);
+        else if (slb_likely(atomic_compare_exchange_strong_explicit(
+                     &ring->cells[slb_cell_of(slb_number)], &cell, slb_next_round(slb_number) + id + 1, memory_order_seq_cst,
+                     memory_order_relaxed)))
+            break;
+    }
+    SLB_POINT(SLB_POINT_DELAYED);
+    /* relaxed: a hint */
+    atomic_store_explicit(&ring->hint, slb_number_behind(&pool->delay, slb_number, 1), memory_order_relaxed);
+    *out_oldest = (uint32_t)cell - 1;
+    return (uint32_t)cell != 0;
+}
+
+/* --------------------------------------------------------------------------------------- all that is there */
+
+SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool) {
+    return pool->delay.limit * (pool->delay.ring_mask + 1ull);
+}
+
+SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id) {
+    struct slb_delay_ring *ring = slb_own_delay_ring(&pool->delay, (uint32_t)(n / pool->delay.limit));
+    uint64_t cell = slb_load_cell(ring, n % pool->delay.limit);
+    *out_id = (uint32_t)cell - 1;
+    return (uint32_t)cell != 0;
+}
+
+/* Cells that no id has come to stay untouched pages. */
+SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
+    for (uint64_t n = 0; n < slb_delay_cells(pool); n++) {
+        struct slb_delay_ring *ring = slb_own_delay_ring(&pool->delay, (uint32_t)(n / pool->delay.limit));
+        _Atomic uint64_t *cell = &ring->cells[n % pool->delay.limit];
+        if (atomic_load(cell) != 0)
+            atomic_store(cell, 0);
+        atomic_store(&ring->hint, 0);
+    }
+}
+
 /* -------------------- tiers/heap.c */
 
 /* -------------------- tiers/heap.h */
@@ -12981,7 +13066,7 @@ SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool);
  * unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
+ *   { finished, epoch, depot head, next numbers of the delay rings, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
  * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was
@@ -14435,7 +14520,7 @@ static void slb_collect_tiers(struct slabby_allocator *pool, struct slb_collect 
     out->empty = slb_stack_is_empty(out->depot);
     out->delayed = 0;
     if (pool->delay.limit != 0)
-        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
+        out->empty &= slb_delay_is_empty(pool, &out->delayed);
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
         out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
@@ -15741,16 +15826,17 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 
 /* -------------------- protect/reuse_delay.h */
 /*
- * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
- * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
- * emptied before OutOfMemory is answered.
+ * reuse_delay: released slabs wait, zeroed, before they can be handed out again; who writes to one meanwhile is found
+ * when it leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
+ * (tiers/delay_queue.h). Short of free slabs the rings are a tier like any other: they are emptied before OutOfMemory
+ * is answered.
  */
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H
 
-/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
- * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
+/* For a pool that runs short: the oldest id whose slab nobody has written to. Those that were written to go into
+ * quarantine. False where none waits. */
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
 /* Whether a slab that waited may go on; one that was written to goes into quarantine, unless the policy lets it
@@ -15808,9 +15894,9 @@ SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
     return !slb_corruption_found(pool, id, &damage, out_notification);
 }
 
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, slb_keep, out_id))
+    while (slb_delay_take(pool, out_id))
         if (slb_delay_check(pool, *out_id, out_notification))
             return true;
     return false;
@@ -16391,7 +16477,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
         *out_tier = SLB_TIER_SHARD;
     else if (slb_split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
     else
         return false;
@@ -16771,9 +16857,9 @@ SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
     return slb_degrade_state_of(&pool->degrade);
 }
 
-/* How many released slabs are delayed before the oldest becomes free. */
-SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
-    return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
+/* Whether released slabs are delayed, in a pool with reuse_delay. */
+SLB_INLINE bool slb_degrade_delays(struct slabby_allocator *pool) {
+    return slb_degrade_state(pool) < SLABBY_DEGRADATION_STATE_SURVIVAL;
 }
 
 #endif
@@ -16836,7 +16922,7 @@ static void slb_hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
     slb_move_begin(stripe);
-    for (; count < SLB_DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
+    for (; count < SLB_DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, &id, NULL); count++)
         slb_shards_push(pool, slb_os_cpu(), id);
     slb_move_end(stripe);
     if (count != 0)
@@ -16880,7 +16966,7 @@ static void slb_take_step(struct slabby_allocator *pool, struct slb_notification
 static bool slb_slabs_wait(struct slabby_allocator *pool, uint32_t state) {
     uint64_t moves;
     return state >= SLABBY_DEGRADATION_STATE_SURVIVAL && pool->delay.limit != 0 &&
-           slb_delay_length(pool, &moves) != 0;
+           !slb_delay_is_empty(pool, &moves);
 }
 
 SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out) {
@@ -18642,8 +18728,10 @@ static void slb_init_lists(struct slabby_allocator *pool, const struct slb_layou
     pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
     pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
-    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
-    pool->delay.mask = (uint32_t)layout->delay_cells - 1;
+    pool->delay = (struct slb_delay){.limit = layout->delay_limit,
+                                     .rings = metadata + layout->delay,
+                                     .ring_bytes = layout->delay_ring_bytes,
+                                     .ring_mask = layout->delay_rings - 1};
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;
@@ -18767,7 +18855,6 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
-    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     slb_configure_protections(pool, options);
     slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
@@ -19126,7 +19213,7 @@ static bool slb_takes_single(struct slabby_allocator *pool) {
 static bool slb_take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
     *out_tier = SLB_TIER_SHARD;
     return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
-           (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL));
+           (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL));
 }
 
 /* The first id goes to the caller, the rest into this CPU's cache. */
@@ -19146,7 +19233,7 @@ static bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, 0, ids, NULL);
+        count = slb_delay_pop(pool, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
         uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
@@ -20024,56 +20111,61 @@ static SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast) {
     slb_leave_after_release(pool, stripe);
 }
 
-/* The slab waits behind those released before it; the oldest beyond the limit goes on into this CPU's cache, which
- * counts this release with it. While the gate is closed slabs are short, and it goes straight to the shards. */
+/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
+ * this release with it. While slabs are short, it goes straight to the shards. */
 static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
-    bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
-    uint32_t oldest = id;
-    if (!closed && slb_delay_push(pool, id) && !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
+    uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
+    if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
+        slb_give_inside_tiers(pool, stripe, id, fast);
+    else if (!slb_delay_exchange(pool, id, &oldest) || !slb_delay_check(pool, oldest, later))
         slb_count_release(stripe, fast);
-    else if (closed || !slb_cache_give(pool, oldest, fast))
+    else if (!slb_cache_give(pool, oldest, fast))
         slb_give_inside_tiers(pool, stripe, oldest, fast);
     slb_leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
 
 /* The slab that waited longest was written to, or this CPU's cache does not take it. */
-static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
+static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     if (!slb_delay_check(pool, oldest, later))
-        slb_count_release(stripe, fast);
+        slb_count_release(stripe, false);
     else
-        slb_give_inside_tiers(pool, stripe, oldest, fast);
+        slb_give_inside_tiers(pool, stripe, oldest, false);
     slb_leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
 
-/* give_delayed for a queue that is as long as it should be: the slab takes the place of the oldest. No slow operation
- * is counted: until the oldest is given this thread has a slab in hand, as a release on the inline path has. Nor does
- * it look at the gate behind the swap: a thread that closes the gate locks the caches before it looks for slabs, so the
- * oldest either went in before, and then the queue was complete, or is refused and takes the slow path. Degradation
- * counts slow operations, and comes this way only while it is off. */
-static void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id, bool fast) {
+/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
+ * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
+ * the push and before the look at the gate, see resilience/waiters.h. */
+static void slb_count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
+ * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
+ * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
+ * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
+static void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
     uint32_t oldest;
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
-    slb_in_flight_enter(); /* a handler must not wait for the cell that this thread is about to fill */
-    bool swapped =
-        open && !slb_degrade_is_on(pool) && slb_delay_exchange(pool, pool->delay.limit, id, &oldest);
-    slb_in_flight_leave();
-    if (slb_unlikely(!swapped)) {
-        slb_give_delayed(pool, id, fast);
-        return;
-    }
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, fast)))
-        slb_give_oldest(pool, oldest, fast);
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        slb_give_delayed(pool, id, false);
+    else if (slb_unlikely(!slb_delay_exchange(pool, id, &oldest)))
+        slb_count_last(pool, &slb_stripe_here(pool)->releases);
+    else if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, false)))
+        slb_give_oldest(pool, oldest);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -20087,9 +20179,7 @@ static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id,
     return status;
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn: until its release is counted
- * the slab is in hand, for all that the end of the pool sees, and the count is the last access to what goes with it.
- * seq_cst: behind the push and before the look at the gate, see resilience/waiters.h. */
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
 static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
@@ -20097,10 +20187,7 @@ static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     uint32_t cpu = slb_os_cpu();
     _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
     slb_shards_push(pool, cpu, id);
-    SLB_POINT(SLB_POINT_RELEASED);
-    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    slb_count_last(pool, releases);
     return true;
 }
 
@@ -20260,7 +20347,7 @@ static __attribute__((noinline)) slabby_status slb_return_delayed(struct slabby_
         slb_secure_zero(bytes, pool->slab_size);
     else
         slb_zero_few(bytes, pool->slab_size);
-    slb_give_in_turn(pool, id, false);
+    slb_give_in_turn(pool, id);
     return SLABBY_OK;
 }
 
@@ -21028,9 +21115,11 @@ static void slb_walk_depot(struct slb_check *slb_check) {
 }
 
 static void slb_walk_delay(struct slb_check *slb_check) {
-    uint64_t moves, length = slb_check->pool->delay.limit == 0 ? 0 : slb_delay_length(slb_check->pool, &moves);
-    for (uint64_t n = 0; n < length; n++)
-        slb_see_free(slb_check, slb_delay_at(slb_check->pool, n));
+    uint64_t cells = slb_check->pool->delay.limit == 0 ? 0 : slb_delay_cells(slb_check->pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(slb_check->pool, n, &id))
+            slb_see_free(slb_check, id);
 }
 
 /* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages

@@ -109,7 +109,8 @@ enum slabby_option_id {
     SLABBY_OPTION_GUARD_SLOTS = 15,
     /* what becomes of a slab whose guard bytes were overwritten */
     SLABBY_OPTION_CORRUPTION_POLICY = 16,
-    /* slabs that wait, first in first out, before reuse */
+    /* other releases until a released slab is reused; so many slabs wait for each CPU, first in
+     * first out */
     SLABBY_OPTION_REUSE_DELAY = 17,
     /* hand slabs out in random order */
     SLABBY_OPTION_SHUFFLE = 18,
