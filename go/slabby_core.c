@@ -20432,22 +20432,62 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     return SLABBY_OK;
 }
 
-/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
- * comes this way each time. `looked` as above. */
-static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
-                                                             bool looked) {
+/* The way back of a slab whose word was plain: what follows the swap, for a pool with and without protections. */
+static __attribute__((noinline)) slabby_status slb_return_plain_protected(struct slabby_allocator *pool,
+                                                                      slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    return slb_return_protected_slab(pool, ref, relative, relative & pool->id_mask);
+}
+
+SLB_INLINE slabby_status slb_return_plain(struct slabby_allocator *pool, slabby_ref ref) {
+    /* behind the free word, see protect/switches.c */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
+                     0))
+        return slb_return_plain_protected(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    uint32_t id = (uint32_t)(slb_ref_relative(pool, ref) & pool->id_mask);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return slb_give_slow(pool, id);
+    return SLABBY_OK;
+}
+
+/* This CPU had looked at the word before. */
+static __attribute__((noinline)) slabby_status slb_note_and_return_plain(struct slabby_allocator *pool,
+                                                                     slabby_ref ref) {
+    slb_bias_note_plain(pool);
+    return slb_return_plain(pool, ref);
+}
+
+/* The word is not what a release expects, or no sequence looked at it. `looked` as above. */
+static __attribute__((noinline)) slabby_status slb_release_unusual(struct slabby_allocator *pool, slabby_ref ref,
+                                                               bool looked) {
     /* relaxed: hints, read again inside the section */
-    if (slb_unlikely(atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
-                     atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0))
+    if (atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0)
         return slb_release_portable(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
+    if (!slb_word_swap_held(pool, id, &live, relative - id + pool->generation_step))
         return slb_release_slow(pool, ref, looked);
-    if (looked)
-        slb_bias_note_plain(pool);
-    return slb_return_protected_slab(pool, ref, relative, id);
+    return looked ? slb_note_and_return_plain(pool, ref) : slb_return_plain(pool, ref);
+}
+
+/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
+ * comes this way each time, so the usual case is all that stands here, and everything else a call in the last place:
+ * two threads that wait for each other's cache lines feel each instruction between them. `looked` as above. */
+static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
+                                                             bool looked) {
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask, found;
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    /* seq_cst and the pool's end: as in slb_word_swap_plain */
+    if (slb_unlikely(slb_rseq_try_exchange(pool, id, live, relative - id + pool->generation_step, &found) !=
+                         SLB_RSEQ_DONE ||
+                     found != live))
+        return slb_release_unusual(pool, ref, looked);
+    if (slb_unlikely(looked))
+        return slb_note_and_return_plain(pool, ref);
+    return slb_return_plain(pool, ref);
 }
 
 /* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
