@@ -17330,6 +17330,203 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     return SLABBY_OK;
 }
 
+/* -------------------- api/give.c */
+/* The end of a release: the id of a free slab goes where an allocation finds it. */
+
+/* -------------------- api/give.h */
+/* The end of a release: the id of a slab whose word says free, and that this thread alone has, goes into a tier. `fast`
+ * counts the release as one by id too. */
+#ifndef SLB_API_GIVE_H
+#define SLB_API_GIVE_H
+
+/* Into the tiers, unprotected or behind every protection. */
+SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast);
+
+/* The same in a pool with reuse_delay: the slab waits for its turn, and one that has waited long enough goes. */
+SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id);
+
+/* Several at once, in a slow operation of the caller. */
+SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                              uint32_t count);
+
+/* A slab of the heap, which goes back to the system where it is not reusable. */
+SLB_PRIVATE void slb_give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable);
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+SLB_PRIVATE void slb_keep_out(struct slabby_allocator *pool, bool fast);
+
+/* Ends a slow operation behind a release. */
+SLB_PRIVATE void slb_leave_behind_release(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+#endif
+
+/* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
+static bool slb_flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool slb_taken = slb_cache_take_batch(pool, &pool->return_caches, ids, pool->batch);
+    SLB_POINT(SLB_POINT_FLUSH);
+    if (slb_taken) {
+        if (!slb_depot_push(pool, ids))
+            for (uint32_t i = 0; i < pool->batch; i++)
+                slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        slb_count(&stripe->cache_out, pool->batch);
+    }
+    slb_move_end(stripe);
+    return slb_taken;
+}
+
+/* Counts a release whose slab did not go through a CPU cache. */
+static void slb_count_release(struct slb_stripe *stripe, bool fast) {
+    slb_count(&stripe->releases, 1);
+    if (slb_unlikely(fast))
+        slb_count(&stripe->fast_given, 1);
+}
+
+/* Before leaving: the pool may be gone afterwards. */
+static SLB_COLD void slb_check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_notification notification;
+    slb_notification_none(&notification);
+    slb_degrade_update(pool, &notification);
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+}
+
+/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
+SLB_PRIVATE void slb_leave_behind_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+        slb_check_and_leave(pool, stripe);
+    else
+        slb_leave(stripe);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+static void slb_give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
+                              bool fast) {
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+    if (gate == 0 && pool->cache_max != 0 && slb_flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
+        return;
+    slb_shards_push(pool, slb_os_cpu(), id);
+    slb_count_release(stripe, fast);
+    if (gate != 0)
+        slb_gate_note_free(pool, 1);
+}
+
+static SLB_COLD void slb_give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_give_inside_tiers(pool, stripe, id, fast);
+    slb_leave_behind_release(pool, stripe);
+}
+
+SLB_PRIVATE SLB_COLD void slb_give_heap(struct slabby_allocator *pool, uint32_t id, bool fast,
+                                        bool reusable) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_heap_give(pool, id, reusable);
+    slb_count(&pool->counts.heap_retired, !reusable);
+    slb_count_release(stripe, fast);
+    slb_leave_behind_release(pool, stripe);
+}
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+SLB_PRIVATE SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_count_release(stripe, fast);
+    slb_leave_behind_release(pool, stripe);
+}
+
+/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
+ * this release with it. While slabs are short, it goes straight to the shards. */
+static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification;
+    slb_notification_none(&notification);
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
+    if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
+        slb_give_inside_tiers(pool, stripe, id, fast);
+    else if (!slb_delay_exchange(pool, id, &oldest) || !slb_delay_check(pool, oldest, later))
+        slb_count_release(stripe, fast);
+    else if (!slb_cache_give(pool, oldest, fast))
+        slb_give_inside_tiers(pool, stripe, oldest, fast);
+    slb_leave_behind_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* The slab that waited longest was written to, or this CPU's cache does not take it. */
+static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification;
+    slb_notification_none(&notification);
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    if (!slb_delay_check(pool, oldest, later))
+        slb_count_release(stripe, false);
+    else
+        slb_give_inside_tiers(pool, stripe, oldest, false);
+    slb_leave_behind_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
+ * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
+ * the push and before the look at the gate, see resilience/waiters.h. */
+static void slb_count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
+ * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
+ * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
+ * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
+SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
+    uint32_t oldest;
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        slb_give_delayed(pool, id, false);
+    else if (slb_unlikely(!slb_delay_exchange(pool, id, &oldest)))
+        slb_count_last(pool, &slb_stripe_here(pool)->releases);
+    else if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, false)))
+        slb_give_oldest(pool, oldest);
+}
+
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
+static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        return false;
+    uint32_t cpu = slb_os_cpu();
+    _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
+    slb_shards_push(pool, cpu, id);
+    slb_count_last(pool, releases);
+    return true;
+}
+
+/* Into the tiers, unprotected or behind every protection. */
+SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    if (slb_unlikely(id >= pool->reserved))
+        slb_give_heap(pool, id, fast, true);
+    else if (slb_unlikely(pool->delay.limit != 0))
+        slb_give_delayed(pool, id, fast);
+    else if (slb_unlikely(!slb_cache_give(pool, id, fast)) &&
+             (pool->cache_max != 0 || fast || !slb_give_to_shard(pool, id)))
+        slb_give_inside(pool, id, fast);
+}
+
+/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
+SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                              uint32_t count) {
+    bool cached = pool->cache_max >= count;
+    if (cached &&
+        (slb_cache_give_batch(pool, &pool->return_caches, ids, count) ||
+         (slb_flush_batch(pool, stripe) && slb_cache_give_batch(pool, &pool->return_caches, ids, count))))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        slb_give_inside_tiers(pool, stripe, ids[i], false);
+}
+
 /* -------------------- resilience/conditions.c */
 
 /* -------------------- resilience/conditions.h */
@@ -20035,138 +20232,7 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 
 #include <inttypes.h>
 
-/* ------------------------------------------------------------------------------------- into the tiers */
-
-/* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
-static bool slb_flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t ids[SLB_CACHE_IDS];
-    slb_move_begin(stripe);
-    bool slb_taken = slb_cache_take_batch(pool, &pool->return_caches, ids, pool->batch);
-    SLB_POINT(SLB_POINT_FLUSH);
-    if (slb_taken) {
-        if (!slb_depot_push(pool, ids))
-            for (uint32_t i = 0; i < pool->batch; i++)
-                slb_shards_push(pool, slb_os_cpu(), ids[i]);
-        slb_count(&stripe->cache_out, pool->batch);
-    }
-    slb_move_end(stripe);
-    return slb_taken;
-}
-
-/* Counts a release whose slab did not go through a CPU cache. */
-static void slb_count_release(struct slb_stripe *stripe, bool fast) {
-    slb_count(&stripe->releases, 1);
-    if (slb_unlikely(fast))
-        slb_count(&stripe->fast_given, 1);
-}
-
-/* Before leaving: the pool may be gone afterwards. */
-static SLB_COLD void slb_check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_notification notification;
-    slb_notification_none(&notification);
-    slb_degrade_update(pool, &notification);
-    slb_leave(stripe);
-    slb_event_notify(&notification);
-}
-
-/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
-static void slb_leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
-        slb_check_and_leave(pool, stripe);
-    else
-        slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
-}
-
-static void slb_give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
-                              bool fast) {
-    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if (gate == 0 && pool->cache_max != 0 && slb_flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
-        return;
-    slb_shards_push(pool, slb_os_cpu(), id);
-    slb_count_release(stripe, fast);
-    if (gate != 0)
-        slb_gate_note_free(pool, 1);
-}
-
-static SLB_COLD void slb_give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_give_inside_tiers(pool, stripe, id, fast);
-    slb_leave_after_release(pool, stripe);
-}
-
-static SLB_COLD void slb_give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_heap_give(pool, id, reusable);
-    slb_count(&pool->counts.heap_retired, !reusable);
-    slb_count_release(stripe, fast);
-    slb_leave_after_release(pool, stripe);
-}
-
-/* A slab that does not come back: its generation is spent, or it is in quarantine. */
-static SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_count_release(stripe, fast);
-    slb_leave_after_release(pool, stripe);
-}
-
-/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
- * this release with it. While slabs are short, it goes straight to the shards. */
-static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_notification notification;
-    slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
-    uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
-    if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
-        slb_give_inside_tiers(pool, stripe, id, fast);
-    else if (!slb_delay_exchange(pool, id, &oldest) || !slb_delay_check(pool, oldest, later))
-        slb_count_release(stripe, fast);
-    else if (!slb_cache_give(pool, oldest, fast))
-        slb_give_inside_tiers(pool, stripe, oldest, fast);
-    slb_leave_after_release(pool, stripe);
-    slb_event_notify(&notification);
-}
-
-/* The slab that waited longest was written to, or this CPU's cache does not take it. */
-static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_notification notification;
-    slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
-    if (!slb_delay_check(pool, oldest, later))
-        slb_count_release(stripe, false);
-    else
-        slb_give_inside_tiers(pool, stripe, oldest, false);
-    slb_leave_after_release(pool, stripe);
-    slb_event_notify(&notification);
-}
-
-/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
- * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
- * the push and before the look at the gate, see resilience/waiters.h. */
-static void slb_count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
-    SLB_POINT(SLB_POINT_RELEASED);
-    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
-}
-
-/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
- * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
- * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
- * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
-static void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
-    uint32_t oldest;
-    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
-    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
-        slb_give_delayed(pool, id, false);
-    else if (slb_unlikely(!slb_delay_exchange(pool, id, &oldest)))
-        slb_count_last(pool, &slb_stripe_here(pool)->releases);
-    else if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, false)))
-        slb_give_oldest(pool, oldest);
-}
+/* ---------------------------------------------------------------------------- protections, then the tiers */
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
  * ended yet. */
@@ -20178,31 +20244,6 @@ static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id,
                             id, fast ? id : slb_ref_make(pool, generation, id), status);
     return status;
 }
-
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
-static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
-    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
-    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
-        return false;
-    uint32_t cpu = slb_os_cpu();
-    _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
-    slb_shards_push(pool, cpu, id);
-    slb_count_last(pool, releases);
-    return true;
-}
-
-/* Into the tiers, unprotected or behind every protection. */
-static void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    if (slb_unlikely(id >= pool->reserved))
-        slb_give_heap(pool, id, fast, true);
-    else if (slb_unlikely(pool->delay.limit != 0))
-        slb_give_delayed(pool, id, fast);
-    else if (slb_unlikely(!slb_cache_give(pool, id, fast)) &&
-             (pool->cache_max != 0 || fast || !slb_give_to_shard(pool, id)))
-        slb_give_inside(pool, id, fast);
-}
-
-/* ---------------------------------------------------------------------------- protections, then the tiers */
 
 static slabby_status slb_return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
@@ -20549,18 +20590,6 @@ SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const sla
     return count;
 }
 
-/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
-static void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
-                     uint32_t count) {
-    bool cached = pool->cache_max >= count;
-    if (cached &&
-        (slb_cache_give_batch(pool, &pool->return_caches, ids, count) ||
-         (slb_flush_batch(pool, stripe) && slb_cache_give_batch(pool, &pool->return_caches, ids, count))))
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        slb_give_inside_tiers(pool, stripe, ids[i], false);
-}
-
 /* The first word is freed before anything is counted: from then on a slab is in hand, and the pool cannot end. With the
  * second one several ids are in transit, so the move begins before it. */
 SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
@@ -20574,7 +20603,7 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
     SLB_POINT(SLB_POINT_RELEASED);
     slb_give_run(pool, stripe, ids, length);
     slb_move_end(stripe);
-    slb_leave_after_release(pool, stripe);
+    slb_leave_behind_release(pool, stripe);
     return length;
 }
 
