@@ -75,24 +75,35 @@ static void take_and_release(uint64_t pairs) {
     }
 }
 
+/* On one CPU; where the system does not say so, a thread that moves waits longer. */
+static void use_one_cpu(struct worker *worker) {
+    int stays = run_on(0);
+    slabby_ref ref = 0;
+
+    (void)worker;
+    for (uint64_t pair = 0; pair < 5 * counted.limit && !threads_failed(); pair++) {
+        uint64_t others = take_counted(&ref);
+
+        if (stays && others != counted.limit)
+            complain("a slab came back after %llu other releases, not just %llu", (unsigned long long)others,
+                     (unsigned long long)counted.limit);
+        release_counted(ref);
+    }
+}
+
 /* Guards: on one CPU a slab comes back behind exactly `limit` releases, whatever the length of the ring. */
 static void a_slab_waits_for_its_turn(void **state) {
     static const uint64_t limits[] = {1, 2, 3, 8, 100, 1000};
-    slabby_ref ref = 0;
 
     (void)state;
-    if (!run_on(0))
-        skip();
     for (size_t i = 0; i < COUNT_OF(limits); i++)
         for (int64_t cache = 0; cache < 2; cache++) {
             begin_counting(
                 CAPACITY, limits[i],
                 WITH({SLABBY_OPTION_REUSE_DELAY, (int64_t)limits[i]}, {SLABBY_OPTION_PER_CPU_CACHE, cache}));
-            for (uint64_t pair = 0; pair < 5 * limits[i]; pair++) {
-                assert_int_equal(take_counted(&ref), limits[i]);
-                release_counted(ref);
-            }
+            run_threads(1, use_one_cpu, NULL, 1);
             assert_no_thread_failed();
+            assert_int_equal(atomic_load(&counted.ended), 5 * limits[i]);
             assert_int_equal(stats_of(counted.pool).gate_hits, 0);
             finish(counted.pool);
         }
@@ -138,7 +149,7 @@ static void no_slab_comes_early(void **state) {
             }
 }
 
-/* At `point`, once: so many pairs in the middle of a release. */
+/* At this point, once: so many pairs in the middle of a release. */
 static int interrupted_at;
 static uint64_t pairs_between;
 
@@ -149,27 +160,33 @@ static void interrupt_once(int point) {
     take_and_release(pairs_between);
 }
 
+static void stop_once(struct worker *worker) {
+    const int *point = worker->shared;
+    slabby_ref ref = 0;
+
+    (void)run_on(0); /* into one ring */
+    take_and_release(2 * counted.limit + pairs_between % 3);
+    (void)take_counted(&ref);
+    interrupted_at = *point;
+    release_counted(ref);
+    if (interrupted_at != 0)
+        complain("a release did not come to point %d", *point);
+    take_and_release(3 * counted.limit);
+}
+
 /* Guards: a release that stops ahead of its swap, or behind it, holds up no other one, lets no slab pass, and does no
  * harm when it goes on. */
 static void a_stopped_release_changes_nothing(void **state) {
-    static const int points[] = {SLB_POINT_RELEASED, SLB_POINT_DELAYED};
+    static int points[] = {SLB_POINT_RELEASED, SLB_POINT_DELAYED};
     static const uint64_t limits[] = {1, 7, 64};
-    slabby_ref ref = 0;
 
     (void)state;
-    (void)run_on(0);
     slb_test_point = interrupt_once;
     for (size_t i = 0; i < COUNT_OF(limits); i++)
-        for (uint64_t between = 0; between <= 3 * limits[i]; between++)
+        for (pairs_between = 0; pairs_between <= 3 * limits[i]; pairs_between++)
             for (size_t j = 0; j < COUNT_OF(points); j++) {
                 begin_counting(1000, limits[i], WITH({SLABBY_OPTION_REUSE_DELAY, (int64_t)limits[i]}));
-                take_and_release(2 * limits[i] + between % 3);
-                pairs_between = between;
-                (void)take_counted(&ref);
-                interrupted_at = points[j];
-                release_counted(ref);
-                assert_int_equal(interrupted_at, 0);
-                take_and_release(3 * limits[i]);
+                run_threads(1, stop_once, &points[j], 1);
                 assert_no_thread_failed();
                 finish(counted.pool);
             }
