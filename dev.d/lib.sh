@@ -254,6 +254,21 @@ need_go() {
     export PATH
 }
 
+# compile_core_once: after need_go; from now on Go has the core compiled once for all that it builds (core_once). A file
+# of settings for Go, which the user's own begin, says so: CMake and Python would take CC for theirs.
+compile_core_once() {
+    [ -z "${SLABBY_CORE_CC:-}" ] || return 0
+    SLABBY_CORE_CC=$(go env CC)
+    core_once_settings=$SLABBY_CACHE/core-once-$$.env
+    {
+        [ ! -f "$GOENV" ] || cat "$GOENV"
+        printf "CC='%s'\n" "$SLABBY_ROOT/dev.d/core_once"
+    } >"$core_once_settings"
+    GOENV=$SLABBY_CACHE/core-once.env
+    mv "$core_once_settings" "$GOENV"
+    export SLABBY_CORE_CC GOENV
+}
+
 need_go_found() {
     version=$(go env GOVERSION 2>/dev/null) || return 1
     minor=$(printf '%s\n' "$version" | sed -n 's/^go1\.\([0-9][0-9]*\).*/\1/p')

@@ -39,6 +39,7 @@ conform_go() {
     rm -f "$CONFORM_BUILD/runner_go" "$CONFORM_BUILD/runner_go.reason"
     if (need_go) >/dev/null 2>&1; then
         need_go
+        compile_core_once
         quietly "$CONFORM_BUILD/go.log" go -C "$SLABBY_ROOT/tests/conformance/go" build -buildvcs=false \
             -o "$CONFORM_BUILD/runner_go" .
     else
