@@ -28,6 +28,8 @@ SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
         slb_zero_at(at + 32);
         slb_zero_at(at + 48);
     }
+    if (slb_likely(at == end))
+        return;
     for (; end - at >= 16; at += 16)
         slb_zero_at(at);
     for (; at < end; at++)
