@@ -12894,6 +12894,8 @@ SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
         slb_zero_at(at + 32);
         slb_zero_at(at + 48);
     }
+    if (slb_likely(at == end))
+        return;
     for (; end - at >= 16; at += 16)
         slb_zero_at(at);
     for (; at < end; at++)
@@ -20421,18 +20423,20 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
-                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
-                                  SLB_PROTECT_DELAY)) != 0))
-        return slb_return_slow(pool, ref);
-    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
-        slb_unlikely(!slb_sides_are_usual(pool) ||
-                     !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-        return slb_return_slow(pool, ref); /* compares again, reports and records */
-    if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
-        return slb_return_audited(pool, ref, (uint32_t)id, protect);
-    if (slb_unlikely(protect & SLB_PROTECT_DELAY))
-        return slb_return_delayed(pool, (uint32_t)id);
+    if (protect != SLB_PROTECT_SECURE) { /* more than what most protected pools have */
+        if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
+                          ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
+                                      SLB_PROTECT_DELAY)) != 0))
+            return slb_return_slow(pool, ref);
+        if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
+            slb_unlikely(!slb_sides_are_usual(pool) ||
+                         !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+            return slb_return_slow(pool, ref); /* compares again, reports and records */
+        if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
+            return slb_return_audited(pool, ref, (uint32_t)id, protect);
+        if (slb_unlikely(protect & SLB_PROTECT_DELAY))
+            return slb_return_delayed(pool, (uint32_t)id);
+    }
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
             return slb_return_zeroed(pool, (uint32_t)id);
