@@ -140,9 +140,8 @@ class Allocator(OptionAccess, Closing):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    # Where tasks wait, by event loop; and the one that was used last.
+    # Where tasks wait, by event loop; Pool has the one that was used last.
     _spaces: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[WaitQueue]]
-    _queue: weakref.ref[WaitQueue] | None
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -162,7 +161,6 @@ class Allocator(OptionAccess, Closing):
         self._audit_written = 0
         self._events_logged = 0
         self._spaces = weakref.WeakKeyDictionary()
-        self._queue = None
         register(self)
         _known.setdefault(self._address, self)
         _load_waits()

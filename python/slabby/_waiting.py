@@ -4,11 +4,14 @@
 Who holds whom, so that nothing of a dead loop keeps a slab:
 
     loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── coroutines that wait
-                        ▲ └──weak──▶ WaitQueue                         │
-                        └────────────────────weak──────────────────────┘
+                     ▲ │  └──weak──▶ WaitQueue                       │  │  └──▶ loop, futures
+                     │ └──────▶ Tickets ◀────────────────────────────┘  │
+                     └────────────────────weak──────────────────────────┘
 
 The loop's reader is the only strong reference to LoopWaits. A loop that is closed drops its readers at once, and one
 that is forgotten drops them when it is collected: LoopWaits ends, and its listener and all that was granted go back.
+Tickets, in C, is the hot half. It refers to the listener without holding it, until LoopWaits closes it, before the
+listener; and it leads to no future and to no loop.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sys
 import time
 import weakref
 
+from slabby import _types
 from slabby._base_error import SlabbyError
 from slabby._errors import ClosedError, NoSystemMemoryError
 from slabby._option_values import NANOSECONDS
@@ -38,16 +42,18 @@ if TYPE_CHECKING:
     ]
 
 _TRIO = "trio"
-# Tickets asked for in one crossing.
-TICKETS = 64
 # From look to look where the system refuses a descriptor.
 POLL_SECONDS = 0.005
+
+# From now on Acquisition joins by itself a queue that is open.
+_types._set_running_loop(asyncio._get_running_loop)
 
 
 def join_queue(pool: Allocator) -> _Joined | None:
     """A ticket in the pool's queue of the running loop, for a task that found no slab. None: wait_in_loop looks closer.
 
-    Acquisition, in C, calls this and goes on as wait_in_loop does."""
+    Acquisition, in C, does the same by itself where the pool's queue of last time is the loop's; otherwise it calls
+    this, and goes on as wait_in_loop does."""
     loop = asyncio._get_running_loop()
     if loop is None or (_TRIO in sys.modules and running_loop() == _TRIO):
         return None
@@ -59,13 +65,13 @@ def join_queue(pool: Allocator) -> _Joined | None:
         raise RuntimeError("Event loop is closed")
     granted: asyncio.Future[None] = loop.create_future()
     try:
-        ticket = pool._join(waits.pointer)
+        ticket = queue.tickets.join()
     except BaseException:
         queue.close_if_empty()
         raise
     # What was granted in the meantime makes the descriptor readable.
     queue.waiting[ticket] = granted
-    return queue, ticket, granted, queue.waiting, waits.brought
+    return queue, ticket, granted, queue.waiting, queue.tickets.brought
 
 
 async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
@@ -167,15 +173,16 @@ def _closing(
 
 
 class LoopWaits:
-    """What the reader of a loop holds: the listener, and what it brought that no coroutine has picked up yet."""
+    """What the reader of a loop holds: the listener, and its tickets with what they brought."""
 
     def __init__(self, pool: Allocator, queue: WaitQueue) -> None:
         self._pool = pool
         self._queue = weakref.ref(queue, _closing(weakref.ref(self), weakref.ref(queue.loop)))
-        self.listener: Listener | None = pool.listener()
-        self.pointer = pool._backend.pointer(self.listener._listener)
+        listener = pool.listener()
+        self.tickets = pool._tickets(pool._backend.pointer(listener._listener))
         # By ticket: references, not SlabRefs, because one that no task has seen is no leak when it goes.
-        self.brought: dict[int, int] = {}
+        self.brought = self.tickets.brought
+        self.listener: Listener | None = listener
 
     def __call__(self) -> None:
         """The descriptor is readable."""
@@ -184,6 +191,7 @@ class LoopWaits:
 
     def close(self) -> None:
         listener, self.listener = self.listener, None
+        self.tickets.close()
         while self.brought:
             self.give_back(self.brought.popitem()[1])
         if listener is not None:
@@ -208,6 +216,9 @@ class WaitQueue:
         self.waiting: dict[int, asyncio.Future[None]] = {}
         waits = LoopWaits(pool, self)
         assert waits.listener is not None
+        self.tickets = waits.tickets
+        # What a wait that begins needs, for Acquisition.
+        self.joining = (loop, waits.tickets, self.waiting)
         self._fd = waits.listener.fd
         pool._crowded = True
         self.waits = weakref.ref(waits)
@@ -235,32 +246,18 @@ class WaitQueue:
         """Hands out what was granted."""
         if waits.listener is None:
             return
-        granted_now, pointer = self._pool._granted, waits.pointer
         try:
-            more = True
-            while more:
-                granted = granted_now(pointer)
-                self._hand_over(waits, granted)
-                more = len(granted) == TICKETS
+            self.tickets.collect(self.waiting)
         except ClosedError:
             for ticket in list(self.waiting):
                 self._give_up(waits, ticket)
-
-    def _hand_over(self, waits: LoopWaits, granted: list[tuple[int, int]]) -> None:
-        for ticket, ref in granted:
-            future = self.waiting.pop(ticket, None)
-            if future is None or future.done():  # cancelled, and its task does not know yet
-                waits.give_back(ref)
-            else:
-                waits.brought[ticket] = ref
-                future.set_result(None)
 
     def expire(self, ticket: int) -> None:
         waits = self.waits()
         if waits is None or waits.listener is None or ticket not in self.waiting:
             return
         if ref := waits.listener.cancel_ref(ticket):
-            self._hand_over(waits, [(ticket, ref)])
+            self.tickets.hand_over(self.waiting, ticket, ref)
         else:
             self._give_up(waits, ticket)
 

@@ -15,11 +15,9 @@ enum phase { PHASE_NEW, PHASE_WAITING, PHASE_OVER, PHASE_LEFT };
 typedef struct Acquisition {
     PyObject_HEAD Pool *pool;
     PyObject *timeout;
-    PyObject *wait;              /* what is stepped while it waits: of a future, or a coroutine */
-    PyObject *queue;             /* of the loop, while a ticket of it is out */
-    PyObject *ticket;            /* of the queue */
-    PyObject *waiting, *brought; /* the queue's dictionaries: futures and references, by ticket */
-    PyObject *slab;              /* of `async with` */
+    PyObject *wait;       /* what is stepped while it waits: of a future, or a coroutine */
+    struct joined joined; /* null where it waits in no queue of a loop */
+    PyObject *slab;       /* of `async with` */
     char phase;
     char entered;
 } Acquisition;
@@ -37,13 +35,13 @@ static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_resul
 /* The ticket is over, maybe after its slab had come and before the task could look: then the slab goes back. The
  * exception that is set stays. */
 static void leave_queue(Acquisition *self) {
-    PyObject *queue = self->queue, *left, *type, *value, *traceback;
+    PyObject *queue = self->joined.queue, *left, *type, *value, *traceback;
 
     if (queue == NULL)
         return;
-    self->queue = NULL;
+    self->joined.queue = NULL;
     PyErr_Fetch(&type, &value, &traceback);
-    left = PyObject_CallMethod(queue, "end", "(O)", self->ticket);
+    left = PyObject_CallMethod(queue, "end", "(O)", self->joined.ticket);
     if (left == NULL)
         report_unraisable((PyObject *)self->pool);
     Py_XDECREF(left);
@@ -55,9 +53,9 @@ static void leave_queue(Acquisition *self) {
 static int close_if_empty(const Acquisition *self) {
     PyObject *closed;
 
-    if (PyDict_Size(self->waiting) != 0)
+    if (PyDict_Size(self->joined.waiting) != 0)
         return 1;
-    closed = PyObject_CallMethod(self->queue, "close_if_empty", NULL);
+    closed = PyObject_CallMethod(self->joined.queue, "close_if_empty", NULL);
     Py_XDECREF(closed);
     return closed != NULL;
 }
@@ -65,7 +63,7 @@ static int close_if_empty(const Acquisition *self) {
 /* The future is done: the slab that the ticket brought, or null with an exception. The loop's end has emptied the
  * dictionary, and the slab went back. */
 static PyObject *take_from_queue(Acquisition *self) {
-    PyObject *number = PyDict_GetItemWithError(self->brought, self->ticket), *slab;
+    PyObject *number = PyDict_GetItemWithError(self->joined.brought, self->joined.ticket), *slab;
 
     if (number == NULL) {
         if (!PyErr_Occurred())
@@ -74,13 +72,13 @@ static PyObject *take_from_queue(Acquisition *self) {
     }
     /* Until it is owned it stays in the dictionary, from which leave_queue gives it back. */
     slab = pool_own((PyObject *)self->pool, number);
-    if (slab == NULL || PyDict_DelItem(self->brought, self->ticket) < 0) {
+    if (slab == NULL || PyDict_DelItem(self->joined.brought, self->joined.ticket) < 0) {
         Py_CLEAR(slab);
         return NULL;
     }
     if (!close_if_empty(self))
         report_unraisable((PyObject *)self->pool); /* the slab is the caller's all the same */
-    Py_CLEAR(self->queue);
+    Py_CLEAR(self->joined.queue);
     return slab;
 }
 
@@ -91,7 +89,7 @@ static PySendResult step_wait(Acquisition *self, PyObject *value, PyObject **out
     if (sent == PYGEN_NEXT)
         return sent;
     slab = sent == PYGEN_RETURN ? *out_result : NULL;
-    if (slab != NULL && self->queue != NULL) {
+    if (slab != NULL && self->joined.queue != NULL) {
         Py_DECREF(slab);
         slab = take_from_queue(self);
     }
@@ -100,27 +98,39 @@ static PySendResult step_wait(Acquisition *self, PyObject *value, PyObject **out
     return over(self, slab, out_result);
 }
 
-/* What join_queue of the Python half answered, a tuple of five. */
 static PyObject *item_of(PyObject *joined, Py_ssize_t at) {
     return Py_XNewRef(PyTuple_GetItem(joined, at));
 }
 
-/* Joins the queue of the running loop: 1; 0 where the Python half has to look closer; -1 with an exception. What waits
- * is then the future itself: a coroutine around it would cost as much as the queue does. */
-static int join_queue(Acquisition *self) {
+/* The Python half joins: it may open the queue. As join_recent_queue answers. */
+static int join_any_queue(Acquisition *self, struct joined *out) {
     PyObject *joined =
-        PyObject_CallMethodObjArgs((PyObject *)self->pool, self->pool->types->join_queue, NULL);
+        PyObject_CallMethodObjArgs((PyObject *)self->pool, self->pool->types->names.join_queue, NULL);
 
     if (joined == NULL || joined == Py_None) {
         Py_XDECREF(joined);
         return joined == NULL ? -1 : 0;
     }
-    self->queue = item_of(joined, 0);
-    self->ticket = item_of(joined, 1);
-    self->waiting = item_of(joined, 3);
-    self->brought = item_of(joined, 4);
-    self->wait = self->brought == NULL ? NULL : PyObject_GetIter(PyTuple_GetItem(joined, 2));
+    out->queue = item_of(joined, 0);
+    out->ticket = item_of(joined, 1);
+    out->future = item_of(joined, 2);
+    out->waiting = item_of(joined, 3);
+    out->brought = item_of(joined, 4);
     Py_DECREF(joined);
+    return out->brought == NULL ? -1 : 1;
+}
+
+/* Joins the queue of the running loop: 1; 0 where its coroutine has to look closer; -1 with an exception. What waits is
+ * then the future itself: a coroutine around it would cost as much as the queue does. */
+static int join_queue(Acquisition *self) {
+    int joined = join_recent_queue(self->pool, &self->joined);
+
+    if (joined == 0)
+        joined = join_any_queue(self, &self->joined);
+    if (joined != 1)
+        return joined;
+    self->wait = PyObject_GetIter(self->joined.future);
+    Py_CLEAR(self->joined.future);
     if (self->wait == NULL)
         leave_queue(self);
     return self->wait == NULL ? -1 : 1;
@@ -273,9 +283,9 @@ static int acquisition_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->pool);
     Py_VISIT(self->timeout);
     Py_VISIT(self->wait);
-    Py_VISIT(self->queue);
-    Py_VISIT(self->waiting);
-    Py_VISIT(self->brought);
+    Py_VISIT(self->joined.queue);
+    Py_VISIT(self->joined.waiting);
+    Py_VISIT(self->joined.brought);
     Py_VISIT(self->slab);
     return 0;
 }
@@ -287,8 +297,8 @@ static int acquisition_clear(PyObject *object) {
         self->phase = PHASE_OVER;
     Py_CLEAR(self->wait);
     leave_queue(self);
-    Py_CLEAR(self->waiting);
-    Py_CLEAR(self->brought);
+    Py_CLEAR(self->joined.waiting);
+    Py_CLEAR(self->joined.brought);
     Py_CLEAR(self->slab);
     return 0;
 }
@@ -317,7 +327,7 @@ static void acquisition_dealloc(PyObject *object) {
         warn_never_awaited(self);
     (void)acquisition_clear(object);
     Py_CLEAR(self->timeout);
-    Py_CLEAR(self->ticket);
+    Py_CLEAR(self->joined.ticket);
     Py_DECREF(self->pool);
     PyObject_GC_Del(object);
     Py_DECREF(type);
@@ -372,7 +382,8 @@ PyObject *pool_acquire_async(PyObject *object, PyObject *const *arguments, Py_ss
         return NULL;
     self->pool = (Pool *)Py_NewRef((PyObject *)pool);
     self->timeout = Py_NewRef(timeout);
-    self->wait = self->queue = self->ticket = self->waiting = self->brought = NULL;
+    self->joined = (struct joined){NULL, NULL, NULL, NULL, NULL};
+    self->wait = NULL;
     self->slab = NULL;
     self->phase = PHASE_NEW;
     self->entered = 0;

@@ -96,13 +96,43 @@ static PyObject *leaks_reported(PyObject *module, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* _set_running_loop(function): asyncio's, when a task waits for the first time. */
+static PyObject *set_running_loop(PyObject *module, PyObject *function) {
+    struct slabby_types *types = PyModule_GetState(module);
+
+    set_object(&types->running_loop, function);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"_address_of", address_of, METH_O, NULL},
     {"_configure", configure, METH_VARARGS, NULL},
     {"_leaks_reported", leaks_reported, METH_NOARGS, NULL},
+    {"_set_running_loop", set_running_loop, METH_O, NULL},
     {"_set_numpy_handler", set_numpy_handler, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
+
+/* False with an exception set. */
+static int names_ready(struct names *names) {
+    names->create_future = PyUnicode_InternFromString("create_future");
+    names->done = PyUnicode_InternFromString("done");
+    names->join_queue = PyUnicode_InternFromString("_join_queue");
+    names->joining = PyUnicode_InternFromString("joining");
+    names->set_result = PyUnicode_InternFromString("set_result");
+    names->trio = PyUnicode_InternFromString("trio");
+    return names->create_future != NULL && names->done != NULL && names->join_queue != NULL &&
+           names->joining != NULL && names->set_result != NULL && names->trio != NULL;
+}
+
+static void names_end(struct names *names) {
+    Py_CLEAR(names->create_future);
+    Py_CLEAR(names->done);
+    Py_CLEAR(names->join_queue);
+    Py_CLEAR(names->joining);
+    Py_CLEAR(names->set_result);
+    Py_CLEAR(names->trio);
+}
 
 static int execute(PyObject *module) {
     struct slabby_types *types = PyModule_GetState(module);
@@ -111,12 +141,12 @@ static int execute(PyObject *module) {
 
     Py_XDECREF(capsule);
     stack_ready();
-    types->join_queue = PyUnicode_InternFromString("_join_queue");
-    if (types->join_queue == NULL)
+    if (!names_ready(&types->names))
         return -1;
     types->slab_refs.limit = types->fast_slabs.limit = SPARES;
     if (added < 0 || pool_ready(module, types) < 0 || slab_ref_ready(module, types) < 0 ||
-        fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0)
+        fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0 ||
+        tickets_ready(module, types) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "TRACEMALLOC_DOMAIN", SLABBY_TRACEMALLOC_DOMAIN);
 }
@@ -128,6 +158,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(types->slab_ref);
     Py_VISIT(types->fast_slab);
     Py_VISIT(types->acquisition);
+    Py_VISIT(types->tickets);
+    Py_VISIT(types->running_loop);
     Py_VISIT(types->error_factory);
     Py_VISIT(types->batch);
     return 0;
@@ -145,6 +177,8 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(types->slab_ref);
     Py_CLEAR(types->fast_slab);
     Py_CLEAR(types->acquisition);
+    Py_CLEAR(types->tickets);
+    Py_CLEAR(types->running_loop);
     Py_CLEAR(types->error_factory);
     Py_CLEAR(types->batch);
     return 0;
@@ -155,7 +189,7 @@ static void module_free(void *module) {
 
     (void)module_clear(module);
     Py_CLEAR(types->folder);
-    Py_CLEAR(types->join_queue);
+    names_end(&types->names);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}, {0, NULL}};

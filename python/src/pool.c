@@ -82,6 +82,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->ref_type);
     Py_VISIT(pool->fast_type);
     Py_VISIT(pool->native);
+    Py_VISIT(pool->queue);
     return 0;
 }
 
@@ -97,6 +98,7 @@ static void pool_dealloc(PyObject *self) {
     fast_table_leave(pool->types, pool->fast);
     Py_CLEAR(pool->native);
     Py_CLEAR(pool->stacks);
+    Py_CLEAR(pool->queue);
     Py_CLEAR(pool->ref_type);
     Py_CLEAR(pool->fast_type);
     Py_CLEAR(pool->module);
@@ -214,8 +216,7 @@ static PyMethodDef pool_methods[] = {
     {"_wrap_all", pool_wrap_batch, METH_VARARGS, NULL},
     {"_try_now", pool_try_now, METH_NOARGS, NULL},
     {"_wait", pool_wait, METH_O, NULL},
-    {"_join", pool_join, METH_O, NULL},
-    {"_granted", pool_granted, METH_O, NULL},
+    {"_tickets", pool_tickets, METH_O, NULL},
     {"_own", pool_own, METH_O, NULL},
     {"_fail", pool_fail, METH_VARARGS, NULL},
     {"_fast_views", pool_fast_views, METH_NOARGS, NULL},
@@ -238,6 +239,7 @@ static PyGetSetDef pool_properties[] = {
 
 static PyMemberDef pool_members[] = {
     {"_crowded", T_BOOL, offsetof(Pool, crowded), 0, NULL},
+    {"_queue", T_OBJECT, offsetof(Pool, queue), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

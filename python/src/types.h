@@ -40,16 +40,23 @@ struct numbers {
     uint32_t ids[NUMBERS];
 };
 
+/* What the C half looks for in objects of Python, interned. */
+struct names {
+    PyObject *create_future, *done, *join_queue, *joining, *set_result, *trio;
+};
+
 /* The module's state. */
 struct slabby_types {
     PyTypeObject *pool;
     PyTypeObject *slab_ref;
     PyTypeObject *fast_slab;
     PyTypeObject *acquisition;
+    PyTypeObject *tickets;
     PyObject *error_factory; /* slabby._raise.make_error */
     PyObject *batch;         /* slabby.Batch */
     PyObject *folder;        /* of the package's Python files */
-    PyObject *join_queue;    /* the name of a method */
+    PyObject *running_loop;  /* asyncio._get_running_loop, once a task has waited */
+    struct names names;
     struct fast_table *fast_tables;
     struct spares slab_refs;
     struct spares fast_slabs;
@@ -68,6 +75,7 @@ typedef struct Pool {
     PyObject *native;              /* the handle as the backend knows it */
     struct fast_table *fast;       /* null until the first fast slab */
     PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
+    PyObject *queue;               /* a weak reference: the queue where a task waited last; may be null */
     const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */
     char finalizers;               /* the option */
     char crowded;                  /* a queue of an event loop is open, through this object */
@@ -127,9 +135,22 @@ PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t c
 PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
 PyObject *pool_try_now(PyObject *self, PyObject *unused);
 PyObject *pool_wait(PyObject *self, PyObject *timeout);
-PyObject *pool_join(PyObject *self, PyObject *listener);
-PyObject *pool_granted(PyObject *self, PyObject *listener);
 PyObject *pool_own(PyObject *self, PyObject *ref);
+
+/* tickets.c: the queue of an event loop. */
+/* A wait in it, as the coroutine holds it. */
+struct joined {
+    PyObject *queue;             /* while the ticket is out */
+    PyObject *ticket;            /* of the queue */
+    PyObject *future;            /* done when the ticket has brought something */
+    PyObject *waiting, *brought; /* the queue's dictionaries: futures and references, by ticket */
+};
+
+int tickets_ready(PyObject *module, struct slabby_types *types);
+PyObject *pool_tickets(PyObject *self, PyObject *listener);
+/* Joins the queue where a task of the running loop waited last: 1 with new references; 0 where the Python half has to
+ * look closer; -1 with an exception. */
+int join_recent_queue(const Pool *pool, struct joined *joined);
 
 /* acquisition.c */
 int acquisition_ready(PyObject *module, struct slabby_types *types);

@@ -161,58 +161,6 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout) {
     return answer(pool, status, ref);
 }
 
-/* ------------------------------------------------------------------------------------- tickets of event loops */
-
-/* Tickets taken in one call. */
-#define TICKETS 64
-
-/* A listener as a backend has it, as a number or a capsule; null with an exception set. */
-static slabby_listener *listener_from(PyObject *object) {
-    if (PyCapsule_CheckExact(object))
-        return PyCapsule_GetPointer(object, "slabby_listener");
-    return PyLong_AsVoidPtr(object);
-}
-
-/* _join(listener): a ticket. */
-PyObject *pool_join(PyObject *self, PyObject *object) {
-    Pool *pool = (Pool *)self;
-    slabby_listener *listener = pool_attached(pool) ? listener_from(object) : NULL;
-    slabby_status status;
-    uint64_t ticket = 0;
-
-    if (listener == NULL)
-        return NULL;
-    status = pool->core->wait_begin(&ticket, listener, 0);
-    return status == SLABBY_OK ? PyLong_FromUnsignedLongLong(ticket) : raise_status(pool, 0, status);
-}
-
-/* _granted(listener): [(ticket, reference)], at most TICKETS of them. */
-PyObject *pool_granted(PyObject *self, PyObject *object) {
-    Pool *pool = (Pool *)self;
-    slabby_listener *listener = pool_attached(pool) ? listener_from(object) : NULL;
-    uint64_t tickets[TICKETS], count = 0;
-    slabby_ref refs[TICKETS];
-    slabby_status status;
-    PyObject *list;
-
-    if (listener == NULL)
-        return NULL;
-    status = pool->core->wait_take(tickets, refs, NULL, &count, listener, TICKETS);
-    if (status != SLABBY_OK)
-        return raise_status(pool, 0, status);
-    list = PyList_New((Py_ssize_t)count);
-    for (uint64_t i = 0; list != NULL && i < count; i++) {
-        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)tickets[i], (unsigned long long)refs[i]);
-        if (pair == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, pair);
-    }
-    for (uint64_t i = 0; list == NULL && i < count; i++)
-        (void)pool->core->release(pool->allocator, refs[i]);
-    return list;
-}
-
 /* _own(reference): the SlabRef that owns what a ticket brought. */
 PyObject *pool_own(PyObject *self, PyObject *number) {
     slabby_ref ref = PyLong_AsUnsignedLongLong(number);

@@ -167,9 +167,9 @@ def test_a_wait_that_cannot_begin_leaves_no_listener():
     """The pool may be closed between the look for a free slab and the place in the queue."""
 
     class Closing(slabby.Allocator):
-        def _join(self, listener: object) -> int:
+        def _tickets(self, listener: object) -> Any:
             self.close()
-            return super()._join(listener)
+            return super()._tickets(listener)
 
     async def main() -> None:
         pool = Closing(64, 1)

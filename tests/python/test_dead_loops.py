@@ -195,6 +195,63 @@ def test_a_coroutine_in_a_cycle_that_is_forgotten_leaves_no_leak(pool, granted):
     asyncio.run(main())
 
 
+class Future:
+    """Takes what a ticket brought, or fails, as one that is done does, or one whose loop lacks memory."""
+
+    def __init__(self, takes: bool, done: bool) -> None:
+        self.takes, self.over, self.error = takes, done, None
+
+    def set_result(self, _: None) -> None:
+        if not self.takes:
+            raise MemoryError
+
+    def done(self) -> bool:
+        return self.over
+
+    def set_exception(self, error: BaseException) -> None:
+        self.error = error
+
+
+def test_a_grant_that_no_future_takes_goes_back_and_the_others_arrive(pool):
+    held = pool.allocate_batch(4)
+    with pool.listener() as listener:
+        tickets = pool._tickets(pool._backend.pointer(listener._listener))
+        futures = [Future(False, False), Future(False, True), Future(True, False)]
+        waiting: dict[int, Any] = {tickets.join(): future for future in futures}
+        last = max(waiting)
+        tickets.join()  # of a coroutine that is gone
+        for ref in held:
+            ref.release()
+        tickets.collect(waiting)
+        assert waiting == {} and list(tickets.brought) == [last]
+        assert [type(future.error) for future in futures] == [MemoryError, type(None), type(None)]
+        assert pool.stats().used_slabs == 1
+        tickets.close()
+        tickets.hand_over({last: futures[2]}, last, tickets.brought.pop(last))
+        assert pool.stats().used_slabs == 0 and tickets.brought == {}
+        with pytest.raises(slabby.ClosedError):
+            tickets.join()
+
+
+def test_a_wait_in_an_open_queue_runs_no_python_of_ours(pool, monkeypatch):
+    async def main() -> None:
+        held = pool.allocate_batch(4)
+        tasks = [asyncio.create_task(pool.acquire_async()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert pool.stats().waiters == 2
+        monkeypatch.delitem(sys.modules, "trio", raising=False)
+        monkeypatch.setattr(slabby.Allocator, "_join_queue", lambda _: pytest.fail("Python joined"))
+        tasks.append(asyncio.create_task(pool.acquire_async()))
+        await asyncio.sleep(0)
+        assert pool.stats().waiters == 3
+        for ref in held:
+            ref.release()
+        for task in tasks:
+            (await task).release()
+
+    asyncio.run(main())
+
+
 def test_the_queue_of_a_loop_ends_with_its_last_wait(pool):
     async def main() -> None:
         selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Tickets: the hot half of where the tasks of one event loop wait. The Python half and the drawing of who holds whom
+ * are in slabby/_waiting.py.
+ *
+ * LoopWaits owns the listener and closes the Tickets before it, so `listener` is null or open while others still hold
+ * the Tickets. Once closed nothing enters `brought` any more: a slab that is in hand goes back.
+ */
+#include "types.h"
+
+/* Tickets taken in one call. */
+#define TAKEN_AT_ONCE 64
+
+typedef struct Tickets {
+    PyObject_HEAD Pool *pool;
+    slabby_listener *listener; /* null once closed */
+    PyObject *brought;         /* references by ticket: what came and no coroutine has picked up yet */
+} Tickets;
+
+static void give_back(const Tickets *self, slabby_ref ref) {
+    if (ref != 0)
+        (void)self->pool->core->release(self->pool->allocator, ref);
+}
+
+/* ------------------------------------------------------------------------------------------------- a wait begins */
+
+static slabby_status begin(const Tickets *self, uint64_t *out_ticket) {
+    return self->listener == NULL ? SLABBY_CLOSED
+                                  : self->pool->core->wait_begin(out_ticket, self->listener, 0);
+}
+
+/* A ticket that no coroutine will know of. */
+static void call_off(const Tickets *self, uint64_t ticket) {
+    slabby_ref ref = 0;
+
+    (void)self->pool->core->wait_cancel(&ref, self->listener, ticket);
+    give_back(self, ref);
+}
+
+/* join(): a ticket. */
+static PyObject *tickets_join(PyObject *object, PyObject *unused) {
+    Tickets *self = (Tickets *)object;
+    uint64_t ticket = 0;
+    slabby_status status = begin(self, &ticket);
+    PyObject *number;
+
+    (void)unused;
+    if (status != SLABBY_OK)
+        return raise_status(self->pool, 0, status);
+    number = PyLong_FromUnsignedLongLong(ticket);
+    if (number == NULL)
+        call_off(self, ticket);
+    return number;
+}
+
+/* The same for the task whose future it is. 1; 0 where the core refuses; -1 with an exception. */
+static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
+    uint64_t ticket = 0;
+
+    if (begin(self, &ticket) != SLABBY_OK)
+        return 0;
+    joined->ticket = PyLong_FromUnsignedLongLong(ticket);
+    if (joined->ticket != NULL && PyDict_SetItem(waiting, joined->ticket, joined->future) == 0) {
+        joined->waiting = Py_NewRef(waiting);
+        joined->brought = Py_NewRef(self->brought);
+        return 1;
+    }
+    Py_CLEAR(joined->ticket);
+    call_off(self, ticket);
+    return -1;
+}
+
+/* `joining` of a queue is (loop, tickets, waiting). As above; 0 also where the loop is not the one that runs, or ended.
+ * The core is asked last: making a future may run Python. */
+static int join_with(const struct slabby_types *types, PyObject *joining, struct joined *joined) {
+    PyObject *running = PyObject_CallObject(types->running_loop, NULL), *loop, *waiting;
+    Tickets *tickets;
+    int answer = 0;
+
+    if (running == NULL ||
+        !PyArg_ParseTuple(joining, "OO!O!", &loop, types->tickets, &tickets, &PyDict_Type, &waiting)) {
+        Py_XDECREF(running);
+        return -1;
+    }
+    Py_DECREF(running); /* which the tuple holds, if it is that loop */
+    if (running != loop || tickets->listener == NULL)
+        return 0;
+    joined->future = PyObject_CallMethodObjArgs(loop, types->names.create_future, NULL);
+    if (joined->future == NULL)
+        return -1;
+    answer = join_for(tickets, waiting, joined);
+    if (answer != 1)
+        Py_CLEAR(joined->future);
+    return answer;
+}
+
+/* Where trio is loaded, a loop of asyncio may be its guest. */
+static int usual(const struct slabby_types *types, const Pool *pool) {
+    PyObject *trio;
+
+    if (types->running_loop == NULL || pool->queue == NULL || pool->queue == Py_None)
+        return 0;
+    trio = PyImport_GetModule(types->names.trio);
+    Py_XDECREF(trio);
+    return trio == NULL && !PyErr_Occurred();
+}
+
+int join_recent_queue(const Pool *pool, struct joined *joined) {
+    const struct slabby_types *types = pool->types;
+    PyObject *queue, *joining;
+    int answer;
+
+    if (!usual(types, pool))
+        return PyErr_Occurred() ? -1 : 0;
+    queue = PyWeakref_GetObject(pool->queue);
+    if (queue == NULL || queue == Py_None)
+        return queue == NULL ? -1 : 0;
+    Py_INCREF(queue);
+    joining = PyObject_GetAttr(queue, types->names.joining);
+    answer = joining == NULL ? -1 : join_with(types, joining, joined);
+    Py_XDECREF(joining);
+    if (answer == 1)
+        joined->queue = queue;
+    else
+        Py_DECREF(queue);
+    return answer;
+}
+
+/* ------------------------------------------------------------------------------------------- what tickets brought */
+
+/* The future ends with the pending exception. Where it is done, it is cancelled or its loop closed, and the task ends
+ * by that. */
+static void fail_future(const struct slabby_types *types, PyObject *future) {
+    PyObject *type, *error, *traceback, *answer;
+
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    answer = PyObject_CallMethodObjArgs(future, types->names.done, NULL);
+    if (answer == Py_False) {
+        Py_DECREF(answer);
+        answer = PyObject_CallMethod(future, "set_exception", "(O)", error);
+    }
+    if (answer == NULL)
+        report_unraisable(future);
+    Py_XDECREF(answer);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+}
+
+/* Who takes a reference out of `brought` owns the slab: the coroutine, its end, the end of LoopWaits, or this, where
+ * the future takes nothing. */
+static void hand_to(Tickets *self, PyObject *ticket, PyObject *future, slabby_ref ref) {
+    const struct slabby_types *types = self->pool->types;
+    PyObject *number = PyLong_FromUnsignedLongLong(ref), *taken;
+
+    if (number == NULL || PyDict_SetItem(self->brought, ticket, number) < 0) {
+        Py_XDECREF(number);
+        give_back(self, ref);
+        fail_future(types, future);
+        return;
+    }
+    Py_DECREF(number);
+    taken = PyObject_CallMethodObjArgs(future, types->names.set_result, Py_None, NULL);
+    if (taken == NULL) {
+        fail_future(types, future);
+        if (PyDict_Contains(self->brought, ticket) == 1 && PyDict_DelItem(self->brought, ticket) == 0)
+            give_back(self, ref);
+    }
+    Py_XDECREF(taken);
+}
+
+/* The future that waits for a ticket, which waits no longer; null where the coroutine is gone. */
+static PyObject *pop_future(PyObject *waiting, PyObject *ticket) {
+    PyObject *future = Py_XNewRef(PyDict_GetItemWithError(waiting, ticket));
+
+    if (future != NULL && PyDict_DelItem(waiting, ticket) < 0)
+        Py_CLEAR(future);
+    return future;
+}
+
+/* Whatever fails, each slab has an owner afterwards. */
+static void hand_over(Tickets *self, PyObject *waiting, uint64_t number, slabby_ref ref) {
+    PyObject *ticket = PyLong_FromUnsignedLongLong(number);
+    PyObject *future = ticket == NULL ? NULL : pop_future(waiting, ticket);
+
+    if (PyErr_Occurred())
+        report_unraisable((PyObject *)self->pool);
+    if (future == NULL || self->listener == NULL)
+        give_back(self, ref);
+    else
+        hand_to(self, ticket, future, ref);
+    Py_XDECREF(future);
+    Py_XDECREF(ticket);
+}
+
+/* hand_over(waiting, ticket, ref): what a ticket brought goes to its future. */
+static PyObject *tickets_hand_over(PyObject *self, PyObject *arguments) {
+    unsigned long long ticket, ref;
+    PyObject *waiting;
+
+    if (!PyArg_ParseTuple(arguments, "O!KK", &PyDict_Type, &waiting, &ticket, &ref))
+        return NULL;
+    hand_over((Tickets *)self, waiting, ticket, ref);
+    Py_RETURN_NONE;
+}
+
+/* collect(waiting): what was granted goes to the futures in `waiting`. */
+static PyObject *tickets_collect(PyObject *object, PyObject *waiting) {
+    Tickets *self = (Tickets *)object;
+    uint64_t tickets[TAKEN_AT_ONCE], count = TAKEN_AT_ONCE;
+    slabby_ref refs[TAKEN_AT_ONCE];
+    slabby_status status;
+
+    if (!PyDict_Check(waiting)) {
+        PyErr_SetString(PyExc_TypeError, "collect() takes a dictionary");
+        return NULL;
+    }
+    while (self->listener != NULL && count == TAKEN_AT_ONCE) {
+        status = self->pool->core->wait_take(tickets, refs, NULL, &count, self->listener, TAKEN_AT_ONCE);
+        if (status != SLABBY_OK)
+            return raise_status(self->pool, 0, status);
+        for (uint64_t at = 0; at < count; at++)
+            hand_over(self, waiting, tickets[at], refs[at]);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---------------------------------------------------------------------------------------------------- the object */
+
+/* close(): before the listener is. */
+static PyObject *tickets_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    ((Tickets *)self)->listener = NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_brought(PyObject *self, void *unused) {
+    (void)unused;
+    return Py_NewRef(((Tickets *)self)->brought);
+}
+
+static int tickets_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Tickets *)self)->pool);
+    Py_VISIT(((Tickets *)self)->brought);
+    return 0;
+}
+
+/* No tp_clear: a cycle through Tickets goes through the dictionaries of LoopWaits and of the pool. */
+static void tickets_dealloc(PyObject *object) {
+    Tickets *self = (Tickets *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(self->brought);
+    Py_DECREF(self->pool);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef tickets_methods[] = {
+    {"join", tickets_join, METH_NOARGS, NULL},
+    {"collect", tickets_collect, METH_O, NULL},
+    {"hand_over", tickets_hand_over, METH_VARARGS, NULL},
+    {"close", tickets_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef tickets_properties[] = {
+    {"brought", get_brought, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot tickets_slots[] = {
+    {Py_tp_doc, "The tickets of one event loop, by its listener."},
+    {Py_tp_dealloc, tickets_dealloc},
+    {Py_tp_traverse, tickets_traverse},
+    {Py_tp_methods, tickets_methods},
+    {Py_tp_getset, tickets_properties},
+    {0, NULL},
+};
+
+static PyType_Spec tickets_spec = {
+    .name = "slabby._types.Tickets",
+    .basicsize = sizeof(Tickets),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = tickets_slots,
+};
+
+/* A listener as a backend has it, as a number or a capsule; null with an exception set. */
+static slabby_listener *listener_from(PyObject *object) {
+    if (PyCapsule_CheckExact(object))
+        return PyCapsule_GetPointer(object, "slabby_listener");
+    return PyLong_AsVoidPtr(object);
+}
+
+/* _tickets(listener): Tickets, which the caller closes before the listener. */
+PyObject *pool_tickets(PyObject *object, PyObject *native) {
+    Pool *pool = (Pool *)object;
+    slabby_listener *listener = pool_attached(pool) ? listener_from(native) : NULL;
+    Tickets *self;
+
+    if (listener == NULL)
+        return NULL;
+    if (pool->types->tickets == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no wait can begin while the interpreter ends");
+        return NULL;
+    }
+    self = PyObject_GC_New(Tickets, pool->types->tickets);
+    if (self == NULL)
+        return NULL;
+    self->pool = (Pool *)Py_NewRef(object);
+    self->listener = listener;
+    self->brought = PyDict_New();
+    PyObject_GC_Track(self);
+    if (self->brought == NULL)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+int tickets_ready(PyObject *module, struct slabby_types *types) {
+    types->tickets = (PyTypeObject *)PyType_FromModuleAndSpec(module, &tickets_spec, NULL);
+    if (types->tickets == NULL)
+        return -1;
+    return PyModule_AddObjectRef(module, "Tickets", (PyObject *)types->tickets);
+}
