@@ -195,6 +195,29 @@ def test_a_coroutine_in_a_cycle_that_is_forgotten_leaves_no_leak(pool, granted):
     asyncio.run(main())
 
 
+def test_a_coroutine_that_is_collected_after_its_queue_leaves_it_whole(pool, monkeypatch):
+    """The collector takes older objects apart first: the queue, which another wait opened."""
+    failures: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", failures.append)
+
+    async def main() -> None:
+        held = pool.allocate_batch(4)
+        first = pool.acquire_async()
+        first.send(None)
+        cycle: list[Any] = [pool.acquire_async()]
+        cycle.append(cycle)
+        cycle[0].send(None)
+        first.close()
+        del first, cycle
+        gc.collect()
+        assert failures == []
+        assert not pool._crowded
+        for ref in held:
+            ref.release()
+
+    asyncio.run(main())
+
+
 class Future:
     """Takes what a ticket brought, or fails, as one that is done does, or one whose loop lacks memory."""
 
