@@ -6,6 +6,7 @@
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/lease.h"
+#include "tiers/random.h"
 
 #define SAMPLE_MEAN 64u
 
@@ -48,13 +49,14 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 /* ------------------------------------------------------------------------------------------------- timing */
 
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock's low bits, multiplied, are random enough. */
+ * clock, mixed, is random enough. Multiplied alone it is not: where each allocation takes as many ticks, a distance
+ * would follow from the one before. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
         (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
-    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
+    return all ? 1 : 1 + (slb_random_mix(now) >> 57);
 }
 
 /* Latencies, or which allocations lie on guard slots. */

@@ -14,6 +14,7 @@
 
 #include "pool.h"
 #include "protect/bit_guard_state.h"
+#include "tiers/random.h"
 
 /* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
 struct slb_damage {
@@ -29,13 +30,9 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret
- * and what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+/* Mixed from the pool's secret and what no two allocations of a pool share, the relative reference. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
-    uint64_t x = pool->guard_key + relative_ref;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
+    return slb_random_mix(pool->guard_key + relative_ref);
 }
 
 SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {

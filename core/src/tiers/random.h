@@ -16,13 +16,19 @@ struct slb_random {
 /* `count` numbers that no other call draws. */
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count);
 
-/* The next of them: a counter through a 64-bit mixer, keyed with the pool's secret. Either half serves alone. */
-SLB_INLINE uint64_t slb_random_next(struct slb_random *random) {
-    uint64_t x = random->turn ^ random->key;
-    random->turn += SLB_RANDOM_STEP;
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014): every input bit reaches
+ * every output bit. */
+SLB_INLINE uint64_t slb_random_mix(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
     x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
     return x ^ (x >> 31);
+}
+
+/* The next of them: a counter through the mixer, keyed with the pool's secret. Either half serves alone. */
+SLB_INLINE uint64_t slb_random_next(struct slb_random *random) {
+    uint64_t x = random->turn ^ random->key;
+    random->turn += SLB_RANDOM_STEP;
+    return slb_random_mix(x);
 }
 
 /* Half a random number, scaled to a number below `limit`, which must be above 0. */
