@@ -7264,13 +7264,19 @@ struct slb_random {
 /* `count` numbers that no other call draws. */
 SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count);
 
-/* The next of them: a counter through a 64-bit mixer, keyed with the pool's secret. Either half serves alone. */
-SLB_INLINE uint64_t slb_random_next(struct slb_random *random) {
-    uint64_t x = random->turn ^ random->key;
-    random->turn += SLB_RANDOM_STEP;
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014): every input bit reaches
+ * every output bit. */
+SLB_INLINE uint64_t slb_random_mix(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
     x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
     return x ^ (x >> 31);
+}
+
+/* The next of them: a counter through the mixer, keyed with the pool's secret. Either half serves alone. */
+SLB_INLINE uint64_t slb_random_next(struct slb_random *random) {
+    uint64_t x = random->turn ^ random->key;
+    random->turn += SLB_RANDOM_STEP;
+    return slb_random_mix(x);
 }
 
 /* Half a random number, scaled to a number below `limit`, which must be above 0. */
@@ -9624,13 +9630,9 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret
- * and what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+/* Mixed from the pool's secret and what no two allocations of a pool share, the relative reference. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
-    uint64_t x = pool->guard_key + relative_ref;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
+    return slb_random_mix(pool->guard_key + relative_ref);
 }
 
 SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
@@ -14744,13 +14746,14 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 /* ------------------------------------------------------------------------------------------------- timing */
 
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock's low bits, multiplied, are random enough. */
+ * clock, mixed, is random enough. Multiplied alone it is not: where each allocation takes as many ticks, a distance
+ * would follow from the one before. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
         (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
-    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
+    return all ? 1 : 1 + (slb_random_mix(now) >> 57);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
