@@ -20435,10 +20435,9 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
             slb_unlikely(!slb_sides_are_usual(pool) ||
                          !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
             return slb_return_slow(pool, ref); /* compares again, reports and records */
-        if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
-            return slb_return_audited(pool, ref, (uint32_t)id, protect);
-        if (slb_unlikely(protect & SLB_PROTECT_DELAY))
-            return slb_return_delayed(pool, (uint32_t)id);
+        if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
+            return protect & SLB_PROTECT_AUDIT ? slb_return_audited(pool, ref, (uint32_t)id, protect)
+                                               : slb_return_delayed(pool, (uint32_t)id);
     }
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
