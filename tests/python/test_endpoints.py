@@ -8,6 +8,7 @@ import io
 import json
 import socket
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -241,8 +242,9 @@ def test_streams_are_limited_and_given_back(server):
             assert refused.status == 503
             assert refused.getheader("retry-after") == "5"
         assert raw(server, "GET /events?follow=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
-    status = 503
-    while status == 503:  # until the server has noticed that its clients are gone
+    # Until the server has noticed that its clients are gone; a minute is never.
+    status, never = 503, time.monotonic() + 60
+    while status == 503 and time.monotonic() < never:
         with stream(server) as again:
             status = again.status
     assert status == 200
