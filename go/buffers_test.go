@@ -146,7 +146,15 @@ func ExampleSlabby_AllocateContext_connection() {
 
 // An exhausted pool lends slices of Go's heap; a slice that is no live slab's is a panic, with the error.
 func TestBufferPoolWithoutSlabs(t *testing.T) {
-	pool := newPool(t, 512, 1)
+	for name, options := range map[string][]slabby.AllocatorOption{
+		"plain": nil, "secure": {slabby.WithSecure()}, "finalizers": {slabby.WithFinalizers()},
+		"debug": {slabby.WithDebug()}, "no caches": {slabby.WithPCPUCache(false)},
+	} {
+		t.Run(name, func(t *testing.T) { lendWithoutSlabs(t, newPool(t, 512, 1, options...)) })
+	}
+}
+
+func lendWithoutSlabs(t *testing.T, pool *slabby.Slabby) {
 	buffers := pool.BufferPool()
 	slab, made := buffers.Get(), buffers.Get()
 	if len(slab) != 512 || len(made) != 512 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pools that come and go: what an ended pool keeps is bounded. Each option set runs in a process of its own, whose
  * address space, resident and locked memory after many cycles must be what they were after a few. */
+#include "resident.h"
 #include "support.h"
 
 #include <signal.h>
@@ -53,25 +54,9 @@ struct footprint {
     unsigned long size, resident, locked; /* kB */
 };
 
-/* The kernel counts resident pages for each CPU and adds up now and then: VmRSS may be some hundred kB off. Here it
- * looks at the pages. */
-static unsigned long resident_now(void) {
-    char line[STATUS_BYTES];
-    unsigned long all = 0, one;
-    FILE *file = fopen("/proc/self/smaps", "r");
-
-    if (file == NULL)
-        _exit(3);
-    while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "Rss: %lu kB", &one) == 1)
-            all += one;
-    fclose(file);
-    return all;
-}
-
 static struct footprint footprint_now(void) {
     char text[STATUS_BYTES] = "";
-    struct footprint found = {.resident = resident_now()};
+    struct footprint found = {.resident = (unsigned long)(resident_mib() * 1024)};
     FILE *file = fopen("/proc/self/status", "r");
 
     if (file == NULL || fread(text, 1, sizeof text - 1, file) == 0)

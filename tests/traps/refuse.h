@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A system call filter, as sandboxes install it: from now on, in this thread and all that it starts, over exec too. */
+/* A filter for one system call, see filter.h. */
 #ifndef SLABBY_TRAPS_REFUSE_H
 #define SLABBY_TRAPS_REFUSE_H
 

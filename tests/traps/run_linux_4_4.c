@@ -10,50 +10,36 @@
  *       EINVAL.
  */
 #define _GNU_SOURCE
-#include "skip.h"
-#include "support.h"
+#include "filter.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <sys/prctl.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LAST_CALL = SYS_mlock2, ADVICE_FREE = 8, LAST_ADVICE = 17, HWPOISON = 100, SOFT_OFFLINE = 101 };
 
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, field))
-#define JUMP(how, value, when_true, when_false)                                                              \
-    BPF_JUMP(BPF_JMP | (how) | BPF_K, (unsigned)(value), when_true, when_false)
-#define ANSWER(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)(error))
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-
 static bool filter_new_calls(void) {
     struct sock_filter code[] = {
-        LOAD(nr),
-        JUMP(BPF_JGT, LAST_CALL, 0, 1),
-        ANSWER(ENOSYS),
-        JUMP(BPF_JEQ, SYS_membarrier, 0, 4),
-        LOAD(args[0]),
-        JUMP(BPF_JEQ, 0, 0, 1),
-        ANSWER(0),
-        ANSWER(EINVAL),
-        JUMP(BPF_JEQ, SYS_madvise, 0, 7),
-        LOAD(args[2]),
-        JUMP(BPF_JEQ, ADVICE_FREE, 4, 0),
-        JUMP(BPF_JGT, LAST_ADVICE, 0, 4),
-        JUMP(BPF_JEQ, HWPOISON, 3, 0),
-        JUMP(BPF_JEQ, SOFT_OFFLINE, 2, 0),
-        ANSWER(EINVAL),
-        ANSWER(EINVAL),
-        ALLOW,
+        FILTER_LOAD(nr),
+        FILTER_JUMP(BPF_JGT, LAST_CALL, 0, 1),
+        FILTER_ANSWER(ENOSYS),
+        FILTER_JUMP(BPF_JEQ, SYS_membarrier, 0, 4),
+        FILTER_LOAD(args[0]),
+        FILTER_JUMP(BPF_JEQ, 0, 0, 1),
+        FILTER_ANSWER(0),
+        FILTER_ANSWER(EINVAL),
+        FILTER_JUMP(BPF_JEQ, SYS_madvise, 0, 7),
+        FILTER_LOAD(args[2]),
+        FILTER_JUMP(BPF_JEQ, ADVICE_FREE, 4, 0),
+        FILTER_JUMP(BPF_JGT, LAST_ADVICE, 0, 4),
+        FILTER_JUMP(BPF_JEQ, HWPOISON, 3, 0),
+        FILTER_JUMP(BPF_JEQ, SOFT_OFFLINE, 2, 0),
+        FILTER_ANSWER(EINVAL),
+        FILTER_ANSWER(EINVAL),
+        FILTER_ALLOW,
     };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+    return install_filter(code, sizeof code / sizeof code[0]);
 }
 
 /* Each kind of refusal once, so that the simulation is one. */
@@ -68,15 +54,5 @@ static bool is_old(void) {
 }
 
 int main(int count, char **arguments) {
-    if (count < 2)
-        return 2;
-    if (!filter_new_calls())
-        skip_all("this system offers no system call filters");
-    if (!is_old()) {
-        fprintf(stderr, "the filter lets something newer than Linux 4.4 through\n");
-        return 3;
-    }
-    execvp(arguments[1], &arguments[1]);
-    perror(arguments[1]);
-    return 2;
+    return count < 2 ? 2 : run_behind_filter(arguments, filter_new_calls(), is_old);
 }

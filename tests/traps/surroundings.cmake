@@ -53,7 +53,7 @@ slabby_run_trap(trap_linux_4_4_presets $<TARGET_FILE:run_linux_4_4> $<TARGET_FIL
 # same.
 add_executable(run_obliging run_obliging.c)
 slabby_compile(run_obliging)
-target_link_libraries(run_obliging PRIVATE slabby_test_support slabby)
+target_link_libraries(run_obliging PRIVATE slabby_traps slabby)
 add_dependencies(run_obliging test_commit_limits test_guards test_protection)
 foreach(name IN ITEMS commit_limits guards protection)
     slabby_run_trap(trap_obliging_${name} $<TARGET_FILE:run_obliging> $<TARGET_FILE:test_${name}>)

@@ -168,11 +168,11 @@ SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_
 
 /* Cells that no id has come to stay untouched pages. */
 SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
-    for (uint64_t n = 0; n < slb_delay_cells(pool); n++) {
-        struct slb_delay_ring *ring = delay_ring(&pool->delay, (uint32_t)(n / pool->delay.limit));
-        _Atomic uint64_t *cell = &ring->cells[n % pool->delay.limit];
-        if (atomic_load(cell) != 0)
-            atomic_store(cell, 0);
+    for (uint32_t i = 0; i <= pool->delay.ring_mask && pool->delay.limit != 0; i++) {
+        struct slb_delay_ring *ring = delay_ring(&pool->delay, i);
         atomic_store(&ring->hint, 0);
+        for (uint64_t n = 0; n < pool->delay.limit; n++)
+            if (atomic_load(&ring->cells[n]) != 0)
+                atomic_store(&ring->cells[n], 0);
     }
 }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// What Go knows of the core's words and modes: the layout that slabby_view promises. docs/go-fast-path.md has the
+// argument for every load and store here.
+const (
+	// A slab's word: {pins:12 | generation | zeros | biased:1 state:3}.
+	wordLive     = uint64(SlabStateLive)
+	wordLiveFast = uint64(SlabStateLiveFast)
+	wordStates   = 7
+	wordBiased   = 8
+	// Generation and state, without pins and without whose word it is.
+	wordCompared = (1<<52 - 1) &^ wordBiased
+	wordPinBits  = 52
+	// Bits of the mode word.
+	modeSecure   = 1
+	modeBitGuard = 2
+	modeDebug    = 16
+	// Some slabs may lie on guard slots, as their words say.
+	modeSampled = 64
+)
+
+// hot is what the calls read that stay in Go. It is written before the pool has users, the leases
+// excepted.
+type hot struct {
+	// Whose this is; nil in the zero Slabby.
+	pool *Slabby
+	// The pool's handle where Go runs the core's sequences on it; nil where every call has to cross, or leases serve.
+	core unsafe.Pointer
+	// The same again for a pool that was made without protections which Go carries out.
+	plain      unsafe.Pointer
+	words      unsafe.Pointer
+	slabs      unsafe.Pointer
+	stride     uint64
+	slabBytes  uint64
+	refBias    uint64
+	refLimit   uint64
+	idMask     uint64
+	generation uint64
+	// Ids below are slabs of the pool, not of the heap.
+	reserved uint64
+	// A word of the core's: 0 in a pool with nothing switched on.
+	mode *uint32
+	// The same, or a word that says otherwise for good where every allocation has to be seen.
+	allocMode *uint32
+	// Of one block. A larger one comes first, then its count: a reader of the count first never leaves
+	// the block.
+	leaseCount uint64
+	leases     unsafe.Pointer
+}
+
+// always is a mode that sends every call to the core.
+var always = uint32(1) << 31
+
+// crosses reports whether every allocation and release goes to the core: of a pool that something was
+// switched on in, and of the zero Slabby, which the core refuses.
+func (h *hot) crosses() bool {
+	return h.allocMode == nil || atomic.LoadUint32(h.allocMode) != 0
+}
+
+func (h *hot) word(id uint64) *uint64 {
+	return (*uint64)(unsafe.Add(h.words, id*8))
+}
+
+func (h *hot) slice(id uint64) []byte {
+	first := unsafe.Add(h.slabs, id*h.stride)
+	return (*[1 << 30]byte)(first)[:h.slabBytes:h.slabBytes]
+}
+
+// issue makes a slab live that its caller alone has, and returns the word that was.
+func (h *hot) issue(id uint64, state uint64) uint64 {
+	entry := h.word(id)
+	word := atomic.LoadUint64(entry)
+	storeRelease(entry, word|state)
+	return word
+}
+
+// used tells the race detector that a slab's memory goes to the caller.
+func (h *hot) used(id uint64) {
+	if raceDetector {
+		h.pool.race.used(id)
+	}
+}
+
+// releasing tells it that a reference is about to be released.
+func (h *hot) releasing(ref uint64) {
+	if raceDetector {
+		h.pool.race.releasing((ref - h.refBias) & h.idMask)
+	}
+}
+
+// isLive reports whether a reference names a live slab of the pool, and which.
+func (h *hot) isLive(ref uint64) (id uint64, live bool) {
+	relative := ref - h.refBias
+	id = relative & h.idMask
+	if id >= h.reserved {
+		return 0, false
+	}
+	// A number with bits beyond the generation equals no word without its pins.
+	return id, atomic.LoadUint64(h.word(id))&wordCompared == relative-id+wordLive
+}
+
+// readView reads where the core has what the calls need that stay in Go.
+func (p *Slabby) readView() {
+	view := C.slabby_go_view(p.handle)
+	p.hot = hot{pool: p, mode: &always, allocMode: &always}
+	if view.status != 0 {
+		return
+	}
+	p.hot = hot{
+		pool:       p,
+		words:      view.words,
+		slabs:      view.slabs,
+		stride:     uint64(view.stride),
+		slabBytes:  uint64(p.slabSize),
+		refBias:    uint64(view.ref_bias),
+		refLimit:   uint64(view.ref_limit),
+		idMask:     uint64(1)<<view.id_bits - 1,
+		generation: uint64(1) << view.id_bits,
+		reserved:   uint64(view.capacity),
+		mode:       (*uint32)(view.mode), // memory of the core, mapped for good
+	}
+	p.idLimit = int(view.id_limit)
+	p.allocMode = p.mode
+	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
+	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
+		p.allocMode = &always // a reference gets a token, through which each look at the bytes crosses
+	}
+	p.race.prepare(p.idLimit)
+	p.readSequences()
+}
+
+// seeAll has every allocation and release of the pool go through the core from now on.
+func (p *Slabby) seeAll() {
+	p.attaching.Lock()
+	defer p.attaching.Unlock()
+	atomic.StoreUint64(&p.leaseCount, 0)
+	atomic.StorePointer(&p.core, nil)
+	atomic.StorePointer(&p.plain, nil)
+}
