@@ -37,10 +37,8 @@ TAGGED = {"struct", "union", "enum"}
 NO_NAME = TAGGED | {"static", "const", "void", "int", "char", "long", "bool", "double"}
 
 
-def _words(text: str) -> Iterator[str]:
-    for match in TOKEN.finditer(text):
-        if match["skip"] is None:
-            yield match[0]
+def _words(text: str) -> list[str]:
+    return [match[0] for match in TOKEN.finditer(text) if match.lastgroup != "skip"]
 
 
 def _declarator(tokens: list[str]) -> Iterator[str]:
@@ -48,7 +46,6 @@ def _declarator(tokens: list[str]) -> Iterator[str]:
     depth, last = 0, ""
     attribute = False
     for index, token in enumerate(tokens):
-        before = tokens[:index]
         if token in "([":
             if depth == 0 and last in NO_NAME:  # a pointer to a function
                 yield next(word for word in tokens[tokens.index("*") :] if word.isidentifier())
@@ -62,7 +59,8 @@ def _declarator(tokens: list[str]) -> Iterator[str]:
         elif token in ")]":
             depth -= 1
             attribute = attribute and depth > 0
-        elif depth == 0 and token == "{" and TAGGED & set(before[-2:]):  # the type's members
+        # The type's members begin.
+        elif depth == 0 and token == "{" and TAGGED & set(tokens[max(index - 2, 0) : index]):
             last = ""
         elif depth == 0 and token in ("=", ",", ";", "{"):
             if last:
@@ -116,7 +114,7 @@ def _tags(tokens: list[str]) -> Iterator[str]:
 def file_scope(text: str) -> set[str]:
     """Every name at file scope that does not begin with the prefix yet."""
     names = set(MACRO.findall(text)) - set(STANDS_IN.findall(text))
-    tokens = list(_words(DIRECTIVE.sub("", text)))
+    tokens = _words(DIRECTIVE.sub("", text))
     names |= set(_tags(tokens))
     for declaration in _declarations(tokens):
         if STATIC & set(declaration) or declaration[0] == "typedef":
@@ -131,21 +129,27 @@ OPERAND = re.compile(r'\]\s*"')
 def prefixed(text: str, header: str) -> str:
     """The text with slb_ or SLB_ before each of these names. A function or a tag may be called like a member of a
     struct in the public header; then only calls and uses as a tag are renamed."""
-    words, public = set(_words(text)), set(_words(header))
+    matches = list(TOKEN.finditer(text))
+    words = {match[0] for match in matches if match.lastgroup == "word"}
+    public = set(_words(header))
     new = {}
     for name in file_scope(text):
         prefix = "SLB_" if name.isupper() else "slb_"
         new[name] = prefix + name if prefix + name not in words else f"{prefix}own_{name}"
     parts: list[str] = []
-    at, last = 0, ["", ""]
-    for match in TOKEN.finditer(text):
-        start, end = match.span()
-        # The name of a trace point is no name of C.
-        other = last == ["SLB_TRACE", "("] or (text[start - 1] == "[" and OPERAND.match(text, end))
-        ours = match[0] not in public or text[end] == "(" or last[1] in TAGGED
-        if match["word"] in new and ours and not other:
-            parts += [text[at:start], new[match[0]]]
-            at = end
-        if match["skip"] is None:
-            last = [last[1], match[0]]
+    at, before, last = 0, "", ""
+    for match in matches:
+        if match.lastgroup == "skip":
+            continue
+        token = match[0]
+        if token in new:
+            start, end = match.span()
+            # The name of a trace point is no name of C.
+            other = (before == "SLB_TRACE" and last == "(") or (
+                text[start - 1] == "[" and OPERAND.match(text, end)
+            )
+            if not other and (token not in public or text[end] == "(" or last in TAGGED):
+                parts += [text[at:start], new[token]]
+                at = end
+        before, last = last, token
     return "".join([*parts, text[at:]])

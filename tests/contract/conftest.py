@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What the contract's tools read and write.
 FOLDERS = ("bindings", "core", "docs", "go", "python", "swig", "tests/conformance")
 FILES = (".gitattributes",)
+AMALGAMATED = "amalgamated"
 NEVER = shutil.ignore_patterns("__pycache__", "*.so*", "*.o", "build", ".cache", "*.egg-info")
 
 # As plain data, not through the tools under test: what the tests break, and the numbers they
@@ -62,6 +63,8 @@ class Tree:
     """A tree of its own below `root`."""
 
     root: Path
+    # Where the generators put single files of the core that they have made, to find them again.
+    amalgamated: Path | None = None
 
     def replace(self, path: str, old: str, new: str) -> None:
         """Edits a file; `old` must stand there exactly once, or the test means nothing."""
@@ -78,6 +81,8 @@ class Tree:
     def run(self, tool: str, *arguments: str, bare: bool = False) -> Outcome:
         """Runs a tool of bindings/gen; bare: without site packages and without other programs."""
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+        if self.amalgamated is not None:
+            environment["SLABBY_AMALGAMATED"] = str(self.amalgamated)
         if bare:
             environment["PATH"] = str(self.root / "no-programs-here")
         command = [sys.executable, *(["-S"] if bare else []), f"bindings/gen/{tool}", *arguments]
@@ -111,7 +116,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree with its outputs written anew, so that one drift does not hide another."""
     root = tmp_path_factory.mktemp("pristine")
     copy_folders(ROOT, root)
-    outcome = Tree(root).run("generate.py")
+    (root / AMALGAMATED).mkdir()
+    outcome = Tree(root, root / AMALGAMATED).run("generate.py")
     assert outcome.status == 0, outcome.text
     return root
 
@@ -121,4 +127,4 @@ def tree(pristine: Path, tmp_path: Path) -> Tree:
     """A sound tree, to be broken."""
     root = tmp_path / "a tree"
     copy_folders(pristine, root)
-    return Tree(root)
+    return Tree(root, pristine / AMALGAMATED)

@@ -118,9 +118,24 @@ def test_a_second_first_header_is_refused(tree: Tree) -> None:
 
 # Two runs give the same bytes.
 def test_real_core_is_deterministic(tree: Tree) -> None:
-    first, second = amalgamate(tree, "one"), amalgamate(tree, "two")
+    anew = Tree(tree.root)  # without what was made before
+    first, second = amalgamate(anew, "one"), amalgamate(anew, "two")
     for name in ("slabby.c", "slabby.h"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+# What was made before from the same files is taken, and made anew when one of them differs.
+def test_a_text_is_made_once(tree: Tree, tmp_path: Path) -> None:
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    tree = Tree(tree.root, stored)
+    sources = miniature(tree)
+    amalgamate(tree)
+    (text,) = stored.iterdir()
+    text.write_text("made before\n", encoding="utf-8")
+    assert (amalgamate(tree) / "slabby.c").read_text(encoding="utf-8") == "made before\n"
+    (sources / "tiers/extra.h").write_text("enum { SLB_EXTRA = 3 };\n", encoding="utf-8")
+    assert "SLB_EXTRA = 3" in (amalgamate(tree) / "slabby.c").read_text(encoding="utf-8")
 
 
 # The real core as one file: no warning, nothing unused, and exactly the header's functions outside.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ MONITORING = ROOT / "examples" / "monitoring"
 OWN_LABELS = {"job", "instance", "pool", "le"}
 
 
+@cache
 def metrics() -> dict[str, dict[str, Any]]:
     with (ROOT / "bindings" / "contract.toml").open("rb") as file:
         return {metric["name"]: metric for metric in tomllib.load(file)["metric"]}
