@@ -70,11 +70,30 @@ VAGUE = re.compile(r"\b(" + "|".join(("who" + "ever", "whom" + "ever")) + r")\b"
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SEGMENT = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+")
+# Where prose begins in languages without a tokenizer here; names inside of double quotes of the shell are names.
+HASH_PROSE = re.compile(r"(?:^|(?<=\s))#[^\n]*|'[^'\n]*'", re.MULTILINE)
+QUOTED_PROSE = re.compile(
+    r"\"{3}(?s:.*?)\"{3}|'{3}(?s:.*?)'{3}|" + HASH_PROSE.pattern + r"|\"(?:\\.|[^\"\\\n])*\"",
+    re.MULTILINE,
+)
+LUA_PROSE = re.compile(r"--[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'")
 # Comments, strings and characters of C and Go.
 C_PROSE = re.compile(
     r"/\*.*?\*/|//[^\n]*|`[^`]*`|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
 )
-C_SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".go", ".i"}
+PROSE = {
+    **dict.fromkeys((".c", ".h", ".cpp", ".hpp", ".go", ".i", ".js", ".s", ".S"), C_PROSE),
+    ".sh": HASH_PROSE,
+    **dict.fromkeys((".cmake", ".perl", ".toml"), QUOTED_PROSE),
+    ".lua": LUA_PROSE,
+}
+
+
+def prose_of(path: Path, text: str) -> re.Pattern[str] | None:
+    """What is no code in a file of this kind; None where the kind is not checked."""
+    if not path.suffix and text.startswith("#!/bin/sh"):
+        return HASH_PROSE
+    return PROSE.get(path.suffix)
 
 
 def without_prose(match: re.Match[str]) -> str:
@@ -84,8 +103,9 @@ def without_prose(match: re.Match[str]) -> str:
 
 def identifiers(path: Path, text: str) -> Iterator[tuple[int, str]]:
     """Line number and name of each identifier in the code of a file."""
-    if path.suffix in C_SUFFIXES:
-        for number, line in enumerate(C_PROSE.sub(without_prose, text).splitlines(), start=1):
+    prose = prose_of(path, text)
+    if prose is not None:
+        for number, line in enumerate(prose.sub(without_prose, text).splitlines(), start=1):
             for match in IDENTIFIER.finditer(line):
                 yield number, match.group()
     elif path.suffix in {".py", ".pyi"}:

@@ -10,8 +10,8 @@ PYTHON_TESTS="$PYTHON_TESTS trio anyio trustme pyarrow pyright[nodejs]"
 
 # What the package is made of, as one number.
 python_inputs() {
-    for place in core python swig setup.py pyproject.toml MANIFEST.in docs CHANGELOG.md LICENSE; do
-        find "$SLABBY_ROOT/$place" -type f ! -path '*/__pycache__/*' ! -name '*.so*' ! -path '*.egg-info/*' \
+    for input in core python swig setup.py pyproject.toml MANIFEST.in docs CHANGELOG.md LICENSE; do
+        find "$SLABBY_ROOT/$input" -type f ! -path '*/__pycache__/*' ! -name '*.so*' ! -path '*.egg-info/*' \
             -exec cksum {} +
     done | sort | cksum | tr ' ' -
 }

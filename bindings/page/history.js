@@ -3,7 +3,7 @@
 
 const SAMPLES = 300;
 const INTERVAL_MS = 1000;
-const KEPT_EVENTS = 300;
+const EVENTS_LIMIT = 300;
 
 class PoolHistory {
   constructor() {
@@ -25,7 +25,7 @@ class PoolHistory {
     const known = this.events.some((e) => e.sequence === event.sequence && e.time_ns === event.time_ns);
     if (known) return;
     this.events.unshift(event);
-    if (this.events.length > KEPT_EVENTS) this.events.pop();
+    if (this.events.length > EVENTS_LIMIT) this.events.pop();
   }
 }
 

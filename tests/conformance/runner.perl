@@ -61,8 +61,8 @@ sub object {
 # A sum of numbers of 64 bits, which wraps.
 sub wrapped {
     my ($one, $other) = @_;
-    my $room = ~0 - $one;
-    return $other <= $room ? $one + $other : $other - $room - 1;
+    my $space = ~0 - $one;
+    return $other <= $space ? $one + $other : $other - $space - 1;
 }
 
 my (%pools, %refs, %fasts, %views, %waits, %listeners, %seen_of);

@@ -59,8 +59,8 @@ expect("the end", count, 0)
 
 expect("release", slabby.release(pool, ref), 0)
 expect("release again", slabby.status_name(slabby.release(pool, ref)), "DoubleDeallocation")
-local _, story = slabby.explain(pool, ref, slabby.SLABBY_USE_AFTER_FREE)
-expect("explain", story:match("^UseAfterFree: ") ~= nil, true)
+local _, text = slabby.explain(pool, ref, slabby.SLABBY_USE_AFTER_FREE)
+expect("explain", text:match("^UseAfterFree: ") ~= nil, true)
 
 local findings = slabby.findings_new(4)
 status, count = slabby.verify(findings, pool, 4)
@@ -70,6 +70,6 @@ slabby.findings_delete(findings)
 
 local wrong = slabby.error()
 expect("a size of 0", (slabby.create(0, 8, nil, wrong)), slabby.SLABBY_INVALID_SLAB_SIZE)
-expect("its story", wrong.text:match("slab size 0") ~= nil, true)
+expect("its text", wrong.text:match("slab size 0") ~= nil, true)
 expect("destroy", slabby.destroy(pool), 0)
 print("lua: passed")

@@ -58,8 +58,8 @@ expect("the end", $count, 0);
 
 expect("release", slabby::release($pool, $ref), 0);
 expect("release again", slabby::status_name(slabby::release($pool, $ref)), "DoubleDeallocation");
-my (undef, $story) = slabby::explain($pool, $ref, $slabby::SLABBY_USE_AFTER_FREE);
-expect("explain", $story =~ /^UseAfterFree: / ? 1 : 0, 1);
+my (undef, $text) = slabby::explain($pool, $ref, $slabby::SLABBY_USE_AFTER_FREE);
+expect("explain", $text =~ /^UseAfterFree: / ? 1 : 0, 1);
 
 my $findings = slabby::findings_new(4);
 ($status, $count) = slabby::verify($findings, $pool, 4);
