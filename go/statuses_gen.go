@@ -43,8 +43,7 @@ const (
 
 // Sentinels for errors.Is, one for each status.
 var (
-	// ErrInvalidArgument: an argument is missing or makes no sense: a null handle, a null out-
-	// parameter, a value out of range.
+	// ErrInvalidArgument: an argument is missing (null), or its value is outside its range.
 	ErrInvalidArgument error = &sentinels[-StatusInvalidArgument]
 
 	// ErrInvalidSlabSize: the slab size must be between 1 byte and 1 GiB.
@@ -134,8 +133,7 @@ var (
 
 var sentinels = [...]Error{
 	-StatusInvalidArgument: {Status: StatusInvalidArgument, Text: "" +
-		"an argument is missing or makes no sense: a null handle, a null out-parameter, a" +
-		" value out of range"},
+		"an argument is missing (null), or its value is outside its range"},
 	-StatusInvalidSlabSize: {Status: StatusInvalidSlabSize, Text: "" +
 		"the slab size must be between 1 byte and 1 GiB"},
 	-StatusInvalidCapacity: {Status: StatusInvalidCapacity, Text: "" +

@@ -118,8 +118,7 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_OK] = {SLABBY_OK, "OK",
         "success"},
     [-SLABBY_INVALID_ARGUMENT] = {SLABBY_INVALID_ARGUMENT, "InvalidArgument",
-        "an argument is missing or makes no sense: a null handle, a null out-parameter, a value"
-        " out of range"},
+        "an argument is missing (null), or its value is outside its range"},
     [-SLABBY_INVALID_SLAB_SIZE] = {SLABBY_INVALID_SLAB_SIZE, "InvalidSlabSize",
         "the slab size must be between 1 byte and 1 GiB"},
     [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",

@@ -88,8 +88,18 @@ def allocator_of(address: int, instance_id: int) -> Allocator:
 def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
     """The same error, saying what lies at the address."""
     fault = Fault._of(core.slabby_classify_fault(address))
-    text = fault.text if fault.inside else f"address {address:#x} belongs to no pool"
-    return make_error(error.status, f"{core.slabby_status_message(error.status)}: {text}")
+    text = f"memory is {address:#x}: {fault.text if fault.inside else 'it belongs to no pool'}"
+    if error.status != Status.INVALID_REFERENCE:
+        text += f"; {core.slabby_status_message(error.status)}"
+    return make_error(error.status, text)
+
+
+def _address(memory: int | Buffer) -> int:
+    """The address that a buffer begins at, or the number itself."""
+    found = _address_of(memory)
+    if not isinstance(found, int):
+        raise TypeError(f"memory takes an address or a buffer, not {memory!r}")
+    return whole("memory", found)
 
 
 def _reference(ref: object) -> int:
@@ -192,7 +202,7 @@ class Allocator(OptionAccess, Closing):
         """The pool that an address lies in, or the memory behind a buffer, as adopt() gives it. Searches all pools of
         the process. InvalidReferenceError: it is of no pool."""
         chosen = _backend.chosen() if backend is None else _backend.load(backend)
-        address = whole("memory", _address_of(memory))
+        address = _address(memory)
         try:
             handle = chosen.core.slabby_pool_of(address)
         except InvalidReferenceError as error:
@@ -202,7 +212,7 @@ class Allocator(OptionAccess, Closing):
     def ref_of(self, memory: int | Buffer, *, owning: bool = False) -> SlabRef:
         """The SlabRef of the slab that begins at an address or where a buffer begins, as from_ref() makes it. Where
         there is none: InvalidReferenceError, or UseAfterFreeError once the slab was released."""
-        address = whole("memory", _address_of(memory))
+        address = _address(memory)
         try:
             ref = self._core.slabby_ref_of(self, address)
         except (InvalidReferenceError, UseAfterFreeError) as error:
@@ -212,7 +222,7 @@ class Allocator(OptionAccess, Closing):
     def release_data(self, memory: int | Buffer) -> None:
         """Releases the slab that begins at an address, for callbacks that carry nothing else. An address has no
         generation: a stale one may be another owner's slab by now."""
-        address = whole("memory", _address_of(memory))
+        address = _address(memory)
         try:
             self._core.slabby_release_data(self, address)
         except (InvalidReferenceError, DoubleDeallocationError) as error:
@@ -226,11 +236,19 @@ class Allocator(OptionAccess, Closing):
     @property
     def backend(self) -> str:
         """Which backend this Allocator speaks through."""
-        return self._backend.name
+        return self._attached().name
 
     @property
     def _core(self) -> Core:
-        return self._backend.core
+        return self._attached().core
+
+    def _attached(self) -> Backend:
+        """The backend; RuntimeError where a subclass has not called Allocator.__init__."""
+        try:
+            return self._backend
+        except AttributeError:
+            self._fail(Status.OK, 0)  # which says what is missing
+            raise
 
     # ------------------------------------------------------------------------- allocate and release
 
@@ -466,7 +484,7 @@ class Allocator(OptionAccess, Closing):
         """What an operator wants of the circuit breaker: "normal", "forced_open", "disabled", "metrics_only"."""
         from slabby._enums import BreakerMode
 
-        if not isinstance(mode, int):
+        if isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode < 2**31:
             mode = BreakerMode(enumerator("mode", BreakerMode, mode))
         try:
             self._core.slabby_breaker_force(self, mode)

@@ -110,10 +110,14 @@ _LOADERS = {"cffi": _load_cffi, "swig": _load_swig}
 
 def load(name: str) -> Backend:
     """Loads a backend once; refuses one that reaches another core than those already loaded."""
+    if not isinstance(name, str):
+        raise TypeError(f"backend takes {' or '.join(map(repr, NAMES))}, not {name!r}")
     if name in _loaded:
         return _loaded[name]
     if name not in _LOADERS:
-        raise ValueError(f"no backend is called {name!r}; {VARIABLE} may be {' or '.join(NAMES)}")
+        raise ValueError(
+            f"no backend is called {name!r}; choose {' or '.join(map(repr, NAMES))}, also in {VARIABLE}"
+        )
     backend = _LOADERS[name]()
     for other in _loaded.values():
         if other.instance_id != backend.instance_id:

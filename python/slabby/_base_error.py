@@ -12,7 +12,25 @@ if TYPE_CHECKING:
 
 
 # How the core's own sentences begin to say what to do.
-ADVICE = ("; make ", "; lower ", "; raise ", "; write ", "; let ")
+ADVICE = tuple(
+    f"; {verb} "
+    for verb in (
+        *(
+            "call",
+            "close",
+            "correct",
+            "deallocate",
+            "destroy",
+            "end",
+            "free",
+            "leave",
+            "let",
+            "lower",
+            "make",
+        ),
+        *("pass", "raise", "start", "try", "write"),
+    )
+)
 
 
 class SlabbyError(Exception):
@@ -38,7 +56,7 @@ class SlabbyError(Exception):
         maximum: int = 0,
         option: str | None = None,
     ) -> None:
-        super().__init__(self._with_advice(text or type(self).__doc__ or ""))
+        super().__init__(self._with_advice(text or " ".join((type(self).__doc__ or "").split())))
         self.value = value
         self.minimum = minimum
         self.maximum = maximum

@@ -57,15 +57,14 @@ class BatchWait:
             self._got.popitem()[1].release()
 
 
-def _at_once(pool: Allocator, count: int, timeout: float | timedelta | None) -> Batch | None:
+def _at_once(pool: Allocator, count: int, wait_ns: int | None) -> Batch | None:
     """The batch, or None where it has to wait."""
-    whole("count", count)
     stats = pool.stats()
-    if stats.available_slabs >= count or timeout == 0:
+    if stats.available_slabs >= count or wait_ns == 0:
         try:
             return pool.allocate_batch(count)
         except OutOfMemoryError:
-            if timeout == 0:
+            if wait_ns == 0:
                 raise
     elif not 1 <= count <= stats.total_slabs:
         refuse_batch(pool, count, Status.INVALID_BATCH_SIZE)
@@ -80,16 +79,20 @@ def _in_vain(pool: Allocator, count: int, timeout: float | timedelta | None) -> 
     )
 
 
-def _deadline_ns(timeout: float | timedelta | None) -> int | None:
-    if timeout is None:
-        return None
-    return time.monotonic_ns() + nanoseconds("timeout", timeout, forever=True)
+def _wait_ns(timeout: float | timedelta | None) -> int | None:
+    return None if timeout is None else nanoseconds("timeout", timeout, forever=True)
+
+
+def _deadline_ns(wait_ns: int | None) -> int | None:
+    return None if wait_ns is None else time.monotonic_ns() + wait_ns
 
 
 def wait_for_batch(pool: Allocator, count: int, timeout: float | timedelta | None) -> Batch:
     """A batch, for which the thread waits."""
-    end_ns = _deadline_ns(timeout)
-    if (batch := _at_once(pool, count, timeout)) is not None:
+    count = whole("count", count)
+    wait_ns = _wait_ns(timeout)
+    end_ns = _deadline_ns(wait_ns)
+    if (batch := _at_once(pool, count, wait_ns)) is not None:
         return batch
     wait = BatchWait(pool, count)
     try:
@@ -111,8 +114,10 @@ async def wait_for_batch_async(
     """A batch, for which the task waits."""
     from slabby._readable import readable
 
-    end_ns = _deadline_ns(timeout)
-    if (batch := _at_once(pool, count, timeout)) is not None:
+    count = whole("count", count)
+    wait_ns = _wait_ns(timeout)
+    end_ns = _deadline_ns(wait_ns)
+    if (batch := _at_once(pool, count, wait_ns)) is not None:
         return batch
     wait = BatchWait(pool, count)
     try:

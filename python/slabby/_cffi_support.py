@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from slabby._cffi import ffi
+from slabby._option_values import check_pool
 from slabby._raise import make_error
 from slabby._types import Pool
 
@@ -25,8 +26,7 @@ def _pointer(pointer: Any) -> Any:
 
 def _pool(allocator: Pool) -> Any:
     """The handle of any Allocator, whichever backend opened it."""
-    if not isinstance(allocator, Pool):
-        raise TypeError(f"expected a slabby.Allocator, not {type(allocator)!r}")
+    check_pool(allocator)
     native = allocator._native
     return ffi.cast("slabby_allocator *", allocator._address) if native is None else native
 

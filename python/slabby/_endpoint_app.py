@@ -21,5 +21,9 @@ class EndpointApp:
         exhaustion: bool = False,
         hosts: Iterable[str] | None = None,
     ) -> None:
+        if not isinstance(token, str):
+            raise TypeError(f"token takes text, not {type(token).__name__}")
+        if isinstance(hosts, str):
+            raise TypeError(f"hosts takes several names, not {hosts!r}; write [{hosts!r}]")
         names = None if hosts is None else tuple(hosts)
         self._endpoints = Endpoints(shown(pools), token, exhaustion, names)

@@ -18,6 +18,7 @@ from slabby._enums import SlabState
 from slabby._library import core_version, instance_id
 from slabby._metrics import metrics_text, pool_label
 from slabby._metrics import pools as open_pools
+from slabby._option_values import check_pool
 from slabby._options import OPTIONS
 
 DRAFT_NOTE = (
@@ -62,7 +63,11 @@ def shown(pools: Iterable[Allocator] | None) -> Callable[[], list[NamedPool]]:
     """What is shown: these pools, or every open pool of the process."""
     if pools is None:
         return _all_open
+    if not isinstance(pools, Iterable):
+        raise TypeError(f"pools takes several Allocators, not {pools!r}; write [pool] for one")
     listed = tuple(pools)
+    for pool in listed:
+        check_pool(pool)
     return lambda: [found for pool in listed if (found := _named(pool)) is not None]
 
 

@@ -41,8 +41,7 @@ __all__ = [
 
 
 class InvalidArgumentError(SlabbyError, builtins.ValueError):
-    """An argument is missing or makes no sense: a null handle, a null out-parameter, a value out of
-    range."""
+    """An argument is missing (null), or its value is outside its range."""
 
     status = Status.INVALID_ARGUMENT
     hint = "pass a value within the documented range"

@@ -10,7 +10,7 @@ import threading
 
 from slabby import _backend
 from slabby._closing import Closing
-from slabby._logging import hand_over
+from slabby._logging import chosen_logger, hand_over
 from slabby._records import Event
 
 CHUNK = 64
@@ -39,7 +39,7 @@ class EventFeed(Closing):
     def read(self) -> list[Event]:
         """What happened since the last call, possibly nothing."""
         if self._descriptor < 0:
-            raise ValueError("the feed is closed")
+            raise ValueError("this EventFeed was closed; make another")
         self._core.slabby_watch_clear(self._descriptor)
         found: list[Event] = []
         count = 1
@@ -103,9 +103,10 @@ def start_event_logging(logger: logging.Logger | None = None) -> None:
             "start_event_logging() waits for a descriptor by poll(), which this system lacks; read the events of a "
             "pool by pool.events(), or hand them to a logger by pool.log_events()"
         )
+    target = chosen_logger(logger)
     with _lock:
         _stop()
-        _running = _EventLogger(logging.getLogger("slabby") if logger is None else logger)
+        _running = _EventLogger(target)
 
 
 def stop_event_logging() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 
+from slabby._option_values import check_pool, whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -28,6 +30,13 @@ def copyfileobj(
     makefile() and BytesIO have. `timeout`: how long to wait for a slab, as in acquire(). A target that takes less than
     it is given, as raw files do, gets the rest in further calls.
     """
+    check_pool(pool)
+    if not (hasattr(source, "readinto") or hasattr(source, "read")):
+        raise TypeError(f"source takes a file open for reading, not {source!r}")
+    if not hasattr(target, "write"):
+        raise TypeError(f"target takes a file open for writing, not {target!r}")
+    if isinstance(target, io.TextIOBase):
+        raise TypeError("target writes text; open it in binary mode, such as 'wb'")
     copied = 0
     with pool.acquire(timeout) as ref, memoryview(ref) as buffer:
         while size := _read(source, buffer):
@@ -42,12 +51,24 @@ def _read(source: Any, buffer: memoryview) -> int:
         size = readinto(buffer)
         if size is None:
             raise BlockingIOError("source has nothing to read now; make it blocking")
-        return int(size)
+        return _checked("source.readinto()", size, len(buffer))
     data = source.read(len(buffer))
+    if data is None:
+        raise BlockingIOError("source has nothing to read now; make it blocking")
     if isinstance(data, str):
         raise TypeError("source reads text; open it in binary mode, such as 'rb'")
-    buffer[: len(data)] = data
-    return len(data)
+    size = _checked("source.read()", len(data), len(buffer))
+    buffer[:size] = data
+    return size
+
+
+def _checked(call: str, size: int, most: int) -> int:
+    """The size that a file of the caller's says."""
+    if 0 <= whole(call, size) <= most:
+        return size
+    raise OSError(
+        f"{call} says {size} bytes where it was asked for {most}; it must return 0 to {most}"
+    )
 
 
 def _write(target: Any, data: memoryview) -> None:
@@ -57,4 +78,4 @@ def _write(target: Any, data: memoryview) -> None:
             if isinstance(target, io.RawIOBase):
                 raise BlockingIOError("target takes nothing now; make it blocking")
             return  # such targets take all or raise
-        data = data[written:]
+        data = data[_checked("target.write()", written, len(data)) :]

@@ -8,9 +8,12 @@ import sys
 import weakref
 
 from slabby import _types
+from slabby._base_error import SlabbyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import traceback
+
     from slabby._allocator import Allocator
 
 _pools: dict[int, weakref.ref[Allocator]] = {}
@@ -46,23 +49,32 @@ def _report_at_exit() -> None:
 
 
 def _report(pool: Allocator) -> None:
+    for ref, stack in pool._live_stacks():
+        try:
+            _report_one(pool, ref, stack)
+        except SlabbyError:
+            continue  # released meanwhile, by the collector or by a thread that goes on
+        except Exception as error:
+            # A filter makes errors of warnings, or the program's own showwarning() failed. The others are reported.
+            sys.excepthook(type(error), error, error.__traceback__)
+
+
+def _report_one(pool: Allocator, ref: int, stack: traceback.StackSummary) -> None:
     import warnings
 
-    for ref, stack in pool._live_stacks():
-        where = stack[-1] if stack else None
-        frame = (
-            f"{where.filename.rpartition('/')[2]}:{where.lineno} in {where.name}" if where else ""
-        )
-        pool._core.slabby_report_leak(pool, ref, frame, 0)
-        text = f"SlabRef {pool._name_of(ref)} was not released when the interpreter ended"
-        lines = f"; allocated at (most recent call last):\n{''.join(stack.format())}"
-        warnings.warn_explicit(
-            text + lines,
-            ResourceWarning,
-            where.filename if where else "<unknown>",
-            (where.lineno or 1) if where else 1,
-            registry={},
-        )
+    where = stack[-1] if stack else None
+    frame = f"{where.filename.rpartition('/')[2]}:{where.lineno} in {where.name}" if where else ""
+    name = pool._name_of(ref)
+    pool._core.slabby_report_leak(pool, ref, frame, 0)
+    text = f"SlabRef {name} was not released when the interpreter ended"
+    lines = f"; allocated at (most recent call last):\n{''.join(stack.format())}"
+    warnings.warn_explicit(
+        text + lines,
+        ResourceWarning,
+        where.filename if where else "<unknown>",
+        (where.lineno or 1) if where else 1,
+        registry={},
+    )
 
 
 atexit.register(_report_at_exit)

@@ -7,8 +7,9 @@ import os
 import warnings
 
 from slabby._closing import Closing
-from slabby._errors import ClosedError, NoSystemMemoryError, TimeoutError
-from slabby._option_values import nanoseconds, whole
+from slabby._errors import ClosedError, InvalidArgumentError, NoSystemMemoryError, TimeoutError
+from slabby._option_values import INT64_MAXIMUM, duration_text, nanoseconds, whole
+from slabby._status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
     from slabby._backend_protocol import Core
     from slabby._types import Pool, SlabRef
+
+
+def _limit(timeout: float | timedelta | None) -> int:
+    """How long a grant may wait, in nanoseconds; 0 for ever."""
+    if timeout is None:
+        return 0
+    try:
+        limit = nanoseconds("timeout", timeout, forever=True)
+    except InvalidArgumentError:
+        limit = 0
+    if limit == 0:
+        raise InvalidArgumentError(
+            f"timeout is {duration_text(timeout)}; choose more than 0 s, or None for ever"
+        )
+    return 0 if limit == INT64_MAXIMUM else limit
 
 
 class Grant:
@@ -48,7 +64,7 @@ class Listener(Closing):
         self._listener: Any = None
         self._allocator = allocator
         self._core = core
-        limit = 0 if timeout is None else nanoseconds("timeout", timeout)
+        limit = _limit(timeout)
         self.fd: int
         """The descriptor that becomes readable."""
         self.revoked: list[int] = []
@@ -65,11 +81,15 @@ class Listener(Closing):
     def begin(self, user_data: int = 0) -> int:
         """Joins the queue; returns the ticket. `user_data` is a 64-bit value of your own, which
         take_grants() hands back with it."""
-        return self._core.slabby_wait_begin(self._open(), whole("user_data", user_data))
+        listener, given = self._open(), whole("user_data", user_data)
+        try:
+            return self._core.slabby_wait_begin(listener, given)
+        except ClosedError:
+            self._allocator._fail(Status.CLOSED, 0)  # which names the pool
 
     def wait(self, timeout: float | timedelta | None = None) -> bool:
         """Sleeps until a ticket was granted or the pool is closed: true. After so many seconds: false."""
-        limit = 2**63 - 1 if timeout is None else nanoseconds("timeout", timeout, forever=True)
+        limit = INT64_MAXIMUM if timeout is None else nanoseconds("timeout", timeout, forever=True)
         try:
             self._core.slabby_listener_wait(self._open(), limit)
         except TimeoutError:
@@ -89,9 +109,11 @@ class Listener(Closing):
         return [(ticket, ref) for ticket, ref, _ in self._take(limit)]
 
     def _take(self, limit: int) -> list[tuple[int, int, int]]:
-        tickets, refs, user_data, _ = self._core.slabby_wait_take(
-            self._open(), whole("limit", limit)
-        )
+        listener, most = self._open(), whole("limit", limit)
+        try:
+            tickets, refs, user_data, _ = self._core.slabby_wait_take(listener, most)
+        except ClosedError:
+            self._allocator._fail(Status.CLOSED, 0)
         granted = list(zip(tickets, refs, user_data, strict=True))
         if 0 in refs:
             self.revoked += [ticket for ticket, ref, _ in granted if not ref]
@@ -105,7 +127,17 @@ class Listener(Closing):
 
     def cancel_ref(self, ticket: int) -> int:
         """The same as a 64-bit reference, or 0."""
-        return self._core.slabby_wait_cancel(self._open(), whole("ticket", ticket))
+        listener, number = self._open(), whole("ticket", ticket)
+        try:
+            return self._core.slabby_wait_cancel(listener, number)
+        except InvalidArgumentError:
+            raise InvalidArgumentError(
+                f"ticket is {number}, which this Listener never issued; pass one that begin() returned"
+            ) from None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._listener is None else f"descriptor {self.fd}"
+        return f"<Listener of {self._allocator!r}: {state}>"
 
     def close(self) -> None:
         """Cancels what waits and gives back what was granted and not taken. May be called again."""
@@ -115,7 +147,7 @@ class Listener(Closing):
 
     def __del__(self) -> None:
         if self._listener is not None:
-            warnings.warn(f"{self!r} was dropped without close()", ResourceWarning, stacklevel=2)
+            warnings.warn("a Listener was dropped without close()", ResourceWarning, stacklevel=2)
             self.close()
 
     def _open(self) -> Any:

@@ -24,6 +24,16 @@ LEVELS = {
 }
 
 
+def chosen_logger(logger: logging.Logger | None) -> logging.Logger:
+    """The caller's logger, by default the one named "slabby"."""
+    target = logging.getLogger("slabby") if logger is None else logger
+    if not isinstance(target, logging.Logger):
+        raise TypeError(
+            f"logger is {logger!r}; pass a logging.Logger, or None for the one named 'slabby'"
+        )
+    return target
+
+
 def hand_over(logger: logging.Logger, event: Event) -> None:
     """One record, dated when the event happened rather than when it was read."""
     level = LEVELS[EventLevel(event.level)]
@@ -44,11 +54,7 @@ def log_new_events(
     core: Core, pool: Pool, cursor: int, logger: logging.Logger | None
 ) -> tuple[int, int]:
     """Hands over what came after the cursor; returns how many events, and the cursor behind them."""
-    target = logging.getLogger("slabby") if logger is None else logger
-    if not isinstance(target, logging.Logger):
-        raise TypeError(
-            f"logger is {logger!r}; pass a logging.Logger, or None for the one named 'slabby'"
-        )
+    target = chosen_logger(logger)
     logged, count = 0, 1
     while count:
         records, count, lost, cursor = core.slabby_events_read(cursor, pool, CHUNK)

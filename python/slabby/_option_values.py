@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from enum import IntEnum
 
 from slabby._errors import ColdOptionError, InvalidArgumentError, InvalidOptionError
 from slabby._options import OPTIONS, OptionInfo
+from slabby._types import Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slabby._backend_protocol import Core
-    from slabby._types import Pool
 
 NANOSECONDS = 1_000_000_000
 INT64_MAXIMUM = 2**63 - 1
@@ -25,21 +26,39 @@ RANGES = {
     "slab_size": (1, 2**30, " bytes"),
     "capacity": (1, 2**31 - 1, " slabs"),
     "count": (1, 2**31 - 1, " slabs"),
-    "limit": (0, 2**31 - 1, " tickets"),
+    "limit": (0, 65536, " tickets"),
     "fd": (0, 2**31 - 1, ""),
+    "memory": (1, UINT64_MAXIMUM, ", the address of a byte"),
 }
+# Of the others the core knows closer limits: those of this pool.
+CHECKED_HERE = ("fd", "limit", "memory")
+
+
+def _index(value: object) -> int | None:
+    """A whole number of any type, such as numpy's; None for what is none. A bool is a flag."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type] # which says whether it is one
+    except TypeError:
+        return None
 
 
 def whole(name: str, value: object) -> int:
     """A whole number within the range of the argument."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = _index(value)
+    if number is None:
         raise TypeError(f"{name} takes a whole number, not {value!r}")
     minimum, maximum, unit = RANGES.get(name, (0, UINT64_MAXIMUM, ""))
-    if 0 <= value <= (maximum if name == "fd" else UINT64_MAXIMUM):
-        return value  # the core knows the limits of this pool
+    if name in CHECKED_HERE:
+        is_possible = minimum <= number <= maximum
+    else:
+        is_possible = 0 <= number <= UINT64_MAXIMUM
+    if is_possible:
+        return number
     raise InvalidArgumentError(
-        f"{name} is {value}; choose {minimum} to {maximum}{unit}",
-        value=max(-(2**63), min(value, INT64_MAXIMUM)),
+        f"{name} is {number}; choose {minimum} to {maximum}{unit}",
+        value=max(-(2**63), min(number, INT64_MAXIMUM)),
         minimum=minimum,
         maximum=min(maximum, INT64_MAXIMUM),
     )
@@ -47,9 +66,19 @@ def whole(name: str, value: object) -> int:
 
 def real(name: str, value: object) -> float:
     """A number that may have a fraction."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = value if isinstance(value, float) else _index(value)
+    if number is None:
         raise TypeError(f"{name} takes a number, not {value!r}")
-    return float(value)
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf  # refused for its size, not for its type
+
+
+def check_pool(value: object) -> None:
+    """TypeError for what is no Allocator, in the words of the C half."""
+    if not isinstance(value, Pool):
+        raise TypeError(f"pool takes a slabby.Allocator, not {value!r}")
 
 
 def _in_seconds(value: object) -> object:
@@ -64,18 +93,19 @@ def duration_text(value: object) -> str:
     if value is None:
         return "None, for ever"
     value = _in_seconds(value)
-    return f"{value:g} s" if isinstance(value, float) else f"{value!r} s"
+    return f"{value:g} s" if isinstance(value, float) else f"{_index(value)} s"
 
 
 def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
     """Seconds, or a timedelta, as whole nanoseconds; infinity is the longest time where `forever` allows it."""
-    seconds = _in_seconds(value)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+    given = _in_seconds(value)
+    seconds = float(given) if isinstance(given, float) else _index(given)
+    if seconds is None:
         also = ", or None to wait for ever" if forever else ""
         raise TypeError(f"{name} takes seconds as a number or a timedelta{also}, not {value!r}")
     if forever and seconds > INT64_MAXIMUM // NANOSECONDS:
         return INT64_MAXIMUM
-    if math.isfinite(seconds) and 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
+    if 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
         return round(seconds * NANOSECONDS)
     if name in OPTIONS:
         raise _refused_duration(OPTIONS[name], name, seconds)
@@ -87,7 +117,7 @@ def _refused_duration(info: OptionInfo, name: str, seconds: float) -> InvalidOpt
     """In seconds, the unit of the keyword; the core would write nanoseconds, minutes, or hours."""
     low, high = info.minimum / NANOSECONDS, info.maximum / NANOSECONDS
     given = (
-        0 if math.isnan(seconds) else max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))
+        0 if seconds != seconds else max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))
     )
     return InvalidOptionError(
         f"{name} is {seconds!r} s; choose {low:g} to {high:g} s",
@@ -123,7 +153,7 @@ def enumerator(name: str, enum: type[IntEnum], value: object, option: str | None
     if isinstance(value, enum):
         return int(value)
     text = f"{name} is {value!r}; choose {', '.join(map(repr, names))} or a slabby.{enum.__name__}"
-    if not isinstance(value, (str, int)):
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(text)
     if option is not None:
         raise InvalidOptionError(text, option=option)
@@ -140,13 +170,16 @@ def number(name: str, info: OptionInfo, value: object) -> int:
         if not isinstance(value, bool):
             raise TypeError(f"{name} is a flag and takes True or False, not {value!r}")
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number, not {value!r}")
-    if not -INT64_MAXIMUM <= value <= INT64_MAXIMUM:
-        raise InvalidOptionError(
-            f"{name} is {value}; choose {info.minimum} to {info.maximum}", option=name
+    whole_value = _index(value)
+    if whole_value is None:
+        raise TypeError(
+            f"{name} takes a whole number from {info.minimum} to {info.maximum}, not {value!r}"
         )
-    return value
+    if not -INT64_MAXIMUM <= whole_value <= INT64_MAXIMUM:
+        raise InvalidOptionError(
+            f"{name} is {whole_value}; choose {info.minimum} to {info.maximum}", option=name
+        )
+    return whole_value
 
 
 def typed(info: OptionInfo, value: int) -> Any:

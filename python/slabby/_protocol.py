@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 
 from slabby._base_error import SlabbyError
+from slabby._option_values import check_pool, whole
 from slabby._types import SlabRef
 
 TYPE_CHECKING = False
@@ -37,7 +38,9 @@ class Chunk:
 
     __slots__ = ("slab", "size", "_view")
     slab: SlabRef
+    """Holds the bytes; release() releases it."""
     size: int
+    """How many bytes arrived."""
 
     def __init__(self, slab: SlabRef, size: int) -> None:
         self.slab = slab
@@ -98,7 +101,10 @@ class SlabProtocol(asyncio.BufferedProtocol):
         *,
         ahead: int = 4,
     ) -> None:
-        if ahead < 1:
+        check_pool(pool)
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler takes a function of the connection, or None, not {handler!r}")
+        if whole("ahead", ahead) < 1:
             raise ValueError(
                 f"ahead is {ahead}; choose 1 or more slabs that may wait for the handler"
             )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import weakref
 
+from slabby._option_values import check_pool
 from slabby._records import Stats
 from slabby._status import Status
 
@@ -38,6 +39,7 @@ class BlockStatistics:
     """
 
     def __init__(self, pool: Allocator) -> None:
+        check_pool(pool)
         self._pool = pool
         self._first = self._last = pool.stats()
         self._peak = self._first.used_slabs
@@ -62,6 +64,8 @@ class BlockStatistics:
         traceback: TracebackType | None,
     ) -> None:
         with _lock:
+            if not self._is_open:
+                raise RuntimeError("this block is not open; enter it by `with` first")
             self._refresh()
             self._is_open = False
             _blocks[self._pool].remove(self)

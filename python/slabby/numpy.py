@@ -20,6 +20,7 @@ from contextlib import contextmanager
 
 import numpy
 
+from slabby._option_values import check_pool
 from slabby._types import SlabRef, _set_numpy_handler
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ def allocate_from(
     memory comes from the system. The block is that of the thread or task alone that enters it. Arrays may outlive it:
     each releases its slab when it ends, and keeps the pool's memory until then. `numpy` 1.22 or later (NEP 49).
     """
+    check_pool(pool)
     if otherwise not in ("refuse", "system"):
         raise ValueError(f"otherwise is {otherwise!r}; choose 'refuse' or 'system'")
     alignment = pool.get_option("alignment")

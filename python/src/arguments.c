@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Calls with one argument, by position or by keyword. */
+/* Arguments of calls: one by position or by keyword, and whole numbers of any type. */
 #include "types.h"
 
 PyObject *one_argument(const char *call, const char *name, PyObject *const *arguments, Py_ssize_t count,
@@ -21,4 +21,10 @@ PyObject *one_argument(const char *call, const char *name, PyObject *const *argu
         }
     }
     return arguments[0];
+}
+
+PyObject *whole_number(PyObject *object) {
+    if (PyLong_CheckExact(object))
+        return Py_NewRef(object);
+    return PyBool_Check(object) || !PyIndex_Check(object) ? NULL : PyNumber_Index(object);
 }

@@ -158,18 +158,27 @@ PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
     return fast_slab_pair(pool, data, id);
 }
 
-/* The id that a number names, one beyond every pool where it is out of range; false with TypeError set. */
-static int id_from(PyObject *number, uint32_t *out_id) {
-    unsigned long id;
+/* The id that a number names, one beyond every pool where it is out of range. */
+static uint32_t id_of(PyObject *number) {
+    unsigned long id = PyLong_AsUnsignedLong(number);
 
-    if (!PyLong_CheckExact(number) && !PyLong_Check(number)) {
-        PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R", number);
-        return 0;
-    }
-    id = PyLong_AsUnsignedLong(number);
     if (id == (unsigned long)-1 && PyErr_Occurred())
         PyErr_Clear(); /* beyond every number of C, or negative */
-    *out_id = id > UINT32_MAX ? UINT32_MAX : (uint32_t)id;
+    return id > UINT32_MAX ? UINT32_MAX : (uint32_t)id;
+}
+
+/* False with an exception set. */
+static int id_from(PyObject *object, uint32_t *out_id) {
+    PyObject *number = whole_number(object);
+
+    if (number == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R",
+                         object);
+        return 0;
+    }
+    *out_id = id_of(number);
+    Py_DECREF(number);
     return 1;
 }
 
@@ -215,7 +224,7 @@ static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
 
     if (epoch_of(pool->fast, slab->id) != slab->epoch) {
         view->obj = NULL;
-        raise_status(pool, 0, SLABBY_USE_AFTER_FREE);
+        raise_about(pool, SLABBY_USE_AFTER_FREE, slab->number);
         return -1;
     }
     if (PyBuffer_FillInfo(view, object, slab->data, (Py_ssize_t)pool->slab_size, 0, flags) < 0)
@@ -251,6 +260,14 @@ static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {
     return 0;
 }
 
+static PyObject *fast_slab_repr(PyObject *object) {
+    const FastSlab *slab = (FastSlab *)object;
+    int stale = epoch_of(slab->pool->fast, slab->id) != slab->epoch;
+
+    return PyUnicode_FromFormat("<FastSlab %lu, %llu bytes%s>", (unsigned long)slab->id,
+                                (unsigned long long)slab->pool->slab_size, stale ? ", released" : "");
+}
+
 static Py_ssize_t fast_slab_length(PyObject *object) {
     return (Py_ssize_t)((FastSlab *)object)->pool->slab_size;
 }
@@ -275,6 +292,7 @@ static PyType_Slot fast_slab_slots[] = {
     {Py_tp_doc, "The memory of one slab of allocate_fast(): a buffer. Dropping it does not free the slab."},
     {Py_tp_dealloc, fast_slab_dealloc},
     {Py_tp_traverse, fast_slab_traverse},
+    {Py_tp_repr, fast_slab_repr},
     {Py_tp_getset, fast_slab_properties},
     {Py_sq_length, fast_slab_length},
     {Py_bf_getbuffer, fast_slab_getbuffer},

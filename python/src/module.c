@@ -13,7 +13,7 @@
 static Pool *pool_or_error(PyObject *object) {
     if (is_pool(object))
         return pool_attached((Pool *)object) ? (Pool *)object : NULL;
-    PyErr_Format(PyExc_TypeError, "expected a slabby.Allocator, not %R", Py_TYPE(object));
+    PyErr_Format(PyExc_TypeError, "pool takes a slabby.Allocator, not %R", object);
     return NULL;
 }
 

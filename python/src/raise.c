@@ -40,10 +40,11 @@ PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
 
 PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id) {
     char text[512] = "";
+    const char *advice = status == SLABBY_DOUBLE_DEALLOCATION ? "; deallocate each id once" : "";
 
     (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, 0, status);
-    return raise_text(pool->types->error_factory, status, PyUnicode_FromFormat("id is %R: %s", id, text),
-                      NULL);
+    return raise_text(pool->types->error_factory, status,
+                      PyUnicode_FromFormat("id is %R: %s%s", id, text, advice), NULL);
 }
 
 /* Without a pool: the factory of the interpreter that runs. */

@@ -97,9 +97,8 @@ static PyObject *allocate_batch(Pool *pool, PyObject *number) {
     slabby_ref small_refs[SMALL_BATCH], *refs;
     void *small_datas[SMALL_BATCH], **datas;
     PyObject *batch;
-    long count;
+    long count = PyLong_AsLong(number);
 
-    count = PyLong_CheckExact(number) ? PyLong_AsLong(number) : -1;
     if (count == -1 && PyErr_Occurred())
         PyErr_Clear(); /* beyond every count */
     if (count < 0 || (count > LARGE_BATCH && (uint64_t)count > batch_limit(pool)))
@@ -116,11 +115,16 @@ static PyObject *allocate_batch(Pool *pool, PyObject *number) {
 }
 
 PyObject *pool_allocate_batch(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
-    PyObject *number = one_argument("allocate_batch", "count", arguments, count, names, NULL);
+    PyObject *given = one_argument("allocate_batch", "count", arguments, count, names, NULL), *number, *batch;
 
-    if (number == NULL || !pool_attached((Pool *)self))
+    if (given == NULL || !pool_attached((Pool *)self))
         return NULL;
-    return allocate_batch((Pool *)self, number);
+    number = whole_number(given);
+    if (number == NULL)
+        return PyErr_Occurred() ? NULL : refuse_count((Pool *)self, given, SLABBY_OK);
+    batch = allocate_batch((Pool *)self, number);
+    Py_DECREF(number);
+    return batch;
 }
 
 /* --------------------------------------------------------------------------------------------------- release */

@@ -97,12 +97,17 @@ PyObject *slab_ref_item(PyObject *object, PyObject *key) {
 
 /* False with an exception set. */
 static int write_byte(const SlabRef *self, Py_ssize_t index, PyObject *value) {
-    Py_ssize_t byte = PyNumber_AsSsize_t(value, PyExc_ValueError);
+    Py_ssize_t byte;
 
+    if (!PyIndex_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "a byte takes a number from 0 to 255, not %R", value);
+        return 0;
+    }
+    byte = PyNumber_AsSsize_t(value, NULL); /* clipped where it is beyond every index */
     if (byte == -1 && PyErr_Occurred())
         return 0;
     if (byte < 0 || byte > 255) {
-        PyErr_Format(PyExc_ValueError, "a byte is from 0 to 255, not %zd", byte);
+        PyErr_Format(PyExc_ValueError, "a byte is %R; choose 0 to 255", value);
         return 0;
     }
     ((unsigned char *)self->data)[index] = (unsigned char)byte;
@@ -136,6 +141,10 @@ int slab_ref_set_item(PyObject *object, PyObject *key, PyObject *value) {
     }
     if (!(single ? find_byte(self, key, &index) : find_span(self, key, &span)))
         return -1;
+    if (!single && !PyObject_CheckBuffer(value)) {
+        PyErr_Format(PyExc_TypeError, "a slice of a slab takes bytes or another buffer, not %R", value);
+        return -1;
+    }
     if (!single && PyObject_GetBuffer(value, &from, PyBUF_SIMPLE) < 0)
         return -1;
     written = check_live(self);

@@ -378,20 +378,23 @@ static PyObject *get_allocation_stack(PyObject *object, void *unused) {
 
 static int set_label(PyObject *object, PyObject *value, void *unused) {
     SlabRef *self = (SlabRef *)object;
-    unsigned long long label;
+    unsigned long long label = 0;
+    PyObject *number = value == NULL ? NULL : whole_number(value);
     slabby_status status;
 
     (void)unused;
-    if (value == NULL || !PyLong_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "a label is a whole number from 0 to 2**64 - 1; 0 clears it");
-        return -1;
+    if (number != NULL) {
+        label = PyLong_AsUnsignedLongLong(number);
+        if (label == (unsigned long long)-1 && PyErr_Occurred())
+            PyErr_Format(PyExc_ValueError, "label is %R; choose 0 to 2**64 - 1", value);
+        Py_DECREF(number);
+    } else if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a label cannot be deleted; set it to 0");
+    } else if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_TypeError, "label takes a whole number from 0 to 2**64 - 1, not %R", value);
     }
-    label = PyLong_AsUnsignedLongLong(value);
-    if (label == (unsigned long long)-1 && PyErr_Occurred()) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_ValueError, "label %R is outside 0 to 2**64 - 1", value);
+    if (PyErr_Occurred())
         return -1;
-    }
     status = self->pool->core->set_label(self->pool->allocator, self->ref, label);
     if (status != SLABBY_OK)
         fail(self, status);

@@ -160,6 +160,9 @@ PyObject *pool_acquire_async(PyObject *self, PyObject *const *arguments, Py_ssiz
  * Null with an exception set. */
 PyObject *one_argument(const char *call, const char *name, PyObject *const *arguments, Py_ssize_t count,
                        PyObject *names, PyObject *fallback);
+/* A new reference to the number that an object is, numpy's included. Null for a bool and for what is none; an exception
+ * may be set. */
+PyObject *whole_number(PyObject *object);
 
 /* slab_ref.c */
 int slab_ref_ready(PyObject *module, struct slabby_types *types);

@@ -31,7 +31,7 @@ def later(call, *arguments) -> threading.Timer:
     return timer
 
 
-@pytest.mark.parametrize("timeout", [0, 0.0, timedelta(0)])
+@pytest.mark.parametrize("timeout", [0, 0.0, timedelta(0), 1e-12])
 def test_zero_tries_once_in_every_call(pool, timeout):
     with pool.allocate_batch(8):
         for call in (pool.allocate, pool.acquire):
@@ -40,7 +40,9 @@ def test_zero_tries_once_in_every_call(pool, timeout):
         with pytest.raises(slabby.OutOfMemoryError):
             asyncio.run(pool.acquire_async(timeout))
         with pytest.raises(slabby.OutOfMemoryError):
-            pool.acquire_batch(1, 0)
+            pool.acquire_batch(1, timeout)
+        with pytest.raises(slabby.OutOfMemoryError):
+            asyncio.run(pool.acquire_batch_async(1, timeout))
     with pytest.raises(slabby.OutOfMemoryError):
         held = pool.allocate_batch(8)
         try:

@@ -71,3 +71,32 @@ def test_the_report_is_an_event_too():
 def test_without_these_options_nothing_is_captured():
     done = run(PROGRAM.format(option="secure=True", keep=KEEPS["a global"]))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+MANY = """
+import slabby, sys, warnings
+pool = slabby.Allocator(64, 8, name="orders", finalizers=True)
+def load_order():
+    return pool.allocate()
+refs = [load_order() for _ in range(4)]
+"""
+
+
+def test_what_is_released_during_the_report_is_left_out():
+    """As a thread does that goes on, and the collector, which may run at any moment."""
+    done = run(
+        MANY + "def show(message, *rest):\n"
+        "    print(str(message).partition(';')[0])\n"
+        "    if refs: refs.pop().release(); refs.pop(0).release()\n"
+        "warnings.showwarning = show\n"
+    )
+    assert done.returncode == 0
+    assert done.stdout.count("was not released when the interpreter ended") == 2, done.stdout
+    assert done.stderr == ""
+
+
+def test_warnings_that_are_errors_are_reported_each():
+    done = run(MANY, "-W", "error")
+    assert done.returncode == 0
+    assert done.stderr.count("was not released when the interpreter ended") == 4, done.stderr
+    assert "Exception ignored" not in done.stderr

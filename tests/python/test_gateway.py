@@ -31,7 +31,7 @@ def gateway():
     page = process.stdout.readline().split()[-1]
     yield bodies, page
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=600)
     assert process.returncode == 0 and not complaints
 
 

@@ -11,6 +11,11 @@ import slabby
 COUNT = 10_000
 
 
+def of_slabs(caught):
+    """What else is collected meanwhile, such as a socket of an earlier test, may warn, too."""
+    return [warning for warning in caught if str(warning.message).startswith("SlabRef ")]
+
+
 def quiet(done: subprocess.CompletedProcess) -> None:
     """The program ended well and said nothing but ResourceWarnings and what it printed."""
     assert done.returncode == 0, done.stderr
@@ -36,9 +41,9 @@ def test_dropped_refs_come_back_with_a_warning(pool):
         warnings.simplefilter("always")
         for _ in range(COUNT):
             pool.allocate()
-    assert {warning.category for warning in caught} == {ResourceWarning}
-    assert len(caught) == COUNT
-    assert "test:" in str(caught[0].message)
+    assert {warning.category for warning in of_slabs(caught)} == {ResourceWarning}
+    assert len(of_slabs(caught)) == COUNT
+    assert "test:" in str(of_slabs(caught)[0].message)
     assert pool.stats().used_slabs == 0
     assert pool.stats().total_allocations == COUNT
     assert not any(pool.stats().errors.values())
@@ -57,7 +62,7 @@ def test_refs_in_cycles_come_back():
             gc.enable()
         gc.collect()
         assert pool.stats().used_slabs == 0
-    assert len(caught) == COUNT
+    assert len(of_slabs(caught)) == COUNT
 
 
 def test_refs_torn_by_exceptions_come_back(pool):
@@ -68,7 +73,7 @@ def test_refs_torn_by_exceptions_come_back(pool):
                 torn(pool)
         gc.collect()
     assert pool.stats().used_slabs == 0
-    assert len(caught) == COUNT
+    assert len(of_slabs(caught)) == COUNT
 
 
 def test_a_cycle_through_the_pool_is_collected():

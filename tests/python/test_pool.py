@@ -337,7 +337,7 @@ def test_an_unknown_backend_is_named(run_script, monkeypatch):
     monkeypatch.setenv("SLABBY_BACKEND", "fortran")
     done = run_script("import slabby")
     assert done.returncode == 1
-    assert "fortran" in done.stderr and "cffi or swig" in done.stderr
+    assert "fortran" in done.stderr and "choose 'cffi' or 'swig'" in done.stderr
 
 
 def test_the_chosen_backend_is_used(pool):

@@ -150,3 +150,30 @@ def test_in_an_event_loop(full):
             slabs[ticket].release()
 
     asyncio.run(wait())
+
+
+def test_the_time_of_a_grant_means_what_it_means_elsewhere(full):
+    pool, ref = full
+    for too_short in (0, 0.0, 1e-12):
+        with pytest.raises(
+            slabby.InvalidArgumentError, match="choose more than 0 s, or None for ever"
+        ):
+            pool.listener(timeout=too_short)
+    # Infinity and None are for ever, so that no grant is revoked.
+    for forever in (None, float("inf"), 10**30):
+        with pool.listener(timeout=forever) as listener:
+            ticket = listener.begin()
+            with pytest.raises(slabby.InvalidArgumentError, match="never issued; pass one that"):
+                listener.cancel(ticket + 10)
+            assert listener.cancel(ticket) is None
+    ref.release()
+
+
+def test_a_listener_of_a_closed_pool_names_the_pool():
+    with slabby.Allocator(64, 1, name="orders") as pool, pool.listener() as listener:
+        assert f"{pool!r}: descriptor {listener.fd}>" in repr(listener)
+        pool.close()
+        for call in (listener.begin, listener.take):
+            with pytest.raises(slabby.ClosedError, match="pool orders"):
+                call()
+    assert repr(listener).endswith("closed>")

@@ -217,6 +217,6 @@ def test_backends_of_the_environment(key: str) -> None:
         if NAMES[key] == b"":
             slabby.Allocator(64, CAPACITY).close()
             return
-        with pytest.raises(ValueError, match="may be cffi or swig") as refusal:
+        with pytest.raises(ValueError, match="choose 'cffi' or 'swig'") as refusal:
             slabby.Allocator(64, CAPACITY)
     str(refusal.value).encode()
