@@ -15,8 +15,7 @@
 enum slabby_status_code {
     /* success */
     SLABBY_OK = 0,
-    /* an argument is missing or makes no sense: a null handle, a null out-parameter, a value out
-     * of range */
+    /* an argument is missing (null), or its value is outside its range */
     SLABBY_INVALID_ARGUMENT = -1,
     /* the slab size must be between 1 byte and 1 GiB */
     SLABBY_INVALID_SLAB_SIZE = -2,
