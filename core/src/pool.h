@@ -82,7 +82,7 @@ struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
-     * acts on releases; ref_end is the same without protections. Changes as protect does. */
+     * acts on releases, and with the portable backend; ref_end is the same for every pool. Changes as protect does. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;

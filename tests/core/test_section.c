@@ -75,12 +75,14 @@ static void each_section_has_one_thread(void **state) {
             get_the_bias();
         else
             forget();
+        assert_false(slb_in_flight());
         assert_true(slb_section_enter(SECTION, &inside));
+        assert_true(slb_in_section() && slb_in_flight());
         assert_false(enters_and_leaves(&again));
         assert_false(another_enters());
         assert_false(another_enters()); /* the bias is revoked by now */
         slb_section_leave(&inside);
-        assert_int_equal(slb_in_flight_depth, 0);
+        assert_false(slb_in_section() || slb_in_flight());
         assert_true(another_enters());
         assert_true(enters_and_leaves(&again));
         assert_false(again);

@@ -520,7 +520,7 @@ static void run_once(void) {
     it.running = false;
     if (it.pruned)
         return;
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         schedule_broken("a task ended inside the core, depth %u", slb_in_flight_depth);
     it.scenario->check();
 }

@@ -82,7 +82,7 @@ static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, 
 }
 
 SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
-    struct slb_search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
+    struct slb_search search = {.nested = slb_in_flight(), .mark = slb_events_mark(pool)};
     if (slb_unlikely(atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0))
         search.started = slb_os_ticks();
     return search;
@@ -237,7 +237,7 @@ static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t
     slb_issue_prepare(pool, id, state,
                       fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     bool slow = slb_timing_end(pool, timing, 1);
-    if (timing->started != 0 && slb_in_flight_depth == 0)
+    if (timing->started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, timing->started);
     uint64_t word = slb_issue(pool, id, state | bias | guarded);
     if (slb_unlikely(slow))
@@ -387,7 +387,7 @@ static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_re
     if (slb_likely(cpu < pool->rseq_cpus))
         timing.weight = slb_timing_of_served(pool, cpu);
     bool slow = slb_timing_end(pool, &timing, 1);
-    if (slb_in_flight_depth == 0)
+    if (!slb_in_flight())
         slb_note_peak_sampled(pool, started);
     uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
     if (slb_unlikely(slow))
@@ -422,6 +422,8 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
+    if (slb_unlikely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return allocate_portable(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
                                                                   : allocate_slow(out_ref, out_data, pool);

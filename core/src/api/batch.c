@@ -91,7 +91,7 @@ static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_r
                                           count * SLB_CACHE_TAKE, &cache)))
         return false;
     slb_timing_catch_up(pool);
-    if (count >= pool->batch && slb_in_flight_depth == 0)
+    if (count >= pool->batch && !slb_in_flight())
         slb_note_peak(pool);
     uint64_t bias = slb_bias_here(cache);
     if (bias == 0)

@@ -45,7 +45,7 @@ static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_s
 
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 SLB_PRIVATE void slb_leave_behind_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+    if (slb_degrade_is_due(pool, stripe) && !slb_in_flight_beside(1))
         check_and_leave(pool, stripe);
     else
         slb_leave(stripe);
@@ -92,7 +92,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight_beside(1) ? &notification : NULL;
     uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
     if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
         give_inside_tiers(pool, stripe, id, fast);
@@ -109,7 +109,7 @@ static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest)
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight_beside(1) ? &notification : NULL;
     if (!slb_delay_check(pool, oldest, later))
         count_release(stripe, false);
     else

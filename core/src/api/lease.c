@@ -36,7 +36,7 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
     if (count < 1 || count > MOST_LEASES)
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_refuse(pool, SLABBY_BUSY);
     status = slb_leases_attach(pool, (uint32_t)count, &block);
     if (status == SLABBY_OK)
@@ -50,7 +50,7 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return status;
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_refuse(pool, SLABBY_BUSY);
     if (!slb_leases_detach(pool, address))
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
@@ -100,7 +100,7 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     if (filled) {
         slb_count(&stripe->hits[out_found->tier], 1);
         slb_count(&stripe->fast_taken, fast);
-        if (slb_in_flight_depth == 1 &&
+        if (!slb_in_flight_beside(1) &&
             atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);
     }
@@ -135,7 +135,7 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
-    if (timing.started != 0 && slb_in_flight_depth == 0)
+    if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
@@ -199,7 +199,7 @@ static void flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) 
         slb_lease_flush(pool, stripe, lease);
     bool degrade_due = slb_degrade_is_due(pool, stripe);
     slb_leave(stripe);
-    if (slb_unlikely(degrade_due) && slb_in_flight_depth == 0)
+    if (slb_unlikely(degrade_due) && !slb_in_flight())
         slb_degrade_poll(pool);
 }
 

@@ -35,7 +35,7 @@ static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id
                                       bool fast) {
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight() ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
@@ -72,7 +72,7 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
     struct slb_notification corruption, retirement;
     slb_notification_none(&corruption);
     slb_notification_none(&retirement);
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    struct slb_notification *later = !slb_in_flight() ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
@@ -241,8 +241,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(change.header);
     /* seq_cst, the word before `protect`: see protect/switches.c; as in slb_word_swap_plain */
-    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
-                     id >= pool->reserved ||
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
                      !atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
@@ -289,10 +288,6 @@ static __attribute__((noinline)) slabby_status note_and_return_plain(struct slab
 /* The word is not what a release expects, or no sequence looked at it. `looked` as above. */
 static __attribute__((noinline)) slabby_status release_unusual(struct slabby_allocator *pool, slabby_ref ref,
                                                                bool looked) {
-    /* relaxed: hints, read again inside the section */
-    if (atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
-        atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0)
-        return release_portable(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
@@ -318,7 +313,14 @@ static __attribute__((noinline)) slabby_status release_plain(struct slabby_alloc
     return return_plain(pool, ref);
 }
 
-/* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
+/* relaxed: hints, read again inside the section */
+static bool goes_by_section(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) == 0;
+}
+
+/* Off the inline path: a protection acts on releases, the backend is the portable one, or the reference is none that
+ * the inline path can judge. */
 static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
@@ -327,6 +329,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
+    if (goes_by_section(pool))
+        return release_portable(pool, ref);
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
@@ -401,9 +405,10 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 SLB_INLINE bool release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: a hint, as in slabby_release; it is low while calls are audited */
-    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
-                     id >= pool->reserved))
+    /* relaxed: a hint, as in slabby_release */
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
+                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) !=
+                         0))
         return false;
     if (slb_bias_release(pool, &pool->release_cpus, id, relative - id) != SLB_RSEQ_DONE &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))

@@ -130,7 +130,7 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
                                     slabby_ref ref, int64_t value, const char *format, ...) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
-    bool inside = slb_in_flight_depth != 0;
+    bool inside = slb_in_flight();
     va_list arguments;
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
@@ -158,7 +158,7 @@ static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t m
 
 /* The record of an event is large: apart, so that a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
+    if (slb_unlikely(pool->options.logger != NULL) && !slb_in_flight())
         deliver_to_logger(pool, mark);
 }
 

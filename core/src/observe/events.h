@@ -3,7 +3,7 @@
  * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
  * pool's logger, on the thread that caused it.
  *
- * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
+ * If the cause is inside the pool (slb_in_flight(): a lock may be held), the event is written to the
  * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
  * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
  * next one says how many were suppressed.

@@ -10,7 +10,7 @@
 #include "tiers/used_slabs.h"
 
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return false;
     slb_fork_check(pool);
     slb_gate_lock(pool);

@@ -147,7 +147,7 @@ SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return;
     slb_degrade_update(pool, &notification);
     slb_event_notify(&notification);

@@ -62,7 +62,7 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
     if (slb_likely(atomic_load_explicit(&pool->grant_timeouts, memory_order_relaxed) == 0))
         return 0;
     do {
-        if (slb_in_flight_depth == 0)
+        if (!slb_in_flight())
             slb_gate_lock(pool);
         else if (!slb_gate_try_lock(pool))
             return revoked;

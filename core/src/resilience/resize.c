@@ -208,7 +208,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     slabby_status status = check_capacity(pool, capacity, error);
     if (status != SLABBY_OK)
         return status;
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
                              "a signal handler interrupted its own thread inside the pool; try again later");
     uint64_t mark = slb_events_mark(pool);

@@ -59,10 +59,13 @@ struct slb_portable_change {
  * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
 SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                    struct slb_portable_change *out) {
-    uint32_t cpu = slb_os_cpu();
+    uint32_t cpu = slb_rseq_cpu();
     /* relaxed: a hint, so that no section is entered that the machine does not have */
-    if (slb_unlikely(cpu >= atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) ||
-                     !slb_section_enter(cpu, &out->inside)))
+    uint32_t limit = atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed);
+    if (slb_unlikely(cpu >= limit) &&
+        (cpu = slb_os_cpu()) >= limit) /* no area to read it from, or a new CPU */
+        return false;
+    if (slb_unlikely(!slb_section_enter(cpu, &out->inside)))
         return false;
     /* acquire: what the pool was made with; what the gate has emptied */
     if (slb_likely(cpu < atomic_load_explicit(&pool->portable_cpus, memory_order_acquire))) {

@@ -27,8 +27,24 @@ SLB_INLINE void slb_in_flight_leave(void) {
 }
 
 /* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
- * one, of whatever pool. */
+ * one, of whatever pool. One that it entered by a bias is not counted: its turn is odd. */
 #define SLB_IN_FLIGHT_SECTION (1u << 16)
+
+/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
+#define SLB_SECTION_TURNS 1024u
+struct slb_section_turn {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
+};
+SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
+
+SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
+    return &slb_section_turns[thread / 2].turn;
+}
+
+/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
+ * thread is due a bias for the first time. */
+#define SLB_SECTION_NO_THREAD UINT64_MAX
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
 SLB_INLINE void slb_in_section_enter(void) {
     slb_in_flight_depth += SLB_IN_FLIGHT_SECTION;
@@ -40,8 +56,25 @@ SLB_INLINE void slb_in_section_leave(void) {
     slb_in_flight_depth -= SLB_IN_FLIGHT_SECTION;
 }
 
+/* relaxed: only this thread stores its turn */
+SLB_INLINE bool slb_in_section_by_bias(void) {
+    uint64_t thread = slb_section_thread;
+    return thread < 2 * SLB_SECTION_TURNS &&
+           atomic_load_explicit(slb_section_turn_of(thread), memory_order_relaxed) % 2 != 0;
+}
+
 SLB_INLINE bool slb_in_section(void) {
-    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION;
+    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION || slb_in_section_by_bias();
+}
+
+/* Whether the calling thread is in the middle of anything, beside the `own` operations that the caller itself has
+ * entered. */
+SLB_INLINE bool slb_in_flight_beside(uint32_t own) {
+    return slb_in_flight_depth != own || slb_in_section_by_bias();
+}
+
+SLB_INLINE bool slb_in_flight(void) {
+    return slb_in_flight_beside(0);
 }
 
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {

@@ -49,7 +49,7 @@
 #include "os/os.h"
 #include "tiers/in_flight.h"
 
-/* The numbers of threads that have a turn are even, from SLB_SECTION_FIRST_THREAD on. */
+/* The numbers of threads that have a turn (in_flight.h) are even, from SLB_SECTION_FIRST_THREAD on. */
 enum slb_section_owner {
     SLB_SECTION_FREE = 0,
     SLB_SECTION_LOCKED = 1,
@@ -68,26 +68,11 @@ struct slb_section {
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
 
-/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
-#define SLB_SECTION_TURNS 1024u
-struct slb_section_turn {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
-};
-SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
-
-SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
-    return &slb_section_turns[thread / 2].turn;
-}
-
-/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
- * thread is due a bias for the first time. */
-#define SLB_SECTION_NO_THREAD UINT64_MAX
-SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
-
 /* An entry: of which section, and how. */
 struct slb_inside {
     struct slb_section *section;
     _Atomic uint64_t *turn; /* NULL: by a compare-and-swap */
+    uint64_t next;          /* what the turn will be behind the exit */
 };
 
 /* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
@@ -129,36 +114,38 @@ SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t t
         return false;
     }
     out->turn = own;
+    out->next = turn + 2;
     return true;
 }
 
+/* A signal handler finds the thread inside from before the swap until behind the exit. */
 SLB_INLINE bool slb_section_enter_locked(struct slb_section *section, uint64_t owner) {
-    if (slb_likely(owner == SLB_SECTION_FREE))
-        return atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
-                                                       memory_order_acquire, memory_order_relaxed);
-    return owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner);
+    slb_in_section_enter();
+    if (slb_likely(owner == SLB_SECTION_FREE)
+            ? slb_likely(atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                                 memory_order_acquire, memory_order_relaxed))
+            : owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner))
+        return true;
+    slb_in_section_leave();
+    return false;
 }
 
 SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
     struct slb_section *section = &slb_sections[cpu];
     /* relaxed: a hint for the way; either way looks again */
     uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
-    *out = (struct slb_inside){section, NULL};
-    slb_in_section_enter();
-    if (slb_likely(owner == slb_section_thread) ? slb_likely(slb_section_enter_biased(section, owner, out))
-                                                : slb_likely(slb_section_enter_locked(section, owner)))
-        return true;
-    slb_in_section_leave();
-    return false;
+    *out = (struct slb_inside){section, NULL, 0};
+    return slb_likely(owner == slb_section_thread) ? slb_section_enter_biased(section, owner, out)
+                                                   : slb_section_enter_locked(section, owner);
 }
 
 SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
     struct slb_section *section = inside->section;
-    if (slb_likely(inside->turn != NULL))
-        atomic_store_explicit(inside->turn, atomic_load_explicit(inside->turn, memory_order_relaxed) + 1,
-                              memory_order_release);
-    else if (slb_likely(section->last == slb_section_thread &&
-                        ++section->in_a_row != slb_section_enough(section)))
+    if (slb_likely(inside->turn != NULL)) {
+        atomic_store_explicit(inside->turn, inside->next, memory_order_release);
+        return;
+    }
+    if (slb_likely(section->last == slb_section_thread && ++section->in_a_row != slb_section_enough(section)))
         atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
     else
         slb_section_note_exit(section);
