@@ -6400,7 +6400,7 @@ struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
-     * acts on releases; ref_end is the same without protections. Changes as protect does. */
+     * acts on releases, and with the portable backend; ref_end is the same for every pool. Changes as protect does. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
@@ -7161,8 +7161,24 @@ SLB_INLINE void slb_in_flight_leave(void) {
 }
 
 /* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
- * one, of whatever pool. */
+ * one, of whatever pool. One that it entered by a bias is not counted: its turn is odd. */
 #define SLB_IN_FLIGHT_SECTION (1u << 16)
+
+/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
+#define SLB_SECTION_TURNS 1024u
+struct slb_section_turn {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
+};
+SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
+
+SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
+    return &slb_section_turns[thread / 2].turn;
+}
+
+/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
+ * thread is due a bias for the first time. */
+#define SLB_SECTION_NO_THREAD UINT64_MAX
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
 SLB_INLINE void slb_in_section_enter(void) {
     slb_in_flight_depth += SLB_IN_FLIGHT_SECTION;
@@ -7174,8 +7190,25 @@ SLB_INLINE void slb_in_section_leave(void) {
     slb_in_flight_depth -= SLB_IN_FLIGHT_SECTION;
 }
 
+/* relaxed: only this thread stores its turn */
+SLB_INLINE bool slb_in_section_by_bias(void) {
+    uint64_t thread = slb_section_thread;
+    return thread < 2 * SLB_SECTION_TURNS &&
+           atomic_load_explicit(slb_section_turn_of(thread), memory_order_relaxed) % 2 != 0;
+}
+
 SLB_INLINE bool slb_in_section(void) {
-    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION;
+    return slb_in_flight_depth >= SLB_IN_FLIGHT_SECTION || slb_in_section_by_bias();
+}
+
+/* Whether the calling thread is in the middle of anything, beside the `own` operations that the caller itself has
+ * entered. */
+SLB_INLINE bool slb_in_flight_beside(uint32_t own) {
+    return slb_in_flight_depth != own || slb_in_section_by_bias();
+}
+
+SLB_INLINE bool slb_in_flight(void) {
+    return slb_in_flight_beside(0);
 }
 
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
@@ -10485,7 +10518,7 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
 #ifndef SLB_TIERS_SECTION_H
 #define SLB_TIERS_SECTION_H
 
-/* The numbers of threads that have a turn are even, from SLB_SECTION_FIRST_THREAD on. */
+/* The numbers of threads that have a turn (in_flight.h) are even, from SLB_SECTION_FIRST_THREAD on. */
 enum slb_section_owner {
     SLB_SECTION_FREE = 0,
     SLB_SECTION_LOCKED = 1,
@@ -10504,26 +10537,11 @@ struct slb_section {
 
 SLB_SHARED_DATA struct slb_section slb_sections[SLB_OS_MOST_CPUS];
 
-/* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
-#define SLB_SECTION_TURNS 1024u
-struct slb_section_turn {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t turn;
-};
-SLB_SHARED_DATA struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
-
-SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
-    return &slb_section_turns[thread / 2].turn;
-}
-
-/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
- * thread is due a bias for the first time. */
-#define SLB_SECTION_NO_THREAD UINT64_MAX
-SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
-
 /* An entry: of which section, and how. */
 struct slb_inside {
     struct slb_section *section;
     _Atomic uint64_t *turn; /* NULL: by a compare-and-swap */
+    uint64_t next;          /* what the turn will be behind the exit */
 };
 
 /* For an entry that found the section biased to another thread, or revoked. False: the caller goes on elsewhere. */
@@ -10565,36 +10583,38 @@ SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t t
         return false;
     }
     out->turn = own;
+    out->next = turn + 2;
     return true;
 }
 
+/* A signal handler finds the thread inside from before the swap until behind the exit. */
 SLB_INLINE bool slb_section_enter_locked(struct slb_section *section, uint64_t owner) {
-    if (slb_likely(owner == SLB_SECTION_FREE))
-        return atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
-                                                       memory_order_acquire, memory_order_relaxed);
-    return owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner);
+    slb_in_section_enter();
+    if (slb_likely(owner == SLB_SECTION_FREE)
+            ? slb_likely(atomic_compare_exchange_strong_explicit(&section->owner, &owner, SLB_SECTION_LOCKED,
+                                                                 memory_order_acquire, memory_order_relaxed))
+            : owner != SLB_SECTION_LOCKED && slb_section_revoke(section, owner))
+        return true;
+    slb_in_section_leave();
+    return false;
 }
 
 SLB_INLINE bool slb_section_enter(uint32_t cpu, struct slb_inside *out) {
     struct slb_section *section = &slb_sections[cpu];
     /* relaxed: a hint for the way; either way looks again */
     uint64_t owner = atomic_load_explicit(&section->owner, memory_order_relaxed);
-    *out = (struct slb_inside){section, NULL};
-    slb_in_section_enter();
-    if (slb_likely(owner == slb_section_thread) ? slb_likely(slb_section_enter_biased(section, owner, out))
-                                                : slb_likely(slb_section_enter_locked(section, owner)))
-        return true;
-    slb_in_section_leave();
-    return false;
+    *out = (struct slb_inside){section, NULL, 0};
+    return slb_likely(owner == slb_section_thread) ? slb_section_enter_biased(section, owner, out)
+                                                   : slb_section_enter_locked(section, owner);
 }
 
 SLB_INLINE void slb_section_leave(const struct slb_inside *inside) {
     struct slb_section *section = inside->section;
-    if (slb_likely(inside->turn != NULL))
-        atomic_store_explicit(inside->turn, atomic_load_explicit(inside->turn, memory_order_relaxed) + 1,
-                              memory_order_release);
-    else if (slb_likely(section->last == slb_section_thread &&
-                        ++section->in_a_row != slb_section_enough(section)))
+    if (slb_likely(inside->turn != NULL)) {
+        atomic_store_explicit(inside->turn, inside->next, memory_order_release);
+        return;
+    }
+    if (slb_likely(section->last == slb_section_thread && ++section->in_a_row != slb_section_enough(section)))
         atomic_store_explicit(&section->owner, SLB_SECTION_FREE, memory_order_release);
     else
         slb_section_note_exit(section);
@@ -10814,7 +10834,7 @@ SLB_PUBLIC slabby_status slabby_watch_end(int32_t descriptor) {
  * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
  * pool's logger, on the thread that caused it.
  *
- * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
+ * If the cause is inside the pool (slb_in_flight(): a lock may be held), the event is written to the
  * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
  * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
  * next one says how many were suppressed.
@@ -11028,7 +11048,7 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
                                     slabby_ref ref, int64_t value, const char *format, ...) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
-    bool inside = slb_in_flight_depth != 0;
+    bool inside = slb_in_flight();
     va_list arguments;
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
@@ -11056,7 +11076,7 @@ static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64
 
 /* The record of an event is large: apart, so that a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
+    if (slb_unlikely(pool->options.logger != NULL) && !slb_in_flight())
         slb_deliver_to_logger(pool, mark);
 }
 
@@ -11798,10 +11818,13 @@ struct slb_portable_change {
  * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
 SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                    struct slb_portable_change *out) {
-    uint32_t cpu = slb_os_cpu();
+    uint32_t cpu = slb_rseq_cpu();
     /* relaxed: a hint, so that no section is entered that the machine does not have */
-    if (slb_unlikely(cpu >= atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) ||
-                     !slb_section_enter(cpu, &out->inside)))
+    uint32_t limit = atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed);
+    if (slb_unlikely(cpu >= limit) &&
+        (cpu = slb_os_cpu()) >= limit) /* no area to read it from, or a new CPU */
+        return false;
+    if (slb_unlikely(!slb_section_enter(cpu, &out->inside)))
         return false;
     /* acquire: what the pool was made with; what the gate has emptied */
     if (slb_likely(cpu < atomic_load_explicit(&pool->portable_cpus, memory_order_acquire))) {
@@ -15947,7 +15970,9 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    atomic_store(&pool->ref_limit, acts ? 0 : pool->ref_end);
+    bool served =
+        pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* by the inline path, with its sequences */
+    atomic_store(&pool->ref_limit, acts || !served ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -17006,7 +17031,7 @@ SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return;
     slb_degrade_update(pool, &notification);
     slb_event_notify(&notification);
@@ -17303,7 +17328,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     slabby_status status = slb_check_capacity(pool, capacity, error);
     if (status != SLABBY_OK)
         return status;
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
                              "a signal handler interrupted its own thread inside the pool; try again later");
     uint64_t mark = slb_events_mark(pool);
@@ -17398,7 +17423,7 @@ static SLB_COLD void slb_check_and_leave(struct slabby_allocator *pool, struct s
 
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 SLB_PRIVATE void slb_leave_behind_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+    if (slb_degrade_is_due(pool, stripe) && !slb_in_flight_beside(1))
         slb_check_and_leave(pool, stripe);
     else
         slb_leave(stripe);
@@ -17445,7 +17470,7 @@ static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight_beside(1) ? &notification : NULL;
     uint32_t reasons = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst), oldest;
     if ((reasons & SLB_GATE_HURRY) != 0 || !slb_degrade_delays(pool))
         slb_give_inside_tiers(pool, stripe, id, fast);
@@ -17462,7 +17487,7 @@ static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t old
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight_beside(1) ? &notification : NULL;
     if (!slb_delay_check(pool, oldest, later))
         slb_count_release(stripe, false);
     else
@@ -18257,7 +18282,7 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
     if (slb_likely(atomic_load_explicit(&pool->grant_timeouts, memory_order_relaxed) == 0))
         return 0;
     do {
-        if (slb_in_flight_depth == 0)
+        if (!slb_in_flight())
             slb_gate_lock(pool);
         else if (!slb_gate_try_lock(pool))
             return revoked;
@@ -19181,7 +19206,7 @@ SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t
 #endif
 
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return false;
     slb_fork_check(pool);
     slb_gate_lock(pool);
@@ -19455,7 +19480,7 @@ static slabby_status slb_from_heap(struct slabby_allocator *pool, uint32_t *out_
 }
 
 SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
-    struct slb_search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
+    struct slb_search search = {.nested = slb_in_flight(), .mark = slb_events_mark(pool)};
     if (slb_unlikely(atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0))
         search.started = slb_os_ticks();
     return search;
@@ -19610,7 +19635,7 @@ static uint64_t slb_issue_taken(struct slabby_allocator *pool, uint32_t id, uint
     slb_issue_prepare(pool, id, state,
                       fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     bool slow = slb_timing_end(pool, timing, 1);
-    if (timing->started != 0 && slb_in_flight_depth == 0)
+    if (timing->started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, timing->started);
     uint64_t word = slb_issue(pool, id, state | bias | guarded);
     if (slb_unlikely(slow))
@@ -19760,7 +19785,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *ou
     if (slb_likely(cpu < pool->rseq_cpus))
         timing.weight = slb_timing_of_served(pool, cpu);
     bool slow = slb_timing_end(pool, &timing, 1);
-    if (slb_in_flight_depth == 0)
+    if (!slb_in_flight())
         slb_note_peak_sampled(pool, started);
     uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
     if (slb_unlikely(slow))
@@ -19795,6 +19820,8 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
+    if (slb_unlikely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return slb_allocate_portable(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
                                                                   : slb_allocate_slow(out_ref, out_data, pool);
@@ -20253,7 +20280,7 @@ static slabby_status slb_return_protected(struct slabby_allocator *pool, uint32_
                                       bool fast) {
     struct slb_notification notification;
     slb_notification_none(&notification);
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    struct slb_notification *later = !slb_in_flight() ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = slb_note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
@@ -20290,7 +20317,7 @@ static SLB_COLD slabby_status slb_retire(struct slabby_allocator *pool, uint32_t
     struct slb_notification corruption, retirement;
     slb_notification_none(&corruption);
     slb_notification_none(&retirement);
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    struct slb_notification *later = !slb_in_flight() ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = slb_note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
@@ -20459,8 +20486,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(slb_change.header);
     /* seq_cst, the word before `protect`: see protect/switches.c; as in slb_word_swap_plain */
-    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
-                     id >= pool->reserved ||
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
                      !atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
@@ -20507,10 +20533,6 @@ static __attribute__((noinline)) slabby_status slb_note_and_return_plain(struct 
 /* The word is not what a release expects, or no sequence looked at it. `looked` as above. */
 static __attribute__((noinline)) slabby_status slb_release_unusual(struct slabby_allocator *pool, slabby_ref ref,
                                                                bool looked) {
-    /* relaxed: hints, read again inside the section */
-    if (atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
-        atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) != 0)
-        return slb_release_portable(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
@@ -20536,7 +20558,14 @@ static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_a
     return slb_return_plain(pool, ref);
 }
 
-/* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
+/* relaxed: hints, read again inside the section */
+static bool slb_goes_by_section(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) == 0;
+}
+
+/* Off the inline path: a protection acts on releases, the backend is the portable one, or the reference is none that
+ * the inline path can judge. */
 static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
@@ -20545,6 +20574,8 @@ static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_a
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return slb_return_protected_slab(pool, ref, relative, id);
+    if (slb_goes_by_section(pool))
+        return slb_release_portable(pool, ref);
     return slb_release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
@@ -20619,9 +20650,10 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 SLB_INLINE bool slb_release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: a hint, as in slabby_release; it is low while calls are audited */
-    if (slb_unlikely(relative >= atomic_load_explicit(&pool->ref_limit, memory_order_relaxed) ||
-                     id >= pool->reserved))
+    /* relaxed: a hint, as in slabby_release */
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
+                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) !=
+                         0))
         return false;
     if (slb_bias_release(pool, &pool->release_cpus, id, relative - id) != SLB_RSEQ_DONE &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))
@@ -21494,7 +21526,7 @@ static bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *o
                                           count * SLB_CACHE_TAKE, &cache)))
         return false;
     slb_timing_catch_up(pool);
-    if (count >= pool->batch && slb_in_flight_depth == 0)
+    if (count >= pool->batch && !slb_in_flight())
         slb_note_peak(pool);
     uint64_t bias = slb_bias_here(cache);
     if (bias == 0)
@@ -21859,7 +21891,7 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
     if (count < 1 || count > SLB_MOST_LEASES)
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_refuse(pool, SLABBY_BUSY);
     status = slb_leases_attach(pool, (uint32_t)count, &block);
     if (status == SLABBY_OK)
@@ -21873,7 +21905,7 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return status;
-    if (slb_in_flight_depth != 0)
+    if (slb_in_flight())
         return slb_refuse(pool, SLABBY_BUSY);
     if (!slb_leases_detach(pool, address))
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
@@ -21923,7 +21955,7 @@ static bool slb_refill_lease(struct slabby_allocator *pool, struct slb_lease *le
     if (filled) {
         slb_count(&stripe->hits[out_found->tier], 1);
         slb_count(&stripe->fast_taken, fast);
-        if (slb_in_flight_depth == 1 &&
+        if (!slb_in_flight_beside(1) &&
             atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % SLB_LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);
     }
@@ -21958,7 +21990,7 @@ static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct sl
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
-    if (timing.started != 0 && slb_in_flight_depth == 0)
+    if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
@@ -22022,7 +22054,7 @@ static void slb_flush_lease(struct slabby_allocator *pool, struct slb_lease *lea
         slb_lease_flush(pool, stripe, lease);
     bool degrade_due = slb_degrade_is_due(pool, stripe);
     slb_leave(stripe);
-    if (slb_unlikely(degrade_due) && slb_in_flight_depth == 0)
+    if (slb_unlikely(degrade_due) && !slb_in_flight())
         slb_degrade_poll(pool);
 }
 
