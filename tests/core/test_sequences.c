@@ -39,7 +39,7 @@ enum sequence {
     SEQUENCES
 };
 
-enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
+enum { MOST = 8, BATCH = 5, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
 #define FOLDED (1ull << 40)
 
@@ -50,7 +50,7 @@ enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 #define LIVE_WORD slb_word_make(ID_BITS, 10, SLABBY_SLAB_STATE_LIVE)
 #define FREE_WORD slb_word_make(ID_BITS, 11, SLABBY_SLAB_STATE_FREE)
 
-static const uint32_t batch_in[BATCH] = {101, 102, 103};
+static const uint32_t batch_in[BATCH] = {101, 102, 103, 104, 105};
 
 /* An audit record: the thread, status, binding and operation are one word here. */
 enum { SLOTS = 4, RECORDED_REF = 0x123, RECORDED_ABOUT = 0x456 };
@@ -235,7 +235,7 @@ static void each_does_its_work(void **state) {
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
     expect_done(GIVE_BATCH);
     assert_memory_equal(&cache->ids[2], batch_in, sizeof batch_in);
-    assert_int_equal(atomic_load(&cache->header), header_of(7, 5));
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 2 + BATCH));
     expect_done(TAKE_BATCH);
     assert_memory_equal(taken, batch_in, sizeof taken);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
@@ -248,7 +248,7 @@ static void each_does_its_work(void **state) {
     assert_int_equal(atomic_load(&cache->fast_given), ADDED);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
     assert_int_equal(cache->ids[0], 10);
-    assert_int_equal(cache->ids[5], 60);
+    assert_int_equal(cache->ids[2 + BATCH], (2 + BATCH + 1) * 10);
 }
 
 #ifdef SLB_RSEQ_COUNTS_FAST

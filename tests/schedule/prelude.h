@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Put before every file of the core. Restartable sequences are there although the code is instrumented, and the
- * functions of tiers/rseq_x86_64.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of memory are accessed by
- * functions of runtime.c, because the compiler instruments single accesses only; what a run allocates lies at the same
- * place in every run.
+ * functions of tiers/rseq_x86_64.h, tiers/rseq_run_x86_64.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of
+ * memory are accessed by functions of runtime.c, because the compiler instruments single accesses only; what a run
+ * allocates lies at the same place in every run.
  */
 #ifndef SLABBY_SCHEDULE_PRELUDE_H
 #define SLABBY_SCHEDULE_PRELUDE_H
@@ -19,6 +19,7 @@
 
 #undef __SANITIZE_THREAD__
 #define SLB_TIERS_RSEQ_X86_64_H
+#define SLB_TIERS_RSEQ_RUN_X86_64_H
 #define SLB_TIERS_RSEQ_AARCH64_H
 
 struct slabby_allocator;
@@ -55,6 +56,8 @@ int slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id);
 bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                            uint64_t biased, uint64_t word);
+void slb_rseq_release_run(struct slabby_allocator *pool, const uint64_t *refs, uint32_t *ids, uint64_t count,
+                          void *out_run);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);

@@ -256,6 +256,15 @@ static void three_are_biased(void) {
     world_take(3);
 }
 
+/* The same, but the cache holds three of the four that it takes. */
+static void three_are_biased_by_a_full_cache(void) {
+    three_are_biased();
+    world_take(2);
+    world_release(world.held[3]);
+    world_release(world.held[4]);
+    world.holds = 3;
+}
+
 /* The middle one belongs to the other task too. */
 static void release_three_at_once(void) {
     uint64_t released = 0;
@@ -516,6 +525,13 @@ const struct scenario tier_scenarios[] = {
      .prepare = three_are_biased,
      .task = {release_three_at_once, release_the_middle},
      .cpu = {0, 0},
+     .check = middle_is_released_once,
+     .preemptions = 3},
+    {.name = "batch_release_by_a_full_cache_rseq",
+     .says = "the same on two CPUs where the cache does not take three: word by word",
+     .prepare = three_are_biased_by_a_full_cache,
+     .task = {release_three_at_once, release_the_middle},
+     .cpu = {0, 1},
      .check = middle_is_released_once,
      .preemptions = 3},
     {.name = "batches_against_lock_rseq",

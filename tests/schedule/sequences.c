@@ -9,6 +9,7 @@
 #include "scheduler.h"
 
 #include "tiers/cpu_cache.h"
+#include "tiers/rseq_run.h"
 
 /* A sequence up to its first look at the header. */
 struct sequence {
@@ -191,6 +192,48 @@ bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic
     if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
         return end(SLB_RSEQ_RESTARTED) == SLB_RSEQ_DONE;
     return swap(entry, biased, word) == SLB_RSEQ_DONE;
+}
+
+/* The part of a run that stores words. What an interrupted run says is what the registers say at that access. */
+static enum slb_rseq_result store_words(struct slabby_allocator *pool, const uint64_t *refs, uint32_t *ids,
+                                        uint64_t count, struct sequence *it, struct slb_rseq_run *run) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t relative = refs[i] - pool->ref_bias, id = relative & pool->id_mask;
+        uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+        if (!reach(&pool->ref_limit, ACCESS_READ))
+            return SLB_RSEQ_RESTARTED;
+        if (relative >= pool->ref_limit || id >= pool->reserved)
+            return SLB_RSEQ_DONE;
+        ids[i] = (uint32_t)id;
+        if (!reach(&it->cache->ids[it->length + i], ACCESS_WRITE))
+            return SLB_RSEQ_RESTARTED;
+        it->cache->ids[it->length + i] = (uint32_t)id;
+        if (!reach(location, ACCESS_READ))
+            return SLB_RSEQ_RESTARTED;
+        if (*location != relative - id + (SLABBY_SLAB_STATE_LIVE | slb_word_mark(schedule_cpu())))
+            return SLB_RSEQ_DONE;
+        run->at = &pool->words[id];
+        run->begun = i + 1;
+        if (!reach(location, ACCESS_WRITE))
+            return SLB_RSEQ_RESTARTED;
+        *location = relative - id + pool->generation_step;
+        schedule_changed(location);
+        run->at++;
+    }
+    return SLB_RSEQ_DONE;
+}
+
+void slb_rseq_release_run(struct slabby_allocator *pool, const uint64_t *refs, uint32_t *ids, uint64_t count,
+                          void *out_run) {
+    struct slb_rseq_run *run = out_run;
+    struct sequence it;
+    *run = (struct slb_rseq_run){.result = begin(&pool->return_caches, &pool->release_cpus, &it)};
+    if (run->result == SLB_RSEQ_DONE && it.length + count > pool->cache_max)
+        run->result = SLB_RSEQ_REFUSED;
+    if (run->result == SLB_RSEQ_DONE)
+        run->result = store_words(pool, refs, ids, count, &it, run);
+    run->result = run->result == SLB_RSEQ_DONE ? (enum slb_rseq_result)commit(&it, it.header + run->begun)
+                                               : (enum slb_rseq_result)end(run->result);
 }
 
 int slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {

@@ -14,6 +14,7 @@
 #include "ref.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
+#include "tiers/rseq_run.h"
 #include "tiers/word_bias.h"
 
 #include <inttypes.h>
@@ -381,21 +382,42 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     return count;
 }
 
-/* The first word is freed before anything is counted: from then on a slab is in hand, and the pool cannot end. With the
- * second one several ids are in transit, so the move begins before it. */
-SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
-    uint32_t ids[RELEASE_RUN], length = 1;
-    uint32_t most = count < RELEASE_RUN ? (uint32_t)count : RELEASE_RUN;
-    if (free_words_here(pool, refs, ids, 1) == 0)
-        return 0;
+/* Slabs whose words this thread has freed, back into the tiers in a slow operation. Until now each was in hand. */
+static void give_run(struct slabby_allocator *pool, const uint32_t *ids, uint32_t length) {
     struct slb_stripe *stripe = slb_enter(pool);
     slb_move_begin(stripe);
-    length += free_words_here(pool, &refs[1], &ids[1], most - 1);
     SLB_POINT(SLB_POINT_RELEASED);
     slb_give_run(pool, stripe, ids, length);
     slb_move_end(stripe);
     slb_leave_behind_release(pool, stripe);
+}
+
+/* Word by word, where there is no sequence for a run, or the cache does not take it. */
+static SLB_COLD uint64_t release_run_singly(struct slabby_allocator *pool, const slabby_ref *refs,
+                                            uint32_t count) {
+    uint32_t ids[RELEASE_RUN];
+    uint32_t length = free_words_here(pool, refs, ids, count);
+    if (length != 0)
+        give_run(pool, ids, length);
     return length;
+}
+
+SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
+    uint32_t ids[RELEASE_RUN];
+    struct slb_rseq_run run;
+    uint64_t most = count < RELEASE_RUN ? count : RELEASE_RUN;
+    /* relaxed: a hint, read again inside the sequence; 0 also where a protection acts on releases */
+    if (atomic_load_explicit(&pool->release_cpus, memory_order_relaxed) == 0)
+        return 0;
+    slb_rseq_release_run(pool, refs, ids, most, &run);
+    if (slb_likely(run.result == SLB_RSEQ_DONE))
+        return run.begun;
+    if (run.result == SLB_RSEQ_REFUSED)
+        return release_run_singly(pool, refs, (uint32_t)most);
+    uint64_t freed = slb_rseq_run_freed(&run, pool->words, ids);
+    if (freed != 0)
+        give_run(pool, ids, (uint32_t)freed);
+    return freed;
 }
 
 /* ------------------------------------------------------------------------------------------- the others */

@@ -36,15 +36,15 @@
                              "addq %[caches], %%rcx\n\t"                                                     \
                              "movq %c[header](%%rcx), %%r10\n\t"
 
-#define SLB_RSEQ_END_TO(label)                                                                               \
+/* The end of the sequence, and what a restart does instead. */
+#define SLB_RSEQ_END_OR(restart)                                                                             \
     "2:\n\t"                                                                                                 \
     ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
     ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
     ".long 0x53053053\n\t"                                                                                   \
-    "4:\n\t"                                                                                                 \
-    "jmp %l[" label "]\n\t"                                                                                  \
-    ".popsection\n\t"
+    "4:\n\t" restart ".popsection\n\t"
 
+#define SLB_RSEQ_END_TO(label) SLB_RSEQ_END_OR("jmp %l[" label "]\n\t")
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
@@ -388,22 +388,27 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one: an odd one first, then two at a time. */
+/* `count` ids, at least one: first one at a time, until what is left is a multiple of four; then four at a time. */
 #define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
     "xorl %%eax, %%eax\n\t"                                                                                  \
-    "testl $1, %k[count]\n\t"                                                                                \
-    "jz 5f\n\t"                                                                                              \
+    "jmp 6f\n\t"                                                                                             \
+    "5:\n\t"                                                                                                 \
     "movl " from_ids ", %%esi\n\t"                                                                           \
     "movl %%esi, " to_ids "\n\t"                                                                             \
     "addq $1, %%rax\n\t"                                                                                     \
-    "jmp 6f\n\t"                                                                                             \
-    "5:\n\t"                                                                                                 \
-    "movq " from_ids ", %%rsi\n\t"                                                                           \
-    "movq %%rsi, " to_ids "\n\t"                                                                             \
-    "addq $2, %%rax\n\t"                                                                                     \
     "6:\n\t"                                                                                                 \
+    "movl %k[count], %%esi\n\t"                                                                              \
+    "subl %%eax, %%esi\n\t"                                                                                  \
+    "testl $3, %%esi\n\t"                                                                                    \
+    "jnz 5b\n\t"                                                                                             \
+    "jmp 8f\n\t"                                                                                             \
+    "7:\n\t"                                                                                                 \
+    "movups " from_ids ", %%xmm0\n\t"                                                                        \
+    "movups %%xmm0, " to_ids "\n\t"                                                                          \
+    "addq $4, %%rax\n\t"                                                                                     \
+    "8:\n\t"                                                                                                 \
     "cmpq %[count], %%rax\n\t"                                                                               \
-    "jb 5b\n\t"
+    "jb 7b\n\t"
 
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool,
@@ -420,7 +425,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                                         "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         :
         : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS_FOR(pool, *stacks, pool->rseq_cpus)
-        : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
+        : "rax", "rcx", "r10", "rsi", "rdi", "xmm0", "memory", "cc"
         : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -451,7 +456,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
         : "=&c"(cache)
         : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
           SLB_RSEQ_INPUTS_FOR(pool, *stacks, *limit)
-        : "rax", "r10", "rsi", "rdi", "memory", "cc"
+        : "rax", "r10", "rsi", "rdi", "xmm0", "memory", "cc"
         : refused, restarted);
     *out_cache = cache;
     return SLB_RSEQ_DONE;

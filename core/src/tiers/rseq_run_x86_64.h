@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A run of releases (rseq_run.h) for x86-64, of the parts in rseq_x86_64.h. */
+#ifndef SLB_TIERS_RSEQ_RUN_X86_64_H
+#define SLB_TIERS_RSEQ_RUN_X86_64_H
+
+/* What a word of this CPU says beside its generation into r9; its stack into r8, the header into r10, and the end of
+ * where the ids go into r11. */
+#define SLB_RSEQ_RUN_BEGIN                                                                                   \
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %c[cpus](%[pool]), %%ecx\n\t"                                             \
+                             "jae 8f\n\t"                                                                    \
+                             "movq %%rcx, %%r9\n\t"                                                          \
+                             "shlq %[bias_shift], %%r9\n\t"                                                  \
+                             "orq %[live], %%r9\n\t"                                                         \
+                             "shlq %[shift], %%rcx\n\t"                                                      \
+                             "addq %c[stacks](%[pool]), %%rcx\n\t"                                           \
+                             "movq %%rcx, %%r8\n\t"                                                          \
+                             "movq %c[header](%%r8), %%r10\n\t"                                              \
+                             "movzwl %%r10w, %%ecx\n\t"                                                      \
+                             "subq %%rsi, %%rcx\n\t" /* the length with all of them */                       \
+                             "cmpl %c[max](%[pool]), %%ecx\n\t"                                              \
+                             "ja 8f\n\t" /* locked or too full */                                            \
+                             "leaq %c[cached](%%r8, %%rcx, 4), %%r11\n\t"
+
+/* The slab that rsi counts: its free word of before into rax, its id into rcx and into both arrays. */
+#define SLB_RSEQ_RUN_SLAB                                                                                    \
+    "movq (%[refs], %%rsi, 8), %%rax\n\t"                                                                    \
+    "subq %c[ref_bias](%[pool]), %%rax\n\t"                                                                  \
+    "cmpq %c[ref_limit](%[pool]), %%rax\n\t"                                                                 \
+    "jae 6f\n\t"                                                                                             \
+    "movl %c[id_mask](%[pool]), %%ecx\n\t"                                                                   \
+    "andl %%eax, %%ecx\n\t"                                                                                  \
+    "cmpl %c[reserved](%[pool]), %%ecx\n\t"                                                                  \
+    "jae 6f\n\t"                                                                                             \
+    "subq %%rcx, %%rax\n\t"                                                                                  \
+    "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
+    "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
+
+/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change what the addition says. */
+#define SLB_RSEQ_RUN_WORD                                                                                    \
+    "leaq (%%rax, %%r9), %%rdx\n\t"                                                                          \
+    "cmpq (%[words], %%rcx, 8), %%rdx\n\t"                                                                   \
+    "jne 6f\n\t"                                                                                             \
+    "addq %c[step](%[pool]), %%rax\n\t"                                                                      \
+    "leaq (%[words], %%rcx, 8), %%rdi\n\t"                                                                   \
+    "addq $1, %%rsi\n\t"                                                                                     \
+    "stosq\n\t"
+
+/* The first of `count` slabs, at least one, as far as they are live and biased to this CPU. `ids` gets the id of each
+ * that was begun, where no other thread writes. The arrays are counted from their ends, so that one addition counts a
+ * slab and finds the last. */
+SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *ids,
+                                     uint64_t count, struct slb_rseq_run *out) {
+    uint64_t left = -count, result;
+    const _Atomic uint64_t *at;
+    intptr_t area = SLB_RSEQ_AREA;
+    __asm__ volatile(
+        SLB_RSEQ_BEGIN SLB_RSEQ_RUN_BEGIN
+        "5:\n\t" SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD "jnz 5b\n\t"
+        "6:\n\t" /* the last, or one that is not for this way */
+        "movq %%rsi, %%rax\n\t"
+        "addq %[count], %%rax\n\t"
+        "addq %%rax, %%r10\n\t"
+        "movq %%r10, %c[header](%%r8)\n\t" SLB_RSEQ_END_OR("movl %[restarted], %%eax\n\t"
+                                                           "jmp 9f\n\t") "movl %[done], %%eax\n\t"
+                                                                         "jmp 9f\n\t"
+                                                                         "8:\n\t"
+                                                                         "movl %[refused], %%eax\n\t"
+                                                                         "9:\n\t"
+        : "=&a"(result), "+S"(left), "=&D"(at), [area] "+d"(area)
+        : [pool] "r"(pool), [refs] "r"(refs + count), [ids] "r"(ids + count), [words] "r"(pool->words),
+          [count] "rm"(count), [cpus] "i"(offsetof(struct slabby_allocator, release_cpus)),
+          [bias_shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+          [shift] "i"(SLB_CACHE_STRIDE_LOG2), [stacks] "i"(offsetof(struct slabby_allocator, return_caches)),
+          [header] "i"(offsetof(struct slb_cpu_cache, header)),
+          [cached] "i"(offsetof(struct slb_cpu_cache, ids)),
+          [max] "i"(offsetof(struct slabby_allocator, cache_max)),
+          [ref_bias] "i"(offsetof(struct slabby_allocator, ref_bias)),
+          [ref_limit] "i"(offsetof(struct slabby_allocator, ref_limit)),
+          [id_mask] "i"(offsetof(struct slabby_allocator, id_mask)),
+          [reserved] "i"(offsetof(struct slabby_allocator, reserved)),
+          [step] "i"(offsetof(struct slabby_allocator, generation_step)), [done] "i"(SLB_RSEQ_DONE),
+          [refused] "i"(SLB_RSEQ_REFUSED), [restarted] "i"(SLB_RSEQ_RESTARTED)
+        : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
+    *out = (struct slb_rseq_run){.begun = left + count, .at = at, .result = (enum slb_rseq_result)result};
+}
+
+#endif
