@@ -22,34 +22,30 @@ import (
 	"runtime"
 	"sync/atomic"
 	"unsafe"
-
-	"github.com/slabby/slabby/go/internal/sequence"
 )
 
 // Allocate takes a slab, at once or not at all. It allocates nothing on Go's heap.
 // Errors: ErrOutOfMemory, ErrClosed, ErrNoSystemMemory (heap fallback).
 func (p *Slabby) Allocate() (SlabRef, error) {
-	if p != nil {
-		if core := atomic.LoadPointer(&p.plain); core != nil {
-			if ref := sequence.Take(core); ref != 0 {
-				p.race.allocated((ref - p.refBias) & p.idMask)
-				runtime.KeepAlive(p)
-				return SlabRef{hot: &p.hot, ref: ref}, nil
-			}
-		}
+	if raceDetector {
+		return p.allocateWatched()
 	}
-	return p.allocateAside()
+	return allocate(p)
 }
 
-// allocateAside is Allocate where the first try did not serve.
+// allocateWatched is Allocate under the race detector, which sees no assembly.
+func (p *Slabby) allocateWatched() (SlabRef, error) {
+	ref, err := allocate(p)
+	if err == nil {
+		p.race.allocated((ref.ref - p.refBias) & p.idMask)
+	}
+	return ref, err
+}
+
+// allocateAside is Allocate where no sequence serves.
 func (p *Slabby) allocateAside() (SlabRef, error) {
-	if p != nil {
-		if core := atomic.LoadPointer(&p.core); core != nil {
-			if ref := p.takeProtected(core); ref != 0 {
-				return SlabRef{hot: &p.hot, ref: ref}, nil
-			}
-			return p.made(C.slabby_go_lease_allocate(p.handle, 0))
-		}
+	if p != nil && atomic.LoadPointer(&p.core) != nil {
+		return p.made(C.slabby_go_lease_allocate(p.handle, 0))
 	}
 	return p.allocateLeased()
 }
@@ -73,9 +69,11 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	if p == nil {
 		return SlabRef{}, nil, false
 	}
-	if core := atomic.LoadPointer(&p.core); core != nil {
-		taken := p.takeProtected(core)
-		return SlabRef{hot: &p.hot, ref: taken}, nil, taken != 0
+	if atomic.LoadPointer(&p.core) != nil {
+		if ref = attempt(p); ref.hot != nil {
+			p.race.allocated((ref.ref - p.refBias) & p.idMask)
+		}
+		return ref, nil, ref.hot != nil
 	}
 	if p.crosses() {
 		return SlabRef{}, nil, false
@@ -115,37 +113,18 @@ func (p *Slabby) MustAllocate() SlabRef {
 // Errors: ErrDoubleDeallocation, ErrInvalidReference (forged, or of another pool), ErrPinned
 // (nothing changed), ErrMemoryCorruption (the slab is taken out of service).
 func (p *Slabby) Deallocate(ref SlabRef) error {
-	if p != nil {
-		if core := atomic.LoadPointer(&p.plain); core != nil {
-			p.race.releasing((ref.ref - p.refBias) & p.idMask)
-			if outcome := sequence.Release(core, ref.ref); outcome != sequence.Done {
-				return p.deallocateRest(ref, outcome)
-			}
-			runtime.KeepAlive(p)
-			return nil
-		}
-		if core := atomic.LoadPointer(&p.core); core != nil {
-			return p.deallocateProtected(core, ref)
-		}
-		return p.deallocateAside(ref)
+	if p != nil && ref.hot == &p.hot {
+		return ref.Release()
 	}
-	return p.deallocateThere(ref)
-}
-
-// deallocateRest goes on where a sequence ended.
-func (p *Slabby) deallocateRest(ref SlabRef, outcome uint64) error {
-	if outcome == sequence.Freed {
-		return p.returned(nil, ref, ref.ref, 0)
+	if p == nil {
+		return p.deallocateThere(ref)
 	}
 	return p.deallocateAside(ref)
 }
 
-// deallocateAside is Deallocate for pools with protections, and where leases serve.
+// deallocateAside is Deallocate where no sequence serves: by this goroutine's lease, or by the core.
 func (p *Slabby) deallocateAside(ref SlabRef) error {
-	if core := atomic.LoadPointer(&p.core); core != nil && atomic.LoadUint32(p.mode) != 0 {
-		return p.deallocateProtected(core, ref)
-	}
-	if p.crosses() {
+	if atomic.LoadPointer(&p.core) != nil || p.crosses() {
 		return p.deallocateThere(ref)
 	}
 	relative := ref.ref - p.refBias
@@ -214,24 +193,24 @@ func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 // no generation: after its release the same id may be another owner's, and a stale id cannot be
 // told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {
-	if p == nil {
-		return p.allocateFastThere(nil)
+	if raceDetector {
+		return p.allocateFastWatched()
 	}
-	if core := atomic.LoadPointer(&p.core); core != nil {
-		id := sequence.TakeFast(core)
-		if id == sequence.None {
-			return p.allocateFastThere(nil)
-		}
-		p.race.allocated(id)
-		runtime.KeepAlive(p)
-		return p.slice(id), int32(id), nil
-	}
-	return p.allocateFastAside()
+	return allocateFast(p)
 }
 
-// allocateFastAside is AllocateFast where leases serve.
+// allocateFastWatched is AllocateFast under the race detector.
+func (p *Slabby) allocateFastWatched() ([]byte, int32, error) {
+	data, id, err := allocateFast(p)
+	if err == nil {
+		p.race.allocated(uint64(id))
+	}
+	return data, id, err
+}
+
+// allocateFastAside is AllocateFast where no sequence serves.
 func (p *Slabby) allocateFastAside() ([]byte, int32, error) {
-	if p.crosses() {
+	if p == nil || atomic.LoadPointer(&p.core) != nil || p.crosses() {
 		return p.allocateFastThere(nil)
 	}
 	l := p.enter()
@@ -269,27 +248,20 @@ func (p *Slabby) allocateFastThere(l *lease) ([]byte, int32, error) {
 // DeallocateFast gives a slab of AllocateFast back. Errors: ErrInvalidSlabID (out of range, or
 // owned by a reference), ErrDoubleDeallocation (the slab is free), ErrMemoryCorruption.
 func (p *Slabby) DeallocateFast(slabID int32) error {
-	if p == nil {
-		return p.deallocateFastThere(slabID)
-	}
-	if core := atomic.LoadPointer(&p.core); core != nil {
+	if raceDetector && p != nil {
 		p.race.releasing(uint64(uint32(slabID)))
-		outcome := sequence.ReleaseFast(core, uint64(uint32(slabID)))
-		runtime.KeepAlive(p)
-		switch outcome {
-		case sequence.Done:
-			return nil
-		case sequence.Freed:
-			return p.returned(nil, SlabRef{}, uint64(slabID), 1)
-		}
-		return p.deallocateFastThere(slabID)
 	}
-	return p.deallocateFastAside(slabID)
+	return deallocateFast(p, slabID)
 }
 
-// deallocateFastAside is DeallocateFast where leases serve.
+// deallocateFastFreed goes on where the word says free already.
+func (p *Slabby) deallocateFastFreed(slabID int32) error {
+	return p.returned(nil, SlabRef{}, uint64(slabID), 1)
+}
+
+// deallocateFastAside is DeallocateFast where no sequence serves.
 func (p *Slabby) deallocateFastAside(slabID int32) error {
-	if uint64(slabID) >= p.reserved || p.crosses() {
+	if p == nil || atomic.LoadPointer(&p.core) != nil || uint64(slabID) >= p.reserved || p.crosses() {
 		return p.deallocateFastThere(slabID)
 	}
 	id := uint64(slabID)

@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -180,4 +182,74 @@ func mixture(t *testing.T, pool *slabby.Slabby, mark byte, end time.Time) (serve
 		served += 100 + uint64(len(refs))
 	}
 	return served
+}
+
+// A call that assembly leaves to Go begins there as if the caller had called Go: on a stack that has to grow first,
+// while collections move and scan stacks, and with the caller next in a trace.
+func TestStacksGrowBehindAssembly(t *testing.T) {
+	full, quick := newPool(t, 64, 1), newPool(t, 20_000, 1, slabby.WithSecure(), slabby.WithBitGuard())
+	held := mustAllocate(t, full)
+	_, id, err := newPool(t, 64, 100).AllocateFast()
+	wantError(t, "AllocateFast", err, nil)
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	spawn(&wait, func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	})
+	for depth := range 120 {
+		var one sync.WaitGroup
+		spawn(&one, func() { // a stack of its own, which is small
+			deeper(depth, func() {
+				ref, err := full.Allocate()
+				wantError(t, "Allocate of a full pool", err, slabby.ErrOutOfMemory)
+				_, _, err = full.AllocateFast()
+				wantError(t, "AllocateFast of a full pool", err, slabby.ErrOutOfMemory)
+				wantError(t, "Release of nothing", ref.Release(), slabby.ErrInvalidReference)
+				wantError(t, "DeallocateFast of a foreign id", full.DeallocateFast(id+100), slabby.ErrInvalidSlabID)
+				if bytesPanic(ref) == nil {
+					t.Error("GetBytes of nothing returns")
+				}
+				big := mustAllocate(t, quick) // wiped in Go: the slab is large
+				wantError(t, "Release", big.Release(), nil)
+				wantError(t, "Release, again", big.Release(), slabby.ErrDoubleDeallocation)
+			})
+		})
+		one.Wait()
+	}
+	close(stop)
+	wait.Wait()
+	mustRelease(t, held)
+}
+
+// deeper calls work with some hundred bytes more of the stack in use for each step.
+//
+//go:noinline
+func deeper(steps int, work func()) {
+	var ballast [128]byte
+	if steps == 0 {
+		work()
+	} else {
+		deeper(steps-1, work)
+	}
+	runtime.KeepAlive(&ballast)
+}
+
+// The trace of a panic that begins behind assembly names the caller.
+func TestTraceBehindAssembly(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("GetBytes of nothing returns")
+		}
+		if trace := string(debug.Stack()); !strings.Contains(trace, "TestTraceBehindAssembly(") {
+			t.Errorf("the caller is not in %s", trace)
+		}
+	}()
+	_ = slabby.SlabRef{}.GetBytes()
 }

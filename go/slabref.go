@@ -63,6 +63,14 @@ func (r SlabRef) Pool() *Slabby {
 // or at all, is a mistake of the program: GetBytes panics with the *Error that Bytes returns. Nothing
 // keeps another goroutine from releasing the slab meanwhile: Pin it where that can happen.
 func (r SlabRef) GetBytes() []byte {
+	if raceDetector {
+		return r.getBytesAside()
+	}
+	return getBytes(r)
+}
+
+// getBytesAside is GetBytes where no assembly serves, or finds that there is something to say.
+func (r SlabRef) getBytesAside() []byte {
 	if h := r.hot; h != nil {
 		relative := r.ref - h.refBias
 		id := relative & h.idMask
@@ -161,29 +169,36 @@ func (r SlabRef) ID() int32 {
 
 // Release gives the slab back to its pool; see Deallocate.
 func (r SlabRef) Release() error {
-	if h := r.hot; h != nil {
-		if core := atomic.LoadPointer(&h.plain); core != nil {
-			h.releasing(r.ref)
-			if outcome := sequence.Release(core, r.ref); outcome != sequence.Done {
-				return h.pool.deallocateRest(r, outcome)
-			}
-			runtime.KeepAlive(h)
-			return nil
-		}
+	if raceDetector && r.Pool() != nil {
+		r.Pool().releasing(r.ref)
 	}
-	return r.releaseAside()
+	return release(r)
 }
 
-// releaseAside is Release where the pool has protections, or its calls need no sequences.
+// releaseAside is Release where no sequence serves, or refused.
 func (r SlabRef) releaseAside() error {
 	p := r.Pool()
 	if p == nil {
 		return ErrInvalidReference
 	}
-	if core := atomic.LoadPointer(&p.core); core != nil {
-		return p.deallocateProtected(core, r)
-	}
 	return p.deallocateAside(r)
+}
+
+// releaseFreed goes on where the word says free already; where a byte of a pattern differs the core says which.
+func (r SlabRef) releaseFreed() error {
+	return r.hot.pool.returned(nil, r, r.ref, 0)
+}
+
+// releaseWipe goes on where the slab has to be zeroed, too.
+func (r SlabRef) releaseWipe() error {
+	p := r.hot.pool
+	id := (r.ref - p.refBias) & p.idMask
+	clear(p.slice(id))
+	if core := atomic.LoadPointer(&p.core); core == nil || !sequence.Give(core, id) {
+		return r.releaseFreed()
+	}
+	runtime.KeepAlive(p)
+	return nil
 }
 
 // ReleaseDeferred is Release, but where pins are held the slab goes back with the last of them;

@@ -4,14 +4,14 @@
 
 package sequence
 
-//lint:file-ignore U1000 the kernel and sequence_amd64.s read what is not read here
+//lint:file-ignore U1000 the kernel and the assembly read what is not read here
 
 import (
 	"fmt"
 	"unsafe"
 )
 
-const sequences = 13
+const sequences = 15
 
 // What the kernel reads of the sequence that a thread is in: struct rseq_cs.
 type descriptor struct {
@@ -21,8 +21,10 @@ type descriptor struct {
 
 var descriptors [sequences]descriptor
 
-// In sequence_amd64.s: the functions that hold sequences.
-var functions [10]uintptr
+// In sequence_amd64.s: where functions begin, those that hold sequences first.
+var functions [12]uintptr
+
+const describedFunctions = 10
 
 // The bytes before the address at which the kernel goes on: an instruction that never runs, with the
 // signature that libc registered.
@@ -38,8 +40,8 @@ const (
 
 // Go's assembler does not give the addresses of labels, so they are read off jumps to them.
 func init() {
-	for at := range functions {
-		describe(functions[at])
+	for _, function := range functions[:describedFunctions] {
+		describe(function)
 	}
 	for n, d := range descriptors {
 		if d.start == 0 || d.length == 0 || d.length > 256 || d.restartAt == 0 {

@@ -11,13 +11,9 @@ const Available = false
 
 func SetArea(uint64) {}
 
-func Take(unsafe.Pointer) uint64                                          { return 0 }
-func TakeGuarded(unsafe.Pointer) uint64                                   { return 0 }
-func TakeFast(unsafe.Pointer) uint64                                      { return None }
-func Release(unsafe.Pointer, uint64) uint64                               { return Refused }
-func ReleaseProtected(unsafe.Pointer, uint64) uint64                      { return Refused }
-func ReleaseFast(unsafe.Pointer, uint64) uint64                           { return Refused }
-func Give(unsafe.Pointer, uint64) bool                                    { return false }
-func TakeBatch(unsafe.Pointer, *uint64, uintptr, []uint32) (uint64, bool) { return 0, false }
-func FreeBatch(unsafe.Pointer, *uint64, uintptr, []uint32) int            { return 0 }
-func GiveBatch(unsafe.Pointer, []uint32) bool                             { return false }
+func Give(unsafe.Pointer, uint64) bool { return false }
+func TakeBatch(unsafe.Pointer, unsafe.Pointer, []Reference, *IDs) (uint64, bool, bool) {
+	return 0, false, false
+}
+func FreeBatch(unsafe.Pointer, []Reference, *IDs) int  { return 0 }
+func GiveBatch(unsafe.Pointer, *IDs, int) (given bool) { return false }

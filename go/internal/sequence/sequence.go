@@ -7,13 +7,16 @@
 // whose thread it interrupts, for a signal of Go's too.
 package sequence
 
-// None is the id that TakeFast answers where it took nothing.
-const None = ^uint64(0)
+import "unsafe"
 
-// How a release ended.
-const (
-	Done    = 0
-	Refused = 1 // the word is as it was
-	Freed   = 2 // the word says free, and the slab is in no cache
-	Wipe    = 3 // the same: the slab has to be zeroed, then given
-)
+// Most is how many slabs a batch moves at most.
+const Most = 120
+
+// IDs is what batches pass them in. The assembly copies four at a time, and no more than there are.
+type IDs [Most]uint32
+
+// Reference is a SlabRef as the assembly sees one.
+type Reference struct {
+	Hot    unsafe.Pointer
+	Number uint64
+}

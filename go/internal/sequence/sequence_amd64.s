@@ -3,249 +3,12 @@
 //go:build linux && !slabby_noseq && !slabby_nopin
 
 #include "textflag.h"
+#include "macros_amd64.h"
 
-// The sequences of core/src/tiers/rseq_x86_64.h, over the same caches and words. Registers:
-//
-//   DI pool    DX id    SI relative reference less its id    BX entry of the word
-//   R9 rseq area of this thread: CPU number at 4, running sequence at 8
-//   CX CPU, then its cache    R10 header    AX, R8, R11, R12, R13 scratch
-
-// Behind a handle: layout 1 of slabby.h.
-#define REF_BIAS 0
-#define REF_LIMIT 8
-#define REF_END 16
-#define ID_MASK 24
-#define STEP 32
-#define WORDS 40
-#define SLABS 48
-#define STRIDE 56
-#define SLAB_SIZE 64
-#define RESERVED 76
-#define CACHES 80
-#define MAX 88
-#define RSEQ_CPUS 92
-#define HOT_CPUS 96
-#define RELEASE_CPUS 100
-#define EXPECTS_PLAIN 104
-#define PROTECT 120
-#define GUARD_KEY 136
-#define GUARD_SIDES 144
-
-// Both sides of bit_guard are as long as the default alignment makes them: front and back, 64 bytes each.
-#define USUAL_SIDES 0x0000004000000040
-
-// Protections that act here.
-#define SECURE 1
-#define BIT_GUARD 2
-#define SAMPLED 64
-
-// Larger slabs are wiped in Go: no goroutine is preempted here.
-#define WIPED_HERE 16384
-
-// In a cache.
-#define FAST_GIVEN 0
-#define HEADER 8
-#define FAST_TAKEN 16
-#define SAMPLE_AT 24
-#define ISSUE 32
-#define IDS 40
-#define PLAIN_MET 1072
-#define CACHE_SHIFT 11
-
-// A word.
-#define LIVE 1
-#define LIVE_FAST 2
-#define BIASED 8
-#define CPU_SHIFT 52
-
-#define AREA \
-	MOVQ 0(FS), R9; \
-	ADDQ ·area(SB), R9
-
-#define BEGIN(n, begin) \
-	LEAQ ·descriptors+(32*n)(SB), AX; \
-	MOVQ AX, 8(R9); \
-begin:
-
-// Behind a return, where it never runs: descriptors_amd64.go finds the ends of sequence n by these jumps, and
-// where the kernel continues, behind the signature that libc registered.
-#define ABORT(n, begin, end) \
-	MARK(1, n); \
-	JMP  begin; \
-	JMP  end; \
-	BYTE $0x0F; BYTE $0xB9; BYTE $0x3D; LONG $0x53053053
-
-// A no-op of seven bytes whose operand names it.
-#define MARK(kind, n) \
-	BYTE $0x0F; BYTE $0x1F; BYTE $0x80; LONG $(0x5EC00000+256*kind+n)
-
-#define FINISH MARK(2, 0)
-
-// This CPU's cache into CX, its header into R10.
-#define CACHE(limit, refused) \
-	MOVL 4(R9), CX; \
-	CMPL CX, limit(DI); \
-	JCC  refused; \
-	SHLQ $CACHE_SHIFT, CX; \
-	ADDQ CACHES(DI), CX; \
-	MOVQ HEADER(CX), R10
-
-// What ends a sequence: one store. A use by id is counted by the same one, of 16 bytes.
-#define COMMIT MOVQ R10, HEADER(CX)
-#define COMMIT_TAKEN \
-	MOVQ FAST_TAKEN(CX), AX; \
-	ADDQ $1, AX; \
-	MOVQ R10, X0; \
-	MOVQ AX, X1; \
-	PUNPCKLQDQ X1, X0; \
-	MOVOU X0, HEADER(CX)
-#define COMMIT_GIVEN \
-	MOVQ FAST_GIVEN(CX), AX; \
-	ADDQ $1, AX; \
-	MOVQ AX, X0; \
-	MOVQ R10, X1; \
-	PUNPCKLQDQ X1, X0; \
-	MOVOU X0, FAST_GIVEN(CX)
-
-// One id off the stack into DX; not where its turn is to be timed.
-#define POP(n, limit, refused, commit, begin, end) \
-	BEGIN(n, begin); \
-	CACHE(limit, refused); \
-	MOVL R10, DX; \
-	SHRL $16, DX; \
-	CMPW DX, SAMPLE_AT(CX); \
-	JEQ  refused; \
-	MOVWLZX R10, AX; \
-	SUBL $1, AX; \
-	CMPL AX, MAX(DI); \
-	JCC  refused; \
-	MOVL IDS(CX)(AX*4), DX; \
-	ADDQ $0xFFFF, R10; \
-	commit; \
-end:
-
-// The id in DX onto the stack.
-#define PUSH(n, refused, commit, begin, end) \
-	BEGIN(n, begin); \
-	CACHE(RSEQ_CPUS, refused); \
-	MOVWLZX R10, AX; \
-	CMPL AX, MAX(DI); \
-	JCC  refused; \
-	MOVL DX, IDS(CX)(AX*4); \
-	ADDQ $1, R10; \
-	commit; \
-end:
-
-// Splits the reference in SI into id and the rest, and finds its word.
-#define SPLIT(limit, refused) \
-	SUBQ REF_BIAS(DI), SI; \
-	CMPQ SI, limit(DI); \
-	JCC  refused; \
-	MOVQ ID_MASK(DI), DX; \
-	ANDQ SI, DX; \
-	MOVL RESERVED(DI), AX; \
-	CMPQ DX, AX; \
-	JCC  refused; \
-	SUBQ DX, SI; \
-	MOVQ WORDS(DI), BX; \
-	LEAQ (BX)(DX*8), BX
-
-// The word from {SI, live, biased to this CPU} to R11. A CPU that expects a plain word does not read it.
-#define UNBIAS(n, limit, state, aside, unbiased, begin, end) \
-	BEGIN(n, begin); \
-	MOVL 4(R9), CX; \
-	CMPL CX, limit(DI); \
-	JCC  aside; \
-	MOVQ EXPECTS_PLAIN(DI), AX; \
-	BTQ  CX, AX; \
-	JCS  aside; \
-	SHLQ $CPU_SHIFT, CX; \
-	LEAQ (state+BIASED)(CX)(SI*1), AX; \
-	CMPQ AX, (BX); \
-	JNE  unbiased; \
-	MOVQ R11, (BX); \
-end:
-
-// A word that is not biased to this CPU was met; after eight in a row this CPU expects plain ones. A hint: a count
-// that is lost makes it come one release later.
-#define NOTE_PLAIN(done) \
-	MOVL 4(R9), CX; \
-	CMPL CX, RSEQ_CPUS(DI); \
-	JCC  done; \
-	MOVQ CX, R8; \
-	SHLQ $CACHE_SHIFT, CX; \
-	ADDQ CACHES(DI), CX; \
-	MOVL PLAIN_MET(CX), AX; \
-	ADDL $1, AX; \
-	MOVL AX, R12; \
-	ANDL $7, R12; \
-	MOVL R12, PLAIN_MET(CX); \
-	CMPL AX, $8; \
-	JNE  done; \
-	XCHGQ R8, CX; \
-	ANDL $63, CX; \
-	MOVL $1, AX; \
-	SHLQ CX, AX; \
-	LOCK; \
-	ORQ  AX, EXPECTS_PLAIN(DI)
-
-// The seeds of both sides of the slab in DX, whose word less the state is in SI: X0 in front, X1 behind; where they
-// lie: R12, R13. X3 is what from one pair of pattern words to the next is added (core/src/protect/bit_guard.h).
-#define PATTERNS \
-	MOVQ DX, R13; \
-	IMULQ STRIDE(DI), R13; \
-	ADDQ SLABS(DI), R13; \
-	LEAQ -64(R13), R12; \
-	ADDQ SLAB_SIZE(DI), R13; \
-	LEAQ (SI)(DX*1), AX; \
-	ADDQ GUARD_KEY(DI), AX; \
-	MOVQ AX, CX; \
-	SHRQ $30, CX; \
-	XORQ CX, AX; \
-	MOVQ $0xBF58476D1CE4E5B9, CX; \
-	IMULQ CX, AX; \
-	MOVQ AX, CX; \
-	SHRQ $27, CX; \
-	XORQ CX, AX; \
-	MOVQ $0x94D049BB133111EB, CX; \
-	IMULQ CX, AX; \
-	MOVQ AX, CX; \
-	SHRQ $31, CX; \
-	XORQ CX, AX; \
-	MOVQ AX, X0; \
-	PUNPCKLQDQ X0, X0; \
-	PADDQ ·patternSteps+0(SB), X0; \
-	MOVOU ·patternSteps+16(SB), X3
-
-// Begins the side behind: 64 words further on.
-#define BEHIND PADDQ ·patternSteps+32(SB), X0
-
-#define WRITE_SIDE(at) \
-	MOVOU X0, (at); \
-	PADDQ X3, X0; \
-	MOVOU X0, 16(at); \
-	PADDQ X3, X0; \
-	MOVOU X0, 32(at); \
-	PADDQ X3, X0; \
-	MOVOU X0, 48(at)
-
-// What differs, into X2.
-#define COMPARE_SIDE(at) \
-	MOVOU (at), X4; \
-	PXOR X0, X4; \
-	POR  X4, X2; \
-	PADDQ X3, X0; \
-	MOVOU 16(at), X4; \
-	PXOR X0, X4; \
-	POR  X4, X2; \
-	PADDQ X3, X0; \
-	MOVOU 32(at), X4; \
-	PXOR X0, X4; \
-	POR  X4, X2; \
-	PADDQ X3, X0; \
-	MOVOU 48(at), X4; \
-	PXOR X0, X4; \
-	POR  X4, X2
+// The sequences of core/src/tiers/rseq_x86_64.h, over the same caches and words, one slab a call. Go calls these
+// functions through a func value, so arguments and results are in registers as between Go's own functions: entries.go
+// has the signatures, and whether this version of Go keeps to that is tried when the package is loaded. What a function
+// cannot do it leaves to one of Go's, whose arguments are its own (GO_ON).
 
 // Pairs of multiples of SLB_PATTERN_STEP: {0, 1}, {2, 2}, and what is behind 3 pairs up to word 64, {58, 58}.
 DATA ·patternSteps+0(SB)/8, $0
@@ -255,6 +18,14 @@ DATA ·patternSteps+24(SB)/8, $0x3c6ef372fe94f82a
 DATA ·patternSteps+32(SB)/8, $0xd8919406d6e01cc2
 DATA ·patternSteps+40(SB)/8, $0xd8919406d6e01cc2
 GLOBL ·patternSteps(SB), RODATA|NOPTR, $48
+
+// What a use by id adds to {header, fast_taken} and to {fast_given, header}.
+DATA ·countTaken+0(SB)/8, $0xFFFF
+DATA ·countTaken+8(SB)/8, $1
+GLOBL ·countTaken(SB), RODATA|NOPTR, $16
+DATA ·countGiven+0(SB)/8, $1
+DATA ·countGiven+8(SB)/8, $1
+GLOBL ·countGiven(SB), RODATA|NOPTR, $16
 
 // Whether this machine has registers of 32 bytes, and the system keeps them.
 // func hasWide() bool
@@ -275,112 +46,190 @@ TEXT ·hasWide(SB), NOSPLIT, $0-1
 done:
 	RET
 
-// func take(pool unsafe.Pointer) (ref uint64)
-TEXT ·take(SB), NOSPLIT, $0-16
-	MOVQ pool+0(FP), DI
-	AREA
-	POP(0, HOT_CPUS, refused, COMMIT, begin0, end0)
-	MOVQ WORDS(DI), BX
-	MOVQ (BX)(DX*8), AX
-	MOVQ ISSUE(CX), R11
-	ORQ  AX, R11
-	ORQ  $LIVE, R11
-	MOVQ R11, (BX)(DX*8)
-	ADDQ DX, AX
-	ADDQ REF_BIAS(DI), AX
-	MOVQ AX, ref+8(FP)
+// Results in the order of the arguments, and what Go expects of R14 and X15 in place of an error.
+// func probe(in pair, number uint32) (slice []byte, number int32, bad pair)
+TEXT ·probe(SB), NOSPLIT|NOFRAME, $0-0
+	MOVL CX, DI
+	MOVQ BX, CX
+	MOVQ X15, SI
+	PEXTRQ $1, X15, R8
+	ORQ  R8, SI
+	MOVQ (TLS), R8
+	SUBQ R14, R8
 	RET
-	ABORT(0, begin0, end0)
-refused:
-	MOVQ $0, ref+8(FP)
+
+// The slab in DX is issued, and its reference the answer, in BX.
+#define ISSUE_BARE \
+	MOVQ WORDS(DI), R12; \
+	MOVQ (R12)(DX*8), BX; \
+	MOVQ ISSUE(CX), R11; \
+	ORQ  BX, R11; \
+	ORQ  $LIVE, R11; \
+	MOVQ R11, (R12)(DX*8); \
+	ADDQ DX, BX; \
+	ADDQ REF_BIAS(DI), BX
+
+// A slab from this CPU's cache; `bare` and `guarded` are numbers of sequences.
+#define ALLOCATE(bare, guarded) \
+	TESTQ AX, AX; \
+	JEQ  aside; \
+	MOVQ HOT_PLAIN(AX), DI; \
+	TESTQ DI, DI; \
+	JEQ  protected; \
+plain: \
+	AREA; \
+	POP(bare, HOT_CPUS, aside, COMMIT_TAKEN, beginBare, endBare); \
+	ISSUE_BARE; \
+	XORL CX, CX; \
+	XORL DI, DI; \
+	RET; \
+	ABORT(bare, beginBare, endBare); \
+	JMP  aside; \
+protected: \
+	MOVQ HOT_CORE(AX), DI; \
+	TESTQ DI, DI; \
+	JEQ  aside; \
+	MOVL PROTECT(DI), R8; \
+	TESTL $BIT_GUARD, R8; \
+	JEQ  plain; \
+	TESTL $~(SECURE+BIT_GUARD+SAMPLED), R8; \
+	JNE  aside; \
+	MOVQ $USUAL_SIDES, R8; \
+	CMPQ R8, GUARD_SIDES(DI); \
+	JNE  aside; \
+	AREA; \
+	POP(guarded, RSEQ_CPUS, aside, COMMIT_TAKEN, beginGuarded, endGuarded); \
+	MOVQ ISSUE(CX), R11; \
+	MOVQ WORDS(DI), BX; \
+	MOVQ (BX)(DX*8), SI; \
+	PATTERNS; \
+	WRITE_SIDE(R12); \
+	BEHIND; \
+	WRITE_SIDE(R13); \
+	ORQ  SI, R11; \
+	ORQ  $LIVE, R11; \
+	MOVQ R11, (BX)(DX*8); \
+	LEAQ (SI)(DX*1), BX; \
+	ADDQ REF_BIAS(DI), BX; \
+	XORL CX, CX; \
+	XORL DI, DI; \
+	RET; \
+	ABORT(guarded, beginGuarded, endGuarded)
+
+// func allocate(pool AX) (hot AX, ref BX, err CX:DI)
+TEXT ·allocate(SB), NOSPLIT|NOFRAME, $0-0
+	ALLOCATE(0, 1)
+aside:
+	GO_ON(0)
+	FINISH
+
+// func attempt(pool AX) (hot AX, ref BX): the zero reference where the core has to serve.
+TEXT ·attempt(SB), NOSPLIT|NOFRAME, $0-0
+	ALLOCATE(13, 14)
+aside:
+	XORL AX, AX
+	XORL BX, BX
 	RET
 	FINISH
 
-// func takeGuarded(pool unsafe.Pointer) (ref uint64)
-TEXT ·takeGuarded(SB), NOSPLIT, $0-16
-	MOVQ pool+0(FP), DI
-	MOVQ $USUAL_SIDES, AX
-	CMPQ AX, GUARD_SIDES(DI)
-	JNE  refused
+// func allocateFast(pool AX) (slice AX BX CX, id DI, err SI:R8)
+TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ  aside
+	MOVQ HOT_CORE(AX), DI
+	TESTQ DI, DI
+	JEQ  aside
 	AREA
-	POP(1, RSEQ_CPUS, refused, COMMIT, begin1, end1)
+	POP(2, HOT_CPUS, aside, COMMIT_TAKEN_FAST, begin2, end2)
+	MOVQ WORDS(DI), R12
 	MOVQ ISSUE(CX), R11
-	MOVQ WORDS(DI), BX
-	MOVQ (BX)(DX*8), SI
-	PATTERNS
-	WRITE_SIDE(R12)
-	BEHIND
-	WRITE_SIDE(R13)
-	ORQ  SI, R11
-	ORQ  $LIVE, R11
-	MOVQ R11, (BX)(DX*8)
-	ADDQ DX, SI
-	ADDQ REF_BIAS(DI), SI
-	MOVQ SI, ref+8(FP)
-	RET
-	ABORT(1, begin1, end1)
-refused:
-	MOVQ $0, ref+8(FP)
-	RET
-	FINISH
-
-// func takeFast(pool unsafe.Pointer) (id uint64)
-TEXT ·takeFast(SB), NOSPLIT, $0-16
-	MOVQ pool+0(FP), DI
-	AREA
-	POP(2, HOT_CPUS, refused, COMMIT_TAKEN, begin2, end2)
-	MOVQ WORDS(DI), BX
-	MOVQ (BX)(DX*8), AX
-	ORQ  ISSUE(CX), AX
-	ORQ  $LIVE_FAST, AX
-	MOVQ AX, (BX)(DX*8)
-	MOVQ DX, id+8(FP)
+	ORQ  (R12)(DX*8), R11
+	ORQ  $LIVE_FAST, R11
+	MOVQ R11, (R12)(DX*8)
+	MOVQ STRIDE(DI), AX
+	IMULQ DX, AX
+	ADDQ SLABS(DI), AX
+	MOVQ SLAB_SIZE(DI), BX
+	MOVQ BX, CX
+	MOVL DX, DI
+	XORL SI, SI
+	XORL R8, R8
 	RET
 	ABORT(2, begin2, end2)
-refused:
-	MOVQ $-1, id+8(FP)
-	RET
+aside:
+	GO_ON(1)
 	FINISH
 
-// func release(pool unsafe.Pointer, ref uint64) (outcome uint64)
-TEXT ·release(SB), NOSPLIT, $0-24
-	MOVQ pool+0(FP), DI
-	MOVQ ref+8(FP), SI
+// func getBytes(hot AX, ref BX) (slice AX BX CX)
+TEXT ·getBytes(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ  aside
+	MOVQ BX, SI
+	SUBQ HOT_REF_BIAS(AX), SI
+	MOVQ HOT_ID_MASK(AX), DX
+	ANDQ SI, DX
+	CMPQ DX, HOT_RESERVED(AX)
+	JCC  aside
+	SUBQ DX, SI
+	ADDQ $LIVE, SI
+	MOVQ HOT_WORDS(AX), DI
+	MOVQ $((1<<CPU_SHIFT)-1-BIASED), R8
+	ANDQ (DI)(DX*8), R8
+	CMPQ R8, SI
+	JNE  aside
+	IMULQ HOT_STRIDE(AX), DX
+	MOVQ HOT_SLAB_BYTES(AX), BX
+	MOVQ BX, CX
+	MOVQ HOT_SLABS(AX), AX
+	ADDQ DX, AX
+	RET
+aside:
+	GO_ON(2)
+	FINISH
+
+// func release(hot AX, ref BX) (err AX:BX)
+TEXT ·release(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ  refused
+	MOVQ HOT_PLAIN(AX), DI
+	TESTQ DI, DI
+	JEQ  protected
+	MOVQ BX, SI
 	SPLIT(REF_LIMIT, refused)
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
 	AREA
 	UNBIAS(4, RELEASE_CPUS, LIVE, plain, unbiased, begin4, end4)
 give:
-	PUSH(5, freed, COMMIT, begin5, end5)
-	MOVQ $0, outcome+16(FP)
+	PUSH(5, freed, COMMIT_GIVEN, begin5, end5)
+	XORL AX, AX
+	XORL BX, BX
 	RET
 	ABORT(5, begin5, end5)
 freed:
-	MOVQ $2, outcome+16(FP)
-	RET
+	GO_ON(4)
 unbiased:
-	NOTE_PLAIN(plain)
+	NOTE_PLAIN(R13, plain)
 	JMP  plain
 	ABORT(4, begin4, end4)
 plain:
-	LEAQ LIVE(SI), AX
-	LOCK
-	CMPXCHGQ R11, (BX)
-	JNE  refused
+	SWAP_PLAIN(refused)
 	// Behind the swap: the thread that switches a protection on looks at the words next.
 	CMPL PROTECT(DI), $0
 	JEQ  give
 	JMP  freed
+protected:
+	MOVQ HOT_CORE(AX), DI
+	TESTQ DI, DI
+	JEQ  refused
+	JMP  ·releaseProtected(SB)
 refused:
-	MOVQ $1, outcome+16(FP)
-	RET
+	GO_ON(3)
 	FINISH
 
-// func releaseProtected(pool unsafe.Pointer, ref uint64) (outcome uint64)
-TEXT ·releaseProtected(SB), NOSPLIT, $0-24
-	MOVQ pool+0(FP), DI
-	MOVQ ref+8(FP), SI
+// The same in a pool that may have secure, bit_guard, or both, which DI has.
+TEXT ·releaseProtected(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ BX, SI
 	SPLIT(REF_END, refused)
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
@@ -393,8 +242,8 @@ free:
 	JNE  freed
 	TESTL $BIT_GUARD, R11
 	JEQ  held
-	MOVQ $USUAL_SIDES, AX
-	CMPQ AX, GUARD_SIDES(DI)
+	MOVQ $USUAL_SIDES, R8
+	CMPQ R8, GUARD_SIDES(DI)
 	JNE  freed
 	PATTERNS
 	PXOR X2, X2
@@ -403,8 +252,8 @@ free:
 	COMPARE_SIDE(R13)
 	PXOR X4, X4
 	PCMPEQB X4, X2
-	PMOVMSKB X2, AX
-	CMPL AX, $0xFFFF
+	PMOVMSKB X2, R8
+	CMPL R8, $0xFFFF
 	JNE  freed
 held:
 	TESTL $SECURE, R11
@@ -441,13 +290,13 @@ last:
 	VMOVDQU Y0, (R13)
 	VZEROUPPER
 give:
-	PUSH(12, freed, COMMIT, begin12, end12)
-	MOVQ $0, outcome+16(FP)
+	PUSH(12, freed, COMMIT_GIVEN, begin12, end12)
+	XORL AX, AX
+	XORL BX, BX
 	RET
 	ABORT(12, begin12, end12)
 freed:
-	MOVQ $2, outcome+16(FP)
-	RET
+	GO_ON(4)
 bytes:
 	MOVB $0, (R8)
 	ADDQ $1, R8
@@ -455,81 +304,76 @@ bytes:
 	JNE  bytes
 	JMP  give
 wipe:
-	MOVQ $3, outcome+16(FP)
-	RET
+	GO_ON(5)
 unbiased:
-	NOTE_PLAIN(plain)
+	NOTE_PLAIN(R13, plain)
 	JMP  plain
 	ABORT(6, begin6, end6)
 plain:
-	LEAQ LIVE(SI), AX
-	LOCK
-	CMPXCHGQ R11, (BX)
-	JEQ  free
+	SWAP_PLAIN(refused)
+	JMP  free
 refused:
-	MOVQ $1, outcome+16(FP)
-	RET
+	GO_ON(3)
 	FINISH
 
-// func releaseFast(pool unsafe.Pointer, id uint64) (outcome uint64)
-TEXT ·releaseFast(SB), NOSPLIT, $0-24
-	MOVQ pool+0(FP), DI
-	MOVQ id+8(FP), DX
-	MOVL RESERVED(DI), AX
-	CMPQ DX, AX
+// func deallocateFast(pool AX, id BX) (err AX:BX)
+TEXT ·deallocateFast(SB), NOSPLIT|NOFRAME, $0-0
+	TESTQ AX, AX
+	JEQ  refused
+	MOVQ HOT_CORE(AX), DI
+	TESTQ DI, DI
+	JEQ  refused
+	MOVL BX, DX
+	CMPL DX, RESERVED(DI)
 	JCC  refused
-	MOVQ WORDS(DI), BX
-	LEAQ (BX)(DX*8), BX
+	MOVQ WORDS(DI), R12
 	AREA
 	BEGIN(7, begin7)
 	MOVL 4(R9), CX
 	CMPL CX, RELEASE_CPUS(DI)
 	JCC  plain
-	MOVQ (BX), SI
-	MOVL SI, AX
-	ANDL $31, AX
-	CMPL AX, $(LIVE_FAST+BIASED)
+	SHLQ $CPU_SHIFT, CX
+	ADDQ $(LIVE_FAST+BIASED), CX
+	XORQ (R12)(DX*8), CX
+	// {this CPU, state, bias} leaves a generation and nothing else.
+	TESTL $31, CX
 	JNE  plain
-	MOVQ SI, AX
-	SHRQ $CPU_SHIFT, AX
-	CMPL AX, CX
-	JNE  plain
-	SHLQ $12, SI
-	SHRQ $12, SI
-	SUBQ $(LIVE_FAST+BIASED), SI
-	CMPQ SI, REF_LIMIT(DI)
-	JCC  refused
-	ADDQ STEP(DI), SI
-	MOVQ SI, (BX)
+	CMPQ CX, REF_LIMIT(DI)
+	JCC  plain
+	ADDQ STEP(DI), CX
+	MOVQ CX, (R12)(DX*8)
 end7:
 give:
-	PUSH(3, freed, COMMIT_GIVEN, begin3, end3)
-	MOVQ $0, outcome+16(FP)
+	PUSH(3, freed, COMMIT_GIVEN_FAST, begin3, end3)
+	XORL AX, AX
+	XORL BX, BX
 	RET
 	ABORT(3, begin3, end3)
 freed:
-	MOVQ $2, outcome+16(FP)
-	RET
+	GO_ON(7)
 	ABORT(7, begin7, end7)
 plain:
-	MOVQ (BX), AX
-	MOVL AX, R8
-	ANDL $31, R8
-	CMPL R8, $LIVE_FAST
+	MOVQ (R12)(DX*8), R8
+	MOVL R8, CX
+	ANDL $31, CX
+	CMPL CX, $LIVE_FAST
 	JNE  refused
-	LEAQ -LIVE_FAST(AX), R11
-	CMPQ R11, REF_LIMIT(DI)
+	LEAQ -LIVE_FAST(R8), SI
+	CMPQ SI, REF_LIMIT(DI)
 	JCC  refused
-	ADDQ STEP(DI), R11
+	MOVQ STEP(DI), R11
+	ADDQ SI, R11
+	MOVQ AX, R13
+	MOVQ R8, AX
 	LOCK
-	CMPXCHGQ R11, (BX)
+	CMPXCHGQ R11, (R12)(DX*8)
+	MOVQ R13, AX
 	JNE  refused
 	CMPL PROTECT(DI), $0
 	JEQ  give
 	JMP  freed
 refused:
-	MOVQ $1, outcome+16(FP)
-	RET
+	GO_ON(6)
 	FINISH
 
 // func give(pool unsafe.Pointer, id uint64) (given bool)
@@ -537,7 +381,7 @@ TEXT ·give(SB), NOSPLIT, $0-17
 	MOVQ pool+0(FP), DI
 	MOVQ id+8(FP), DX
 	AREA
-	PUSH(8, refused, COMMIT, begin8, end8)
+	PUSH(8, refused, COMMIT_GIVEN, begin8, end8)
 	MOVB $1, given+16(FP)
 	RET
 	ABORT(8, begin8, end8)
@@ -546,147 +390,17 @@ refused:
 	RET
 	FINISH
 
-// The ids go through an array of the caller: what is refused or restarted leaves refs as they were.
-// func takeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (issue uint64, taken bool)
-TEXT ·takeBatch(SB), NOSPLIT, $0-49
-	MOVQ pool+0(FP), DI
-	MOVQ ids+24(FP), R11
-	MOVQ count+32(FP), R12
-	AREA
-	BEGIN(9, begin9)
-	CACHE(HOT_CPUS, refused)
-	MOVWLZX R10, AX
-	CMPL AX, MAX(DI)
-	JHI  refused
-	SUBL R12, AX
-	JCS  refused
-	LEAQ IDS(CX)(AX*4), R13
-	XORL AX, AX
-copy:
-	MOVL (R13)(AX*4), SI
-	MOVL SI, (R11)(AX*4)
-	ADDQ $1, AX
-	CMPQ AX, R12
-	JCS  copy
-	// A sampling point that is stepped over is the next allocation's.
-	MOVL R10, AX
-	SHRL $16, AX
-	MOVW SAMPLE_AT(CX), SI
-	SUBL AX, SI
-	MOVWLZX SI, SI
-	ADDL R12, AX
-	CMPL SI, R12
-	JCC  commit
-	MOVW AX, SAMPLE_AT(CX)
-commit:
-	IMUL3Q $0xFFFF, R12, AX
-	ADDQ AX, R10
-	MOVQ R10, HEADER(CX)
-end9:
-	MOVQ ISSUE(CX), R13
-	MOVQ R13, issue+40(FP)
-	MOVB $1, taken+48(FP)
-	ORQ  $LIVE, R13
-	MOVQ WORDS(DI), BX
-	MOVQ REF_BIAS(DI), R10
-	MOVQ refs+8(FP), R8
-	MOVQ stride+16(FP), CX
-	XORL AX, AX
-issued:
-	MOVL (R11)(AX*4), DX
-	MOVQ (BX)(DX*8), SI
-	LEAQ (R10)(DX*1), R9
-	ADDQ SI, R9
-	ORQ  R13, SI
-	MOVQ SI, (BX)(DX*8)
-	MOVQ R9, (R8)
-	ADDQ CX, R8
-	ADDQ $1, AX
-	CMPQ AX, R12
-	JCS  issued
-	RET
-	ABORT(9, begin9, end9)
-refused:
-	MOVQ $0, issue+40(FP)
-	MOVB $0, taken+48(FP)
-	RET
-	FINISH
-
-// func freeBatch(pool unsafe.Pointer, refs *uint64, stride uint64, ids *uint32, count uint64) (freed uint64)
-TEXT ·freeBatch(SB), NOSPLIT, $0-48
-	MOVQ pool+0(FP), DI
-	MOVQ refs+8(FP), R10
-	XORL R13, R13
-	AREA
-next:
-	CMPQ R13, count+32(FP)
-	JCC  refused
-	MOVQ (R10), SI
-	ADDQ stride+16(FP), R10
-	SPLIT(REF_LIMIT, refused)
-	MOVQ STEP(DI), R11
-	ADDQ SI, R11
-	UNBIAS(10, RELEASE_CPUS, LIVE, plain, unbiased, begin10, end10)
-freed:
-	MOVQ ids+24(FP), AX
-	MOVL DX, (AX)(R13*4)
-	ADDQ $1, R13
-	JMP  next
-unbiased:
-	NOTE_PLAIN(plain)
-	JMP  plain
-	ABORT(10, begin10, end10)
-plain:
-	LEAQ LIVE(SI), AX
-	LOCK
-	CMPXCHGQ R11, (BX)
-	JEQ  freed
-refused:
-	MOVQ R13, freed+40(FP)
-	RET
-	FINISH
-
-// func giveBatch(pool unsafe.Pointer, ids *uint32, count uint64) (given bool)
-TEXT ·giveBatch(SB), NOSPLIT, $0-25
-	MOVQ pool+0(FP), DI
-	MOVQ ids+8(FP), R11
-	MOVQ count+16(FP), R12
-	AREA
-	BEGIN(11, begin11)
-	CACHE(RSEQ_CPUS, refused)
-	MOVWLZX R10, AX
-	LEAQ (AX)(R12*1), SI
-	MOVL MAX(DI), R13
-	CMPQ SI, R13
-	JHI  refused
-	LEAQ IDS(CX)(AX*4), R13
-	XORL AX, AX
-copy:
-	MOVL (R11)(AX*4), SI
-	MOVL SI, (R13)(AX*4)
-	ADDQ $1, AX
-	CMPQ AX, R12
-	JCS  copy
-	ADDQ R12, R10
-	MOVQ R10, HEADER(CX)
-end11:
-	MOVB $1, given+24(FP)
-	RET
-	ABORT(11, begin11, end11)
-refused:
-	MOVB $0, given+24(FP)
-	RET
-	FINISH
-
-// The functions above that hold sequences.
-DATA ·functions+0(SB)/8, $·take(SB)
-DATA ·functions+8(SB)/8, $·takeGuarded(SB)
-DATA ·functions+16(SB)/8, $·takeFast(SB)
+// The functions that hold sequences, then the ones that Go calls by registers.
+DATA ·functions+0(SB)/8, $·allocate(SB)
+DATA ·functions+8(SB)/8, $·attempt(SB)
+DATA ·functions+16(SB)/8, $·allocateFast(SB)
 DATA ·functions+24(SB)/8, $·release(SB)
 DATA ·functions+32(SB)/8, $·releaseProtected(SB)
-DATA ·functions+40(SB)/8, $·releaseFast(SB)
+DATA ·functions+40(SB)/8, $·deallocateFast(SB)
 DATA ·functions+48(SB)/8, $·give(SB)
 DATA ·functions+56(SB)/8, $·takeBatch(SB)
 DATA ·functions+64(SB)/8, $·freeBatch(SB)
 DATA ·functions+72(SB)/8, $·giveBatch(SB)
-GLOBL ·functions(SB), RODATA|NOPTR, $80
+DATA ·functions+80(SB)/8, $·getBytes(SB)
+DATA ·functions+88(SB)/8, $·probe(SB)
+GLOBL ·functions(SB), RODATA|NOPTR, $96

@@ -23,3 +23,11 @@ func TestDescriptors(t *testing.T) {
 		}
 	}
 }
+
+// This version of Go passes arguments where the assembly expects them: with another one leases serve, at half the
+// speed.
+func TestRegistersAreGos(t *testing.T) {
+	if !Available {
+		t.Error("Go's own functions have their arguments elsewhere: see entries_amd64.go")
+	}
+}

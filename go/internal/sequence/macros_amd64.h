@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Go's assembly, which clang-format does not know:
+// clang-format off
+
+// What the sequences have in common. Registers:
+//
+//   DI pool    DX id    SI relative reference less its id    R12 words
+//   R9 rseq area of this thread: CPU number at 4, running sequence at 8
+//   CX CPU, then its cache    R10 header    R8, R11, R13 scratch
+//
+// AX and BX are the arguments of functions that Go calls by registers; R14 and X15 are Go's.
+
+// Of a pool in Go: the first part of Slabby, which go/entries_amd64.go compares.
+#define HOT_CORE 8
+#define HOT_PLAIN 16
+#define HOT_WORDS 24
+#define HOT_SLABS 32
+#define HOT_STRIDE 40
+#define HOT_SLAB_BYTES 48
+#define HOT_REF_BIAS 56
+#define HOT_ID_MASK 72
+#define HOT_RESERVED 88
+
+// Behind a handle: layout 1 of slabby.h.
+#define REF_BIAS 0
+#define REF_LIMIT 8
+#define REF_END 16
+#define ID_MASK 24
+#define STEP 32
+#define WORDS 40
+#define SLABS 48
+#define STRIDE 56
+#define SLAB_SIZE 64
+#define RESERVED 76
+#define CACHES 80
+#define MAX 88
+#define RSEQ_CPUS 92
+#define HOT_CPUS 96
+#define RELEASE_CPUS 100
+#define EXPECTS_PLAIN 104
+#define PROTECT 120
+#define GUARD_KEY 136
+#define GUARD_SIDES 144
+
+// Both sides of bit_guard are as long as the default alignment makes them: front and back, 64 bytes each.
+#define USUAL_SIDES 0x0000004000000040
+
+// Protections that act here.
+#define SECURE 1
+#define BIT_GUARD 2
+#define SAMPLED 64
+
+// Larger slabs are wiped in Go: no goroutine is preempted here.
+#define WIPED_HERE 16384
+
+// In a cache.
+#define FAST_GIVEN 0
+#define HEADER 8
+#define FAST_TAKEN 16
+#define SAMPLE_AT 24
+#define ISSUE 32
+#define IDS 40
+#define PLAIN_MET 1072
+#define CACHE_SHIFT 11
+
+// A word.
+#define LIVE 1
+#define LIVE_FAST 2
+#define BIASED 8
+#define CPU_SHIFT 52
+
+#define AREA \
+	MOVQ 0(FS), R9; \
+	ADDQ ·area(SB), R9
+
+#define BEGIN(n, begin) \
+	LEAQ ·descriptors+(32*n)(SB), R8; \
+	MOVQ R8, 8(R9); \
+begin:
+
+// Behind a return, where it never runs: descriptors_amd64.go finds the ends of sequence n by these jumps, and
+// where the kernel continues, behind the signature that libc registered.
+#define ABORT(n, begin, end) \
+	MARK(1, n); \
+	JMP  begin; \
+	JMP  end; \
+	BYTE $0x0F; BYTE $0xB9; BYTE $0x3D; LONG $0x53053053
+
+// A no-op of seven bytes whose operand names it.
+#define MARK(kind, n) \
+	BYTE $0x0F; BYTE $0x1F; BYTE $0x80; LONG $(0x5EC00000+256*kind+n)
+
+#define FINISH MARK(2, 0)
+
+// Continues in a function of Go's, as if the caller had called it in place of this one.
+#define GO_ON(n) \
+	MOVQ ·asides+(8*n)(SB), R8; \
+	JMP  R8
+
+// This CPU's cache into CX, its header into R10.
+#define CACHE(limit, refused) \
+	MOVL 4(R9), CX; \
+	CMPL CX, limit(DI); \
+	JCC  refused; \
+	SHLQ $CACHE_SHIFT, CX; \
+	ADDQ CACHES(DI), CX; \
+	MOVQ HEADER(CX), R10
+
+// What ends a sequence: one store. A use by id is counted by the same one, of 16 bytes.
+#define COMMIT_TAKEN \
+	ADDQ $0xFFFF, R10; \
+	MOVQ R10, HEADER(CX)
+#define COMMIT_TAKEN_FAST \
+	MOVQ R10, X0; \
+	MOVHPS FAST_TAKEN(CX), X0; \
+	PADDQ ·countTaken(SB), X0; \
+	MOVOU X0, HEADER(CX)
+#define COMMIT_GIVEN \
+	ADDQ $1, R10; \
+	MOVQ R10, HEADER(CX)
+#define COMMIT_GIVEN_FAST \
+	MOVQ FAST_GIVEN(CX), X0; \
+	MOVQ R10, X1; \
+	PUNPCKLQDQ X1, X0; \
+	PADDQ ·countGiven(SB), X0; \
+	MOVOU X0, FAST_GIVEN(CX)
+
+// One id off the stack into DX; not where its turn is to be timed.
+#define POP(n, limit, refused, commit, begin, end) \
+	BEGIN(n, begin); \
+	CACHE(limit, refused); \
+	MOVL R10, DX; \
+	SHRL $16, DX; \
+	CMPW DX, SAMPLE_AT(CX); \
+	JEQ  refused; \
+	MOVWLZX R10, R8; \
+	SUBL $1, R8; \
+	CMPL R8, MAX(DI); \
+	JCC  refused; \
+	MOVL IDS(CX)(R8*4), DX; \
+	commit; \
+end:
+
+// The id in DX onto the stack.
+#define PUSH(n, refused, commit, begin, end) \
+	BEGIN(n, begin); \
+	CACHE(RSEQ_CPUS, refused); \
+	MOVWLZX R10, R8; \
+	CMPL R8, MAX(DI); \
+	JCC  refused; \
+	MOVL DX, IDS(CX)(R8*4); \
+	commit; \
+end:
+
+// Splits the reference in SI into id and the rest, and finds the words.
+#define SPLIT(limit, refused) \
+	SUBQ REF_BIAS(DI), SI; \
+	CMPQ SI, limit(DI); \
+	JCC  refused; \
+	MOVQ ID_MASK(DI), DX; \
+	ANDQ SI, DX; \
+	CMPL DX, RESERVED(DI); \
+	JCC  refused; \
+	SUBQ DX, SI; \
+	MOVQ WORDS(DI), R12
+
+// The word from {SI, live, biased to this CPU} to R11. A CPU that expects a plain word does not read it.
+#define UNBIAS(n, limit, state, aside, unbiased, begin, end) \
+	BEGIN(n, begin); \
+	MOVL 4(R9), CX; \
+	CMPL CX, limit(DI); \
+	JCC  aside; \
+	MOVQ EXPECTS_PLAIN(DI), R8; \
+	BTQ  CX, R8; \
+	JCS  aside; \
+	SHLQ $CPU_SHIFT, CX; \
+	LEAQ (state+BIASED)(CX)(SI*1), CX; \
+	CMPQ CX, (R12)(DX*8); \
+	JNE  unbiased; \
+	MOVQ R11, (R12)(DX*8); \
+end:
+
+// The word from {SI, live}, which no CPU has, to R11.
+#define SWAP_PLAIN(refused) \
+	MOVQ AX, R13; \
+	LEAQ LIVE(SI), AX; \
+	LOCK; \
+	CMPXCHGQ R11, (R12)(DX*8); \
+	MOVQ R13, AX; \
+	JNE  refused
+
+// A word that is not biased to this CPU was met; after eight in a row this CPU expects plain ones. A hint: a count
+// that is lost makes it come one release later.
+#define NOTE_PLAIN(met, done) \
+	MOVL 4(R9), CX; \
+	CMPL CX, RSEQ_CPUS(DI); \
+	JCC  done; \
+	MOVQ CX, R8; \
+	SHLQ $CACHE_SHIFT, R8; \
+	ADDQ CACHES(DI), R8; \
+	MOVL PLAIN_MET(R8), met; \
+	ADDL $1, met; \
+	ANDL $7, met; \
+	MOVL met, PLAIN_MET(R8); \
+	JNE  done; \
+	ANDL $63, CX; \
+	MOVL $1, R8; \
+	SHLQ CX, R8; \
+	LOCK; \
+	ORQ  R8, EXPECTS_PLAIN(DI)
+
+// The seeds of both sides of the slab in DX, whose word less the state is in SI: X0 in front, X1 behind; where they
+// lie: R12, R13. X3 is what from one pair of pattern words to the next is added (core/src/protect/bit_guard.h).
+#define PATTERNS \
+	MOVQ DX, R13; \
+	IMULQ STRIDE(DI), R13; \
+	ADDQ SLABS(DI), R13; \
+	LEAQ -64(R13), R12; \
+	ADDQ SLAB_SIZE(DI), R13; \
+	LEAQ (SI)(DX*1), R8; \
+	ADDQ GUARD_KEY(DI), R8; \
+	MOVQ R8, CX; \
+	SHRQ $30, CX; \
+	XORQ CX, R8; \
+	MOVQ $0xBF58476D1CE4E5B9, CX; \
+	IMULQ CX, R8; \
+	MOVQ R8, CX; \
+	SHRQ $27, CX; \
+	XORQ CX, R8; \
+	MOVQ $0x94D049BB133111EB, CX; \
+	IMULQ CX, R8; \
+	MOVQ R8, CX; \
+	SHRQ $31, CX; \
+	XORQ CX, R8; \
+	MOVQ R8, X0; \
+	PUNPCKLQDQ X0, X0; \
+	PADDQ ·patternSteps+0(SB), X0; \
+	MOVOU ·patternSteps+16(SB), X3
+
+// Begins the side behind: 64 words further on.
+#define BEHIND PADDQ ·patternSteps+32(SB), X0
+
+#define WRITE_SIDE(at) \
+	MOVOU X0, (at); \
+	PADDQ X3, X0; \
+	MOVOU X0, 16(at); \
+	PADDQ X3, X0; \
+	MOVOU X0, 32(at); \
+	PADDQ X3, X0; \
+	MOVOU X0, 48(at)
+
+// What differs, into X2.
+#define COMPARE_SIDE(at) \
+	MOVOU (at), X4; \
+	PXOR X0, X4; \
+	POR  X4, X2; \
+	PADDQ X3, X0; \
+	MOVOU 16(at), X4; \
+	PXOR X0, X4; \
+	POR  X4, X2; \
+	PADDQ X3, X0; \
+	MOVOU 32(at), X4; \
+	PXOR X0, X4; \
+	POR  X4, X2; \
+	PADDQ X3, X0; \
+	MOVOU 48(at), X4; \
+	PXOR X0, X4; \
+	POR  X4, X2
