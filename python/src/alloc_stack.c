@@ -71,13 +71,12 @@ static int line_at(PyObject *code, long position) {
 
 /* ---------------------------------------------------------------------------------------------------- record */
 
-/* `debug` is hot. While it is on the core's mode word is not zero, and most pools need no more than that check. */
 int stack_wanted(const Pool *pool) {
     int64_t debug = 0;
 
     if (pool->finalizers)
         return 1;
-    return pool->mode != NULL && *pool->mode != 0 &&
+    return stack_possible(pool) &&
            pool->core->get_option(&debug, pool->allocator, SLABBY_OPTION_DEBUG) == SLABBY_OK && debug != 0;
 }
 

@@ -19,6 +19,11 @@
 /* Finds what the limited API lacks and the interpreter exports. */
 void stack_ready(void);
 
+/* False where no stack is recorded. `debug` is hot: while it is on the core's mode word is not zero. */
+static inline int stack_possible(const Pool *pool) {
+    return pool->finalizers || (pool->mode != NULL && *pool->mode != 0);
+}
+
 /* Whether stacks of allocations are recorded now. */
 int stack_wanted(const Pool *pool);
 

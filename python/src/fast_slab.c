@@ -123,6 +123,7 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
         Py_DECREF(number);
         return NULL;
     }
+    spares_renew((PyObject *)slab);
     slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
     slab->data = data;
     slab->number = number;
@@ -169,8 +170,13 @@ static uint32_t id_of(PyObject *number) {
 
 /* False with an exception set. */
 static int id_from(PyObject *object, uint32_t *out_id) {
-    PyObject *number = whole_number(object);
+    PyObject *number;
 
+    if (PyLong_CheckExact(object)) {
+        *out_id = id_of(object);
+        return 1;
+    }
+    number = whole_number(object);
     if (number == NULL) {
         if (!PyErr_Occurred())
             PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R",
@@ -243,7 +249,6 @@ static void fast_slab_releasebuffer(PyObject *object, Py_buffer *view) {
 }
 
 static void fast_slab_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     Pool *pool = ((FastSlab *)object)->pool;
 
     PyObject_GC_UnTrack(object);
@@ -251,7 +256,6 @@ static void fast_slab_dealloc(PyObject *object) {
     /* The pool may be the last that holds the module and with it the spares. */
     spares_give(&pool->types->fast_slabs, object);
     Py_DECREF(pool);
-    Py_DECREF(type);
 }
 
 static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {

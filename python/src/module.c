@@ -153,7 +153,12 @@ static int execute(PyObject *module) {
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     struct slabby_types *types = PyModule_GetState(module);
+    int stopped = spares_traverse(&types->slab_refs, visit, arg);
 
+    if (stopped == 0)
+        stopped = spares_traverse(&types->fast_slabs, visit, arg);
+    if (stopped != 0)
+        return stopped;
     Py_VISIT(types->pool);
     Py_VISIT(types->slab_ref);
     Py_VISIT(types->fast_slab);

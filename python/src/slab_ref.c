@@ -31,8 +31,12 @@ PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning) {
     PyObject_GC_Track(self);
     if (owning) {
         note_use(pool);
-        self->traced = (char)stack_track(pool, ref);
-        stack_record(pool, ref);
+        if (stack_track(pool, ref)) {
+            spares_renew((PyObject *)self);
+            self->traced = 1;
+        }
+        if (stack_possible(pool))
+            stack_record(pool, ref);
     }
     return (PyObject *)self;
 }
@@ -41,26 +45,9 @@ static PyObject *fail(const SlabRef *self, slabby_status status) {
     return raise_status(self->pool, self->ref, status);
 }
 
-void slab_ref_forget(SlabRef *self) {
-    self->done = 1;
-    if (self->traced)
-        stack_untrack(self->ref);
-    self->traced = 0;
-}
-
-/* MemoryCorruption consumes the reference: there is nothing left to release. */
-int slab_ref_finish(SlabRef *self, slabby_status status) {
-    if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
-        slab_ref_forget(self);
-    return status == SLABBY_OK;
-}
-
-slabby_status release_by(const Pool *pool, release_function release, slabby_ref ref) {
+slabby_status release_unlocked(const Pool *pool, release_function release, slabby_ref ref) {
     slabby_status status;
 
-    /* The core's mode is not zero while a protection is on. */
-    if (pool->slab_size <= LARGE_SLAB || pool->mode == NULL || *pool->mode == 0)
-        return release(pool->allocator, ref);
     Py_BEGIN_ALLOW_THREADS status = release(pool->allocator, ref);
     Py_END_ALLOW_THREADS return status;
 }
@@ -259,7 +246,6 @@ static int outlives_its_end(SlabRef *self) {
 
 static void slab_ref_dealloc(PyObject *object) {
     SlabRef *self = (SlabRef *)object;
-    PyTypeObject *type = Py_TYPE(object);
     Pool *pool;
 
     if (self->owning && !self->done && outlives_its_end(self))
@@ -272,7 +258,6 @@ static void slab_ref_dealloc(PyObject *object) {
     pool = self->pool;
     spares_give(&pool->types->slab_refs, object);
     Py_DECREF(pool);
-    Py_DECREF(type);
 }
 
 /* No tp_clear, as with tuples: a reference is fixed when it is made, so every cycle through it has another

@@ -3,6 +3,7 @@
 #ifndef SLABBY_PYTHON_SLAB_REF_H
 #define SLABBY_PYTHON_SLAB_REF_H
 
+#include "alloc_stack.h"
 #include "types.h"
 
 typedef struct SlabRef {
@@ -17,14 +18,31 @@ typedef struct SlabRef {
 
 typedef slabby_status (*release_function)(slabby_allocator *, slabby_ref);
 
-/* Calls the core: without the interpreter's lock where the call may zero a large slab. */
-slabby_status release_by(const Pool *pool, release_function release, slabby_ref ref);
+slabby_status release_unlocked(const Pool *pool, release_function release, slabby_ref ref);
 
-/* What a release means for the object; true when it was released. */
-int slab_ref_finish(SlabRef *self, slabby_status status);
+/* Calls the core: without the interpreter's lock where the call may zero a large slab. The core's mode is not zero
+ * while a protection is on. */
+static inline slabby_status release_by(const Pool *pool, release_function release, slabby_ref ref) {
+    return pool->slab_size <= LARGE_SLAB || pool->mode == NULL || *pool->mode == 0
+               ? release(pool->allocator, ref)
+               : release_unlocked(pool, release, ref);
+}
 
 /* The slab is no longer this object's. */
-void slab_ref_forget(SlabRef *self);
+static inline void slab_ref_forget(SlabRef *self) {
+    self->done = 1;
+    if (self->traced)
+        stack_untrack(self->ref);
+    self->traced = 0;
+}
+
+/* What a release means for the object; true when it was released. MemoryCorruption consumes the reference: there is
+ * nothing left to release. */
+static inline int slab_ref_finish(SlabRef *self, slabby_status status) {
+    if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
+        slab_ref_forget(self);
+    return status == SLABBY_OK;
+}
 
 /* slab_bytes.c: reading and writing bytes without a view. */
 PyObject *slab_ref_item(PyObject *self, PyObject *key);

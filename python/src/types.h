@@ -25,7 +25,7 @@ struct fast_table;
 /* As many objects of one type at most wait for their next use. */
 #define SPARES 128u
 
-/* Memory of objects of one type that ended: untracked, without references to others, also to their type. */
+/* Objects of one type that ended: untracked, without references to others than their type. */
 struct spares {
     PyObject *objects[SPARES];
     uint32_t count;
@@ -97,11 +97,34 @@ void report_unraisable(PyObject *where);
 /* module.c: what this interpreter has of the module that a type belongs to, or null with an exception. */
 struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module);
 
-/* spares.c */
-/* A new object of the type, untracked, whose members are not set; null with MemoryError. */
-PyObject *spares_take(struct spares *spares, PyTypeObject *type);
-/* The last act on an untracked object. */
-void spares_give(struct spares *spares, PyObject *object);
+/* spares.c: objects that ended and are used again, as CPython does with its own tuples and lists: making one and
+ * freeing one costs as much as a slab does. */
+/* A new object of the type, untracked, whose members are not set; null with MemoryError. To tracemalloc it is the
+ * object that it was before. */
+static inline PyObject *spares_take(struct spares *spares, PyTypeObject *type) {
+    PyObject *object;
+
+    if (spares->count == 0)
+        return PyObject_GC_New(PyObject, type);
+    object = spares->objects[--spares->count];
+    Py_SET_REFCNT(object, 1);
+    return object;
+}
+
+/* For tracemalloc a new object is made here. */
+void spares_renew(PyObject *object);
+/* Frees an object for which there is no space. */
+void spares_free(PyObject *object);
+
+/* The last act on an untracked object, whose type it still holds. */
+static inline void spares_give(struct spares *spares, PyObject *object) {
+    if (spares->count < spares->limit)
+        spares->objects[spares->count++] = object;
+    else
+        spares_free(object);
+}
+
+int spares_traverse(const struct spares *spares, visitproc visit, void *arg);
 /* Frees them; objects that end later are freed at once. */
 void spares_end(struct spares *spares);
 
@@ -113,7 +136,13 @@ int is_pool(PyObject *object);
 int pool_attached(const Pool *pool);
 
 /* usage.c: after an allocation, for the blocks of slabby.statistics(). */
-void note_use(Pool *pool);
+void measure_use(Pool *pool);
+
+static inline void note_use(Pool *pool) {
+    if (atomic_load_explicit(&pool->measured, memory_order_relaxed))
+        measure_use(pool);
+}
+
 PyObject *pool_take_peak(PyObject *self, PyObject *measured);
 
 /* refs.c: SlabRefs for what the core allocated. */

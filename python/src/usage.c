@@ -18,9 +18,8 @@ static void raise_peak(Pool *pool, uint64_t used) {
         ;
 }
 
-void note_use(Pool *pool) {
-    if (atomic_load_explicit(&pool->measured, memory_order_relaxed))
-        raise_peak(pool, used_slabs(pool));
+void measure_use(Pool *pool) {
+    raise_peak(pool, used_slabs(pool));
 }
 
 /* _take_peak(measured): the most slabs in use since the call before; whether allocations are noted from now on. */

@@ -4,6 +4,9 @@
 import copy
 import gc
 import pickle
+import sys
+import tracemalloc
+import warnings
 import weakref
 
 import pytest
@@ -239,3 +242,43 @@ def test_more_objects_than_wait_for_their_next_use():
                 pool.deallocate_fast(number)
             del slabs
         assert pool.stats().used_slabs == 0 and pool.verify() == []
+
+
+def test_objects_that_are_used_again_hold_their_type_once():
+    """Objects that ended wait for their next use, with their type; more than those it must not hold."""
+    waiting = 128
+    for make in (
+        lambda pool: pool.allocate().release(),
+        lambda pool: pool.deallocate_fast(pool.allocate_fast()[1]),
+    ):
+        with slabby.Allocator(64, 4) as pool:
+            make(pool)
+            before = [sys.getrefcount(kind) for kind in (slabby.SlabRef, slabby.FastSlab)]
+            for _ in range(5 * waiting):
+                make(pool)
+        after = [sys.getrefcount(kind) for kind in (slabby.SlabRef, slabby.FastSlab)]
+        assert all(abs(now - then) <= waiting for then, now in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("call", ["pool.allocate()", "pool.allocate_fast()[0]"])
+def test_tracemalloc_sees_where_an_object_was_made_that_is_used_again(call):
+    with slabby.Allocator(64, 400) as pool:
+        # All objects from before are in use: tracemalloc knows nothing of their memory.
+        held = [(pool.allocate(), pool.allocate_fast()) for _ in range(150)]
+        tracemalloc.start(1)
+        try:
+            code = compile(
+                f"first = {call}; del first\n\n\nsecond = {call}", "somewhere.py", "exec"
+            )
+            names = {"pool": pool}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                exec(code, names)
+            (frame,) = tracemalloc.get_object_traceback(names["second"])
+            assert (frame.filename, frame.lineno) == ("somewhere.py", 4)
+        finally:
+            tracemalloc.stop()
+        if "fast" not in call:
+            names["second"].release()
+        for ref, _ in held:
+            ref.release()
