@@ -88,10 +88,6 @@ func bars() (list []bar, end func(), err error) {
 	return list, end, nil
 }
 
-// The functions that return work are not inlined: into the work that the compiler copies with them it inlines no
-// call, as it would where a program has such a loop.
-//
-//go:noinline
 func pairs(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -108,7 +104,6 @@ func pairs(pool *slabby.Slabby) func(int) error {
 	}
 }
 
-//go:noinline
 func pairsUnread(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -124,7 +119,6 @@ func pairsUnread(pool *slabby.Slabby) func(int) error {
 	}
 }
 
-//go:noinline
 func fastPairs(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -140,7 +134,6 @@ func fastPairs(pool *slabby.Slabby) func(int) error {
 	}
 }
 
-//go:noinline
 func batchesOf64(pool *slabby.Slabby) func(int) error {
 	refs := make([]slabby.SlabRef, 64)
 	return func(operations int) error {
@@ -159,7 +152,6 @@ func batchesOf64(pool *slabby.Slabby) func(int) error {
 	}
 }
 
-//go:noinline
 func pooledPairs(buffers *sync.Pool, wipe bool) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -191,7 +183,6 @@ func parallel(work func(int) error) func(int) error {
 	}
 }
 
-//go:noinline
 func channelled(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		handed, done := make(chan slabby.SlabRef, 256), make(chan error, 1)
@@ -218,7 +209,6 @@ func channelled(pool *slabby.Slabby) func(int) error {
 	}
 }
 
-//go:noinline
 func pooledChannel(buffers *sync.Pool) func(int) error {
 	return func(operations int) error {
 		handed, done := make(chan *[]byte, 256), make(chan struct{})

@@ -8,7 +8,6 @@ from typing import Any
 import contestants as who
 from cases import case
 
-COLUMN = "price"
 HEADER = "| option | promise | price | test |"
 WORDS = ("tight", "two")  # patterns whose ratios stand in a cell, in this order
 PRICED = {

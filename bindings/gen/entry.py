@@ -55,9 +55,6 @@ class Entry:
             raise self.error(f"`{key}` is {value} and must fit 64 bits")
         return value
 
-    def integer_or(self, key: str, default: int) -> int:
-        return self.integer(key) if key in self._rest else default
-
     def number_or_text(self, key: str) -> int | str:
         return self.text(key) if isinstance(self._rest.get(key), str) else self.integer(key)
 
