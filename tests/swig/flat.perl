@@ -69,6 +69,6 @@ slabby::findings_delete($findings);
 
 my $wrong = slabby::error->new();
 expect("a size of 0", (slabby::create(0, 8, undef, $wrong))[0], $slabby::SLABBY_INVALID_SLAB_SIZE);
-expect("its story", $wrong->{text} =~ /slab size 0/ ? 1 : 0, 1);
+expect("its text", $wrong->{text} =~ /slab size 0/ ? 1 : 0, 1);
 expect("destroy", slabby::destroy($pool), 0);
 print "perl: passed\n";
