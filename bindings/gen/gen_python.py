@@ -21,6 +21,7 @@ from contract import (
 )
 from entry import ToolError
 from header import Struct
+from record_docs import docs_of
 
 # Members of the header's structs that hold an enumerator; snapshots say so in the contract.
 ENUM_MEMBERS = {
@@ -395,7 +396,8 @@ def record_class(
         if len(line) > 96 and doc:
             rows = textwrap.wrap(docs[member.name], 80, drop_whitespace=False)
             parts = "".join(f'        "{row}"\n' for row in rows)
-            line = f"    {member.name}: {kind} = member(\n        {at}{convert},\n        doc="
+            values = f"{at}{convert}".replace(", ", ",\n        ")
+            line = f"    {member.name}: {kind} = member(\n        {values},\n        doc="
             line += (
                 parts.strip() if len(rows) == 1 else f"(\n{textwrap.indent(parts, '    ')}        )"
             )
@@ -426,12 +428,13 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
     for struct in structs:
         own = {key: enum for key, enum in ENUM_MEMBERS.items() if key[0] == struct.name}
         enums = {member: enum for (_, member), enum in own.items()}
-        docs: dict[str, str] = {}
         snapshot = snapshots.get(struct.name)
         if snapshot is not None:
             docs = snapshot_docs(snapshot)
             enums |= {f.name: f.enum.name for f in snapshot.fields if f.enum}
             enums |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
+        else:
+            docs = docs_of(struct.name, visible(struct))
         used |= {camel(enum) for enum in enums.values() if enum != "bool"}
         name, about = RECORD_NAMES[struct.name]
         parts.append(record_class(name, about, struct, enums, docs))

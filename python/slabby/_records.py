@@ -113,11 +113,13 @@ class Stats(Record):
         ),
     )
     degradation_state: DegradationState = member(
-        24, "DegradationState",
+        24,
+        "DegradationState",
         doc="How far the pool has degraded, as the next slow operation would find it.",
     )
     breaker_state: BreakerState = member(
-        25, "BreakerState",
+        25,
+        "BreakerState",
         doc=(
             "Where the circuit breaker stands for the next allocation: half_open from the end"
             " of its timeout on."
@@ -198,14 +200,16 @@ class Health(Record):
         doc="Allocations from CPU caches / allocations in the window; 1 when there were none.",
     )
     circuit_breaker_open: bool = member(
-        8, bool,
+        8,
+        bool,
         doc=(
             "Whether the breaker would refuse the next allocation: open before its timeout is"
             " over, forced open, or half open with all probes out."
         ),
     )
     recent_trend: Trend = member(
-        9, "Trend",
+        9,
+        "Trend",
         doc="Stable, improving or degrading over the last 32 ticks.",
     )
     last_gc_duration: int = member(
@@ -217,11 +221,13 @@ class Health(Record):
         doc="How long the last drain of the CPU caches took, in ns.",
     )
     degradation_state: DegradationState = member(
-        12, "DegradationState",
+        12,
+        "DegradationState",
         doc="How far the pool has degraded, as the next slow operation would find it.",
     )
     breaker_state: BreakerState = member(
-        13, "BreakerState",
+        13,
+        "BreakerState",
         doc=(
             "Where the circuit breaker stands for the next allocation: half_open from the end"
             " of its timeout on."
@@ -231,7 +237,8 @@ class Health(Record):
     name: str = member(15, doc="Name of the pool; empty where it has none.")
     pool_state: PoolState = member(16, "PoolState", doc="Whether the pool is open.")
     breaker_mode: BreakerMode = member(
-        17, "BreakerMode",
+        17,
+        "BreakerMode",
         doc="What an operator forced on the circuit breaker.",
     )
     use_factor: float = member(
@@ -302,107 +309,144 @@ class Live(Record):
     """One outstanding slab; ref is 0 for one of allocate_fast()."""
 
     __slots__ = ()
-    state: SlabState = member(0, "SlabState")
-    ref: int = member(1)
-    id: int = member(2)
-    pins: int = member(3)
-    label: int = member(4)
-    age_ns: int = member(5)
-    thread: int = member(6)
-    ticket: int = member(7)
+    state: SlabState = member(
+        0,
+        "SlabState",
+        doc="Live, or granted where its ticket was not taken yet.",
+    )
+    ref: int = member(
+        1,
+        doc="The reference; 0 for a slab of allocate_fast() and for one that is granted.",
+    )
+    id: int = member(2, doc="The number of the slab in its pool.")
+    pins: int = member(3, doc="How many views and pins forbid its release.")
+    label: int = member(4, doc="The value that SlabRef.label was set to, else 0.")
+    age_ns: int = member(
+        5,
+        doc=(
+            "Nanoseconds since the allocation, 0 unless the pool records stacks; since the "
+            "grant if granted."
+        ),
+    )
+    thread: int = member(
+        6,
+        doc=(
+            "The system's number of the thread that allocated it, 0 unless the pool records "
+            "stacks."
+        ),
+    )
+    ticket: int = member(7, doc="The ticket that the slab was granted to, else 0.")
 
 
 class AuditRecord(Record):
     """One record of the audit trail."""
 
     __slots__ = ()
-    operation: AuditOperation = member(0, "AuditOperation")
-    sequence: int = member(1)
-    time_ns: int = member(2)
-    thread: int = member(3)
-    ref: int = member(4)
-    status: int = member(5)
-    binding: Binding = member(6, "Binding")
+    operation: AuditOperation = member(0, "AuditOperation", doc="What was done.")
+    sequence: int = member(1, doc="Counts the records of the pool.")
+    time_ns: int = member(2, doc="When, in nanoseconds since the Unix epoch.")
+    thread: int = member(3, doc="The system's number of the thread.")
+    ref: int = member(
+        4,
+        doc=(
+            "The reference; by id the id, of an option its number, of breaker_force the mode,"
+            " else 0."
+        ),
+    )
+    status: int = member(5, doc="How it ended.")
+    binding: Binding = member(6, "Binding", doc="The language that called.")
 
 
 class Event(Record):
     """One event: what a logger is told."""
 
     __slots__ = ()
-    level: EventLevel = member(0, "EventLevel")
-    sequence: int = member(1)
-    time_ns: int = member(2)
-    ref: int = member(3)
-    value: int = member(4)
-    code: EventCode = member(5, "EventCode")
-    suppressed: int = member(6)
-    text: str = member(7)
-    pool: str = member(8)
-    allocator_address: int = member(9)
+    level: EventLevel = member(0, "EventLevel", doc="How grave it is.")
+    sequence: int = member(
+        1,
+        doc="Counts the events of the pool, or of the process where an EventFeed read it.",
+    )
+    time_ns: int = member(2, doc="When, in nanoseconds since the Unix epoch.")
+    ref: int = member(3, doc="The reference that is concerned, else 0.")
+    value: int = member(
+        4,
+        doc="The number that is concerned, such as the new value of an option, else 0.",
+    )
+    code: EventCode = member(5, "EventCode", doc="What happened.")
+    suppressed: int = member(
+        6,
+        doc="How many events of this code were left out since the last one.",
+    )
+    text: str = member(7, doc="The event in words.")
+    pool: str = member(8, doc="The label of the pool, as in metrics.")
+    allocator_address: int = member(9, doc="The handle of the pool, for Allocator.adopt().")
 
 
 class Finding(Record):
     """One thing that verify() found wrong."""
 
     __slots__ = ()
-    kind: FindingKind = member(0, "FindingKind")
-    ref: int = member(1)
-    id: int = member(2)
-    state: SlabState = member(3, "SlabState")
-    offset: int = member(4)
-    expected: int = member(5)
-    found: int = member(6)
-    text: str = member(7)
+    kind: FindingKind = member(0, "FindingKind", doc="What is wrong.")
+    ref: int = member(1, doc="The reference that is concerned, else 0.")
+    id: int = member(2, doc="The number of the slab in its pool.")
+    state: SlabState = member(3, "SlabState", doc="The state of the slab.")
+    offset: int = member(4, doc="Where the first bad byte is, from the slab's first on.")
+    expected: int = member(5, doc="What stood there, or how many there should be.")
+    found: int = member(6, doc="What stands there now, or how many there are.")
+    text: str = member(7, doc="The finding in words.")
 
 
 class Fault(Record):
     """What lies at an address."""
 
     __slots__ = ()
-    inside: int = member(0)
-    address: int = member(1)
-    ref: int = member(2)
-    id: int = member(3)
-    state: SlabState = member(4, "SlabState")
-    offset: int = member(5)
-    slab_size: int = member(6)
-    pool_name: str = member(7)
-    text: str = member(8)
-    kind: FaultKind = member(9, "FaultKind")
-    allocator_address: int = member(10)
+    inside: int = member(0, doc="Whether the address belongs to a pool.")
+    address: int = member(1, doc="The address.")
+    ref: int = member(2, doc="The reference of the slab that is or was there, else 0.")
+    id: int = member(3, doc="The number of the slab in its pool.")
+    state: SlabState = member(4, "SlabState", doc="The state of the slab.")
+    offset: int = member(5, doc="How far the address is from the slab's first byte.")
+    slab_size: int = member(6, doc="Usable bytes of the slab.")
+    pool_name: str = member(7, doc="The name of the pool.")
+    text: str = member(8, doc="The answer in words.")
+    kind: FaultKind = member(9, "FaultKind", doc="What lies there.")
+    allocator_address: int = member(10, doc="The handle of the pool, for Allocator.adopt().")
 
 
 class ViewInfo(Record):
     """Where the words and slabs of a pool lie."""
 
     __slots__ = ()
-    version: int = member(0)
-    words_address: int = member(1)
-    slabs_address: int = member(2)
-    stride: int = member(3)
-    slab_size: int = member(4)
-    capacity: int = member(5)
-    id_limit: int = member(6)
-    ref_bias: int = member(7)
-    ref_limit: int = member(8)
-    id_bits: int = member(9)
-    mode_address: int = member(10)
+    version: int = member(0, doc="The version of this layout.")
+    words_address: int = member(1, doc="Where the state words begin.")
+    slabs_address: int = member(2, doc="Where the first slab begins.")
+    stride: int = member(3, doc="Bytes from one slab to the next.")
+    slab_size: int = member(4, doc="Usable bytes of each slab.")
+    capacity: int = member(5, doc="How many slabs the pool has address space for.")
+    id_limit: int = member(6, doc="Ids are below this number, those of heap slabs too.")
+    ref_bias: int = member(7, doc="A word plus the id plus this number is the reference.")
+    ref_limit: int = member(8, doc="A reference minus ref_bias is below this number.")
+    id_bits: int = member(9, doc="How many bits of a reference are the id.")
+    mode_address: int = member(
+        10,
+        doc="Where a number says whether every call must go through the core.",
+    )
 
 
 class PoolInfo(Record):
     """One open pool of the process."""
 
     __slots__ = ()
-    allocator_address: int = member(0)
-    name: str = member(1)
-    label: str = member(2)
+    allocator_address: int = member(0, doc="The handle of the pool, for Allocator.adopt().")
+    name: str = member(1, doc="The name, empty where it has none.")
+    label: str = member(2, doc="How metrics and URLs call the pool.")
 
 
 class Sample(Record):
     """One number of a metric."""
 
     __slots__ = ()
-    metric: int = member(0)
-    part: MetricPart = member(1, "MetricPart")
-    label: int = member(2)
-    value: float = member(3)
+    metric: int = member(0, doc="The number of the metric in docs/metrics.md.")
+    part: MetricPart = member(1, "MetricPart", doc="Which part of the metric.")
+    label: int = member(2, doc="Which sample of it, from 0 on.")
+    value: float = member(3, doc="The number.")

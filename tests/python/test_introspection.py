@@ -83,10 +83,18 @@ def test_defaults_are_shown():
     assert str(inspect.signature(slabby.Allocator.acquire)) == "(self, /, timeout=None)"
 
 
+RECORDS = (
+    *(slabby.AuditRecord, slabby.Event, slabby.Fault, slabby.Finding, slabby.Health, slabby.Live),
+    *(slabby.Memory, slabby.PoolInfo, slabby.Sample, slabby.Stats, slabby.ViewInfo),
+)
+
+
 def test_fields_of_records_are_documented():
     text = shown(slabby.Stats)
     assert "Slabs of the pool that are in users' hands" in text
-    assert slabby.Stats.used_slabs.__doc__
+    for kind in RECORDS:
+        for name in kind.__match_args__:
+            assert getattr(kind, name).__doc__, f"{kind.__name__}.{name} says nothing"
 
 
 def test_an_unknown_option_leads_to_something_that_is_installed():
