@@ -224,7 +224,7 @@ venv_install() {
     { [ $# -gt 0 ] && [ ! -f "$stamp" ]; } || return 0
     refuse_install "Python packages in .venv: $*"
     say "installing into .venv by pip (SLABBY_NO_INSTALL=1 refuses): $*"
-    if ! "$venv_dir/bin/python" -m pip install --quiet "$@"; then
+    if ! "$venv_dir/bin/python" -m pip install --quiet --no-compile "$@"; then
         fail "pip could not install into .venv: $*"
     fi
     : >"$stamp"
@@ -259,6 +259,8 @@ need_go() {
 compile_core_once() {
     [ -z "${SLABBY_CORE_CC:-}" ] || return 0
     SLABBY_CORE_CC=$(go env CC)
+    # The whole path of a program without options: whatever comes first on PATH later.
+    SLABBY_CORE_CC=$(command -v "$SLABBY_CORE_CC" || say "$SLABBY_CORE_CC")
     core_once_settings=$SLABBY_CACHE/core-once-$$.env
     {
         [ ! -f "$GOENV" ] || cat "$GOENV"
