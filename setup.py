@@ -28,6 +28,7 @@ from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
 WORKPLACE = tempfile.TemporaryDirectory(prefix="slabby-build-")
 CORE = "slabby.libslabby"
+CORE_SOURCES = "core/src"
 INCLUDES = ["core/include", "python/src", "python/cffi_backend"]
 # Without debug information, which would name the directories of the build.
 COMMON_FLAGS = ["-O2", "-g0", "-fvisibility=hidden"]
@@ -155,7 +156,9 @@ class Build(build_ext):
         trial.write_text("#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n")
         try:
             objects = self.compiler.compile([str(trial)], output_dir=self.build_temp)
-            self.compiler.link_executable(objects, str(trial.with_suffix("")))
+            # For a program of another system zig would first compile all of that system's libc.
+            if "SLABBY_BUILD_FOR" not in os.environ:
+                self.compiler.link_executable(objects, str(trial.with_suffix("")))
         except (CompileError, LinkError, ExecError) as error:
             raise PlatformError(NO_COMPILER.format(found=f"{program}: {error}")) from error
 
@@ -178,9 +181,9 @@ class Build(build_ext):
     def build_core(self, ext):
         # The name and the exported symbols are part of the interface.
         objects = self.compiler.compile(
-            ext.sources,
+            [self.write_core(ext.sources)],
             output_dir=self.build_temp,
-            include_dirs=["core/include", "core/src"],
+            include_dirs=["core/include", CORE_SOURCES],
             extra_postargs=["-std=c11", "-pthread", *COMMON_FLAGS],
         )
         flags = list(self.system.core_links)
@@ -197,6 +200,15 @@ class Build(build_ext):
             build_temp=self.build_temp,
         )
         self.compiler.linker_so = linker
+
+    def write_core(self, files):
+        """One file that includes all of them, so that the compiler starts once and reads each header once."""
+        output = os.path.join(self.build_temp, "core.c")
+        includes = [
+            f'#include "{Path(name).relative_to(CORE_SOURCES).as_posix()}"' for name in files
+        ]
+        Path(output).write_text("\n".join(["#define SLB_AMALGAMATION 1", *includes, ""]))
+        return output
 
     def core_to_link(self):
         """What the backends link: the core itself, or on Windows its import library."""
@@ -241,7 +253,7 @@ class Build(build_ext):
 setup(
     cmdclass={"build_ext": Build},
     ext_modules=[
-        Extension(CORE, sources("core/src/**/*.c")),
+        Extension(CORE, sources(f"{CORE_SOURCES}/**/*.c")),
         extension("_types", sources("python/src/*.c")),
         extension("_cffi", ["python/cffi_backend/build.py"]),
         extension("_swig", ["swig/slabby.i"]),

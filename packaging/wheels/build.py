@@ -14,6 +14,7 @@ import sysconfig
 import tarfile
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import ziglang  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -42,19 +43,28 @@ def main() -> int:
         return 2
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="slabby-wheels-") as folder:
-        workplace = Path(folder)
-        with tarfile.open(sdist) as archive:
-            archive.extractall(workplace / "source", filter="data")
-        (tree,) = (workplace / "source").iterdir()
-        for name in names:
-            started = time.monotonic()
-            wheel = build(TARGETS[name], tree, workplace / name, output)
-            print(f"{wheel.name} ({time.monotonic() - started:.0f} s)", flush=True)
+        jobs = int(os.environ.get("SLABBY_JOBS") or os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(jobs)
+        built = [pool.submit(timed, name, sdist, Path(folder) / name, output) for name in names]
+        try:
+            for wheel in as_completed(built):
+                print(wheel.result(), flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return 0
 
 
-def build(target: Target, tree: Path, workplace: Path, output: Path) -> Path:
-    workplace.mkdir()
+def timed(name: str, sdist: Path, workplace: Path, output: Path) -> str:
+    started = time.monotonic()
+    wheel = build(TARGETS[name], sdist, workplace, output)
+    return f"{wheel.name} ({time.monotonic() - started:.0f} s)"
+
+
+def build(target: Target, sdist: Path, workplace: Path, output: Path) -> Path:
+    # A tree of its own: setuptools writes into it, and several targets are built at a time.
+    with tarfile.open(sdist) as archive:
+        archive.extractall(workplace / "source", filter="data")
+    (tree,) = (workplace / "source").iterdir()
     environment = os.environ | compiler(target, workplace)
     if target.system == "windows":
         environment |= for_windows(workplace)
