@@ -110,8 +110,9 @@ counted() {
     counted_log=$1
     counted_name=$2
     shift 2
+    counted_began=$(date +%s)
     if "$@" >"$counted_log" 2>&1; then
-        say "ok: $counted_name"
+        say "ok: $counted_name ($(($(date +%s) - counted_began)) s)"
         count 1 0
     else
         tail -n 40 "$counted_log"

@@ -41,6 +41,20 @@ def test_contributing_has_every_part_of_the_tests() -> None:
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(PARTS)
 
 
+def test_each_platform_is_backed_by_a_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("\n## Platforms\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!platform|---)([^|]*) \| ([^|]*) \|", table, re.MULTILINE)
+    assert len(rows) >= 10
+    for platform, how in rows:
+        command = re.search(r"`\./dev (\w+)( --full)?(?: (\w+))?`", how)
+        assert command, f"{platform}: no command"
+        assert (ROOT / "dev.d" / command[1]).is_file() and {command[3] or "core"} <= PARTS, platform
+        if command[3]:
+            part = (ROOT / "dev.d" / f"test-{command[3]}").read_text(encoding="utf-8")
+            assert bool(command[2]) == ("\nis_full || skip" in part), f"{platform}: --full or not"
+
+
 def test_the_page_on_tests_has_every_folder() -> None:
     text = (ROOT / "tests/README.md").read_text(encoding="utf-8")
     table = text.partition("| folder | holds | part |")[2].partition("\n\n")[0]

@@ -41,7 +41,7 @@ slabby_run_trap(trap_refused_eperm $<TARGET_FILE:run_refused> EPERM
 slabby_run_trap(trap_refused_enosys $<TARGET_FILE:run_refused> ENOSYS
     ${SURROUNDINGS} --backend portable)
 
-# As on Linux 4.4, the oldest kernel that is supported; ./dev test --full core runs every test so.
+# As on Linux 4.4, the oldest kernel that is supported; ./dev test --full oldkernel runs every test so.
 add_executable(run_linux_4_4 run_linux_4_4.c)
 slabby_compile(run_linux_4_4)
 target_link_libraries(run_linux_4_4 PRIVATE slabby_traps slabby)
