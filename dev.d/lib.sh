@@ -305,6 +305,13 @@ build_preset() {
             ${1:+--target "$@"}
 }
 
+# in_usual_rounds COMMAND...: with the rounds of a run without --full. A part that runs the tests of another on one more
+# platform asks whether they pass there; the longer rounds are that other part's.
+in_usual_rounds() (
+    unset SLABBY_FULL
+    "$@"
+)
+
 # quietly LOG COMMAND...: keeps the output in LOG and shows its end when the command fails.
 quietly() {
     quiet_log=$1
