@@ -371,30 +371,44 @@ static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref
     return SLABBY_OK;
 }
 
-/* Every allocation is timed, and nothing else acts: a hit in the CPU cache without the search of allocate_slow. The
- * slab is in hand until its word says live, which keeps the pool. */
-static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_ref, void **out_data,
-                                                              struct slabby_allocator *pool) {
-    uint32_t id;
-    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) != SLABBY_LATENCY_TRACKING_ALL ||
-        slb_guard_is_on(pool))
-        return allocate_slow(out_ref, out_data, pool);
+/* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
+ * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                           uint64_t *out_word, bool *out_slow) {
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
+                     atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
+                         SLABBY_LATENCY_TRACKING_OFF ||
+                     slb_guard_is_on(pool)))
+        return false;
     uint64_t started = slb_os_ticks();
-    if (slb_unlikely(!slb_rseq_take(pool, &id)))
-        return allocate_slow(out_ref, out_data, pool);
+    if (slb_unlikely(!slb_rseq_take(pool, out_id)))
+        return false;
+    if (state == SLABBY_SLAB_STATE_LIVE_FAST)
+        slb_cache_count_fast_taken(pool);
     uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
-        timing.weight = slb_timing_of_served(pool, cpu);
-    bool slow = slb_timing_end(pool, &timing, 1);
-    if (!slb_in_flight())
+        timing = slb_timing_of_served(pool, cpu, started);
+    *out_slow = slb_timing_end(pool, &timing, 1);
+    if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, started);
-    uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
-    if (slb_unlikely(slow))
-        note_violation(pool);
+    *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
+    return true;
+}
+
+static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    bool slow;
+    if (slb_unlikely(!take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
+        return allocate_slow(out_ref, out_data, pool);
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    if (slb_unlikely(slow))
+        note_violation(pool);
     return SLABBY_OK;
 }
 
@@ -525,6 +539,21 @@ static __attribute__((noinline)) slabby_status allocate_fast_slow(void **out_dat
     return status;
 }
 
+/* As allocate_timed. */
+static __attribute__((noinline)) slabby_status allocate_fast_timed(void **out_data, uint32_t *out_id,
+                                                                   struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    bool slow;
+    if (slb_unlikely(!take_timed(pool, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word, &slow)))
+        return allocate_fast_slow(out_data, out_id, pool);
+    *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    *out_id = id;
+    if (slb_unlikely(slow))
+        note_violation(pool);
+    return SLABBY_OK;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
@@ -532,7 +561,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
-        return allocate_fast_slow(out_data, out_id, allocator);
+        return allocate_fast_timed(out_data, out_id, allocator);
     (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;

@@ -78,6 +78,11 @@ static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, u
     return true;
 }
 
+/* A header that was never refilled is folded here. */
+static bool nears_its_end(uint64_t served) {
+    return slb_unlikely(served >= SLB_CACHE_FOLD_AT);
+}
+
 /* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
  * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
  * a program may never need a refill, which folds as well. */
@@ -88,7 +93,7 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     if (pool->cache_max == 0 || !peek_at_cache(pool, &header, &sample_at))
         return due;
     uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+    if (nears_its_end(served))
         due.due = true;
     else if (!samples_anything(pool))
         return due;
@@ -121,17 +126,6 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-    if (served >= SLB_CACHE_FOLD_AT)
-        slb_cache_fold(pool);
-    return served > last ? served - last : 1;
-}
-
 /* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
@@ -143,6 +137,28 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
     if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+}
+
+/* The number of the allocation is the last but one of the header's, unless another thread of this CPU came in between:
+ * then no number may fit, and slb_timing_catch_up sees to it. */
+SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
+                                                   uint64_t started) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    bool all =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    if (slb_unlikely((uint16_t)(served - 1) != at && !all)) {
+        slb_timing_catch_up(pool);
+        return (struct slb_timing){0, 0};
+    }
+    uint64_t distance = all ? 1 : slb_latency_distance(pool, started);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + distance), memory_order_relaxed);
+    if (nears_its_end(served))
+        slb_cache_fold(pool);
+    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SAMPLE_MEAN};
 }
 
 /* With the caches locked no number is used up while the next sample is set to it. */

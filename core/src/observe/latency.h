@@ -30,9 +30,10 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
 /* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
 SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
 
-/* The same where every allocation is timed, and the cache of `cpu` has just served one: its weight, which is above 1
- * where one was missed. */
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu);
+/* The cache of `cpu` has just served an allocation that began at `started`: its timing, where it was its turn, and
+ * whose turn it is next. It looks behind the taking, so that the allocation looks at its cache once. */
+SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
+                                                   uint64_t started);
 
 /* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);

@@ -41,7 +41,6 @@ struct slb_guards {
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
-    _Atomic int64_t countdown; /* allocations until the next guarded one */
     _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
     struct slb_guard_slot slots[];
 };
@@ -133,7 +132,6 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
                              " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
                              "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
                              slots, pool->slab_size, slb_os_guard_limit());
-    mine->countdown = guard_interval(pool);
     /* release: who finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
@@ -190,15 +188,19 @@ static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *s
     return slb_os_guard(body_of(guards, slot), guards->body, &way);
 }
 
-/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
-static bool turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
-    int64_t left = atomic_load_explicit(&guards->countdown, memory_order_relaxed), next;
+/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
+ * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
+ * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */
+static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
+    _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
+    int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
     int64_t by = (int64_t)(weight < GUARD_WEIGHT_MAX ? weight : GUARD_WEIGHT_MAX);
     do {
-        next = left - by <= 0 ? left - by + guard_interval(pool) : left - by;
-    } while (!atomic_compare_exchange_weak_explicit(&guards->countdown, &left, next, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return left - by <= 0;
+        left = (stored == 0 ? guard_interval(pool) : stored + (stored < 0)) - by;
+        next = left <= 0 ? left + guard_interval(pool) : left;
+    } while (!atomic_compare_exchange_weak_explicit(countdown, &stored, next - (next <= 0),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return left <= 0;
 }
 
 /* acquire: pairs with the release of slb_guard_close, behind which the slot is inaccessible again */
@@ -255,7 +257,7 @@ static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t wei
     uint32_t turn;
     /* acquire: a thread that reads the rate also reads the protection that was set before it */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
-        !turn_has_come(pool, guards, weight) || id >= pool->reserved)
+        !turn_has_come(pool, weight) || id >= pool->reserved)
         return false;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
     return slot != NULL && open_slot(pool, guards, slot, turn, id);

@@ -37,7 +37,8 @@ struct slb_stripe {
     _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
     _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
-    _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
+    _Atomic int64_t peak_drawn;      /* most slabs that this CPU had drawn when it looked at the use */
+    _Atomic int64_t guard_countdown; /* to the next allocation on a guard slot: protect/guard_slots.c */
 };
 
 #endif
