@@ -5866,7 +5866,8 @@ struct slb_stripe {
     _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
     _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
-    _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
+    _Atomic int64_t peak_drawn;      /* most slabs that this CPU had drawn when it looked at the use */
+    _Atomic int64_t guard_countdown; /* to the next allocation on a guard slot: protect/guard_slots.c */
 };
 
 #endif
@@ -14013,7 +14014,6 @@ struct slb_guards {
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
-    _Atomic int64_t countdown; /* allocations until the next guarded one */
     _Atomic uint32_t *slb_slot_of; /* per id: slot + 1, 0 for a slab at its own place */
     struct slb_guard_slot slots[];
 };
@@ -14105,7 +14105,6 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
                              " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
                              "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
                              slots, pool->slab_size, slb_os_guard_limit());
-    mine->countdown = slb_guard_interval(pool);
     /* release: who finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
@@ -14162,15 +14161,19 @@ static bool slb_close_slot(struct slb_guards *guards, const struct slb_guard_slo
     return slb_os_guard(slb_body_of(guards, slot), guards->body, &way);
 }
 
-/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
-static bool slb_turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
-    int64_t left = atomic_load_explicit(&guards->countdown, memory_order_relaxed), next;
+/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
+ * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
+ * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */
+static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
+    _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
+    int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
     int64_t by = (int64_t)(weight < SLB_GUARD_WEIGHT_MAX ? weight : SLB_GUARD_WEIGHT_MAX);
     do {
-        next = left - by <= 0 ? left - by + slb_guard_interval(pool) : left - by;
-    } while (!atomic_compare_exchange_weak_explicit(&guards->countdown, &left, next, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return left - by <= 0;
+        left = (stored == 0 ? slb_guard_interval(pool) : stored + (stored < 0)) - by;
+        next = left <= 0 ? left + slb_guard_interval(pool) : left;
+    } while (!atomic_compare_exchange_weak_explicit(countdown, &stored, next - (next <= 0),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return left <= 0;
 }
 
 /* acquire: pairs with the release of slb_guard_close, behind which the slot is inaccessible again */
@@ -14227,7 +14230,7 @@ static bool slb_put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t
     uint32_t turn;
     /* acquire: a thread that reads the rate also reads the protection that was set before it */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
-        !slb_turn_has_come(pool, guards, weight) || id >= pool->reserved)
+        !slb_turn_has_come(pool, weight) || id >= pool->reserved)
         return false;
     struct slb_guard_slot *slot = slb_claim_slot(guards, &turn);
     return slot != NULL && slb_open_slot(pool, guards, slot, turn, id);
@@ -14675,9 +14678,10 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
 /* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
 SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
 
-/* The same where every allocation is timed, and the cache of `cpu` has just served one: its weight, which is above 1
- * where one was missed. */
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu);
+/* The cache of `cpu` has just served an allocation that began at `started`: its timing, where it was its turn, and
+ * whose turn it is next. It looks behind the taking, so that the allocation looks at its cache once. */
+SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
+                                                   uint64_t started);
 
 /* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
@@ -14802,6 +14806,11 @@ static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_heade
     return true;
 }
 
+/* A header that was never refilled is folded here. */
+static bool slb_nears_its_end(uint64_t served) {
+    return slb_unlikely(served >= SLB_CACHE_FOLD_AT);
+}
+
 /* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
  * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
  * a program may never need a refill, which folds as well. */
@@ -14812,7 +14821,7 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     if (pool->cache_max == 0 || !slb_peek_at_cache(pool, &header, &sample_at))
         return due;
     uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+    if (slb_nears_its_end(served))
         due.due = true;
     else if (!slb_samples_anything(pool))
         return due;
@@ -14845,17 +14854,6 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-    if (served >= SLB_CACHE_FOLD_AT)
-        slb_cache_fold(pool);
-    return served > last ? served - last : 1;
-}
-
 /* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
@@ -14867,6 +14865,28 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
     if ((uint16_t)(at - served) > 2 * SLB_SAMPLE_MEAN)
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+}
+
+/* The number of the allocation is the last but one of the header's, unless another thread of this CPU came in between:
+ * then no number may fit, and slb_timing_catch_up sees to it. */
+SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
+                                                   uint64_t started) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    bool all =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    if (slb_unlikely((uint16_t)(served - 1) != at && !all)) {
+        slb_timing_catch_up(pool);
+        return (struct slb_timing){0, 0};
+    }
+    uint64_t distance = all ? 1 : slb_latency_distance(pool, started);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + distance), memory_order_relaxed);
+    if (slb_nears_its_end(served))
+        slb_cache_fold(pool);
+    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
 }
 
 /* With the caches locked no number is used up while the next sample is set to it. */
@@ -19774,30 +19794,44 @@ static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out
     return SLABBY_OK;
 }
 
-/* Every allocation is timed, and nothing else acts: a hit in the CPU cache without the search of allocate_slow. The
- * slab is in hand until its word says live, which keeps the pool. */
-static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *out_ref, void **out_data,
-                                                              struct slabby_allocator *pool) {
-    uint32_t id;
-    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) != SLABBY_LATENCY_TRACKING_ALL ||
-        slb_guard_is_on(pool))
-        return slb_allocate_slow(out_ref, out_data, pool);
+/* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
+ * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                           uint64_t *out_word, bool *out_slow) {
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
+                     atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
+                         SLABBY_LATENCY_TRACKING_OFF ||
+                     slb_guard_is_on(pool)))
+        return false;
     uint64_t started = slb_os_ticks();
-    if (slb_unlikely(!slb_rseq_take(pool, &id)))
-        return slb_allocate_slow(out_ref, out_data, pool);
+    if (slb_unlikely(!slb_rseq_take(pool, out_id)))
+        return false;
+    if (state == SLABBY_SLAB_STATE_LIVE_FAST)
+        slb_cache_count_fast_taken(pool);
     uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
-        timing.weight = slb_timing_of_served(pool, cpu);
-    bool slow = slb_timing_end(pool, &timing, 1);
-    if (!slb_in_flight())
+        timing = slb_timing_of_served(pool, cpu, started);
+    *out_slow = slb_timing_end(pool, &timing, 1);
+    if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, started);
-    uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
-    if (slb_unlikely(slow))
-        slb_note_violation(pool);
+    *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
+    return true;
+}
+
+static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    bool slow;
+    if (slb_unlikely(!slb_take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
+        return slb_allocate_slow(out_ref, out_data, pool);
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    if (slb_unlikely(slow))
+        slb_note_violation(pool);
     return SLABBY_OK;
 }
 
@@ -19928,6 +19962,21 @@ static __attribute__((noinline)) slabby_status slb_allocate_fast_slow(void **out
     return status;
 }
 
+/* As allocate_timed. */
+static __attribute__((noinline)) slabby_status slb_allocate_fast_timed(void **out_data, uint32_t *out_id,
+                                                                   struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    bool slow;
+    if (slb_unlikely(!slb_take_timed(pool, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word, &slow)))
+        return slb_allocate_fast_slow(out_data, out_id, pool);
+    *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    *out_id = id;
+    if (slb_unlikely(slow))
+        slb_note_violation(pool);
+    return SLABBY_OK;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
@@ -19935,7 +19984,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
-        return slb_allocate_fast_slow(out_data, out_id, allocator);
+        return slb_allocate_fast_timed(out_data, out_id, allocator);
     (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
