@@ -2,11 +2,15 @@
 # shellcheck shell=sh
 # The built Python package, for the commands of ./dev. Source it after dev.d/lib.sh:
 #   python_env       sets PYTHON to an interpreter of build/python/venv that has the wheel installed
+#   python_pip       installs more into it
 #   python_artifacts makes the sdist, and the wheel from the sdist, in build/python/dist
 
 PYTHON_BUILD=$SLABBY_BUILD/python
 PYTHON_TESTS="pytest hypothesis numpy mypy auditwheel prometheus-client opentelemetry-sdk rich"
 PYTHON_TESTS="$PYTHON_TESTS trio anyio trustme pyarrow pyright[nodejs]"
+
+PYTHON_IMPORTS="slabby, _pytest.pytester, hypothesis.stateful, numpy, prometheus_client, opentelemetry.sdk.metrics"
+PYTHON_IMPORTS="$PYTHON_IMPORTS, rich.logging, trio.testing, anyio, trustme, pyarrow"
 
 # What the package is made of, as one number.
 python_inputs() {
@@ -34,6 +38,11 @@ python_build() {
     printf '%s\n' "$stamp_now" >"$PYTHON_BUILD/dist/.stamp"
 }
 
+# python_pip ARGUMENTS...: pip install into the environment that python_env makes, which has no pip of its own.
+python_pip() {
+    "$SLABBY_PYTHON" -m pip --python "$PYTHON" install "$@"
+}
+
 python_env() {
     python_artifacts || return 1
     PYTHON=$PYTHON_BUILD/venv/bin/python
@@ -47,9 +56,10 @@ python_install() {
     refuse_install "the wheel and $PYTHON_TESTS in build/python/venv"
     say "installing the wheel and $PYTHON_TESTS into build/python/venv by pip (SLABBY_NO_INSTALL=1 refuses)"
     rm -rf "$PYTHON_BUILD/venv"
-    "$SLABBY_PYTHON" -m venv "$PYTHON_BUILD/venv" || return 1
+    # The pip of .venv installs, and of what it installs bytecode is made where the tests import it.
+    "$SLABBY_PYTHON" -m venv --without-pip "$PYTHON_BUILD/venv" || return 1
     # shellcheck disable=SC2086 # a list of requirements, to be split
-    quietly "$PYTHON_BUILD/venv.log" "$PYTHON" -m pip install "$PYTHON_BUILD"/dist/*.whl $PYTHON_TESTS ||
-        return 1
+    quietly "$PYTHON_BUILD/venv.log" python_pip --no-compile "$PYTHON_BUILD"/dist/*.whl $PYTHON_TESTS || return 1
+    quietly "$PYTHON_BUILD/venv.log" env -u PYTHONDONTWRITEBYTECODE "$PYTHON" -c "import $PYTHON_IMPORTS" || return 1
     printf '%s\n' "$env_stamp" >"$PYTHON_BUILD/venv/.stamp"
 }
