@@ -187,10 +187,10 @@ func mixture(t *testing.T, pool *slabby.Slabby, mark byte, end time.Time) (serve
 // A call that assembly leaves to Go begins there as if the caller had called Go: on a stack that has to grow first,
 // while collections move and scan stacks, and with the caller next in a trace.
 func TestStacksGrowBehindAssembly(t *testing.T) {
-	full, quick := newPool(t, 64, 1), newPool(t, 20_000, 1, slabby.WithSecure(), slabby.WithBitGuard())
-	held := mustAllocate(t, full)
-	_, id, err := newPool(t, 64, 100).AllocateFast()
-	wantError(t, "AllocateFast", err, nil)
+	// Smaller pools have no caches, and every call crosses.
+	full, quick := newPool(t, 64, 512), newPool(t, 20_000, 512, slabby.WithSecure(), slabby.WithBitGuard())
+	held, err := full.BatchAllocate(512)
+	wantError(t, "BatchAllocate", err, nil)
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	spawn(&wait, func() {
@@ -212,7 +212,7 @@ func TestStacksGrowBehindAssembly(t *testing.T) {
 				_, _, err = full.AllocateFast()
 				wantError(t, "AllocateFast of a full pool", err, slabby.ErrOutOfMemory)
 				wantError(t, "Release of nothing", ref.Release(), slabby.ErrInvalidReference)
-				wantError(t, "DeallocateFast of a foreign id", full.DeallocateFast(id+100), slabby.ErrInvalidSlabID)
+				wantError(t, "DeallocateFast of a foreign id", full.DeallocateFast(512), slabby.ErrInvalidSlabID)
 				if bytesPanic(ref) == nil {
 					t.Error("GetBytes of nothing returns")
 				}
@@ -225,7 +225,7 @@ func TestStacksGrowBehindAssembly(t *testing.T) {
 	}
 	close(stop)
 	wait.Wait()
-	mustRelease(t, held)
+	wantError(t, "BatchDeallocate", full.BatchDeallocate(held), nil)
 }
 
 // deeper calls work with some hundred bytes more of the stack in use for each step.
