@@ -110,6 +110,26 @@ static void every_way_back_spends_a_generation(void **state) {
     finish(pool);
 }
 
+/* Guards: a slab whose last generation is released by id retires: with caches, whose words are biased, and without. */
+static void spent_by_id_retires(void **state) {
+    (void)state;
+    for (int cache = 0; cache < 2; cache++) {
+        slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}));
+        uint64_t count = 0;
+        void *data;
+        uint32_t id;
+
+        for (; slabby_allocate_fast(&data, &id, pool) == SLABBY_OK; count++) {
+            assert_true(count <= GENERATIONS);
+            CHECK_STATUS(slabby_deallocate_fast(pool, id), SLABBY_OK);
+        }
+        assert_true(count >= GENERATIONS - 4);
+        assert_int_equal(stats_of(pool).retired_slabs, 1);
+        CHECK_STATUS(slabby_deallocate_fast(pool, 0), SLABBY_DOUBLE_DEALLOCATION);
+        finish(pool);
+    }
+}
+
 /* Guards: heap slabs retire too: their places run out instead of coming round. */
 static void heap_entries_retire(void **state) {
     slabby_allocator *pool =
@@ -153,6 +173,7 @@ int main(void) {
         cmocka_unit_test(spent_slabs_retire),
         cmocka_unit_test(one_spent_slab_leaves_the_rest),
         cmocka_unit_test(every_way_back_spends_a_generation),
+        cmocka_unit_test(spent_by_id_retires),
         cmocka_unit_test(heap_entries_retire),
     };
 

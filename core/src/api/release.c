@@ -463,7 +463,8 @@ static __attribute__((noinline)) slabby_status return_fast_slow(struct slabby_al
 
 /* The word is plain, as it is in a pool whose slabs are released on other CPUs than they were allocated on. The same
  * steps as behind the sequence of slabby_deallocate_fast. */
-static __attribute__((noinline)) slabby_status release_fast_plain(struct slabby_allocator *pool, uint32_t id) {
+static __attribute__((noinline)) slabby_status release_fast_plain(struct slabby_allocator *pool,
+                                                                  uint32_t id) {
     uint64_t word;
     if (slb_unlikely(id >= pool->reserved || slb_rseq_try_read(pool, id, &word) != SLB_RSEQ_DONE))
         return release_fast_slow(pool, id);
