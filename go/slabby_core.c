@@ -20898,11 +20898,31 @@ static __attribute__((noinline)) slabby_status slb_return_fast_slow(struct slabb
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
+/* The word is plain, as it is in a pool whose slabs are released on other CPUs than they were allocated on. The same
+ * steps as behind the sequence of slabby_deallocate_fast. */
+static __attribute__((noinline)) slabby_status slb_release_fast_plain(struct slabby_allocator *pool,
+                                                                  uint32_t id) {
+    uint64_t word;
+    if (slb_unlikely(id >= pool->reserved || slb_rseq_try_read(pool, id, &word) != SLB_RSEQ_DONE))
+        return slb_release_fast_slow(pool, id);
+    uint64_t generation = word - SLABBY_SLAB_STATE_LIVE_FAST; /* alone, if the rest is as it must be */
+    if (slb_unlikely((generation & pool->id_mask) != 0 || generation >= pool->ref_end ||
+                     !slb_word_swap_plain(pool, id, &word, generation + pool->generation_step)))
+        return slb_release_fast_slow(pool, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    /* behind the free word, see protect/switches.c */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
+                         0 ||
+                     !slb_cache_give_fast(pool, id)))
+        return slb_return_fast_slow(pool, id);
+    return SLABBY_OK;
+}
+
 SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
-        return slb_release_fast_slow(allocator, id);
+        return slb_release_fast_plain(allocator, id);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
         return slb_return_fast_slow(allocator, id);
