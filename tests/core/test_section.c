@@ -133,23 +133,31 @@ static void one_at_a_time(void **state) {
 
 static atomic_int over;
 
+/* The other thread is on another CPU, and needs some microseconds. Who yields at once waits, on a busy machine, until
+ * others have had their time on this CPU. */
+static void wait_for_the_other(uint32_t *waited) {
+    if (++*waited % 1024 == 0)
+        sched_yield();
+}
+
 /* The first has the bias again and again; the second takes it each time, and stays for a while. */
 static void take_turns(struct worker *worker) {
     struct slb_inside inside;
+    uint32_t waited = 0;
 
     (void)run_on(worker->index);
     if (worker->index == 0) {
         while (!atomic_load(&over) && !threads_failed())
             if (!pass())
-                sched_yield();
+                wait_for_the_other(&waited);
         return;
     }
-    for (uint64_t taken = 0; taken < scaled(4000) && !threads_failed();) {
+    for (uint64_t taken = 0; taken < scaled(200) && !threads_failed();) {
         uint64_t owner = atomic_load(&section->owner);
         /* the turn's cache line is here as well, so that its thread waits for it with the store */
         if (owner <= SLB_SECTION_LOCKED || owner % 2 != 0 ||
             atomic_load(slb_section_turn_of(owner)) % 2 != 0 || !slb_section_enter(SECTION, &inside)) {
-            sched_yield();
+            wait_for_the_other(&waited);
             continue;
         }
         taken += section->revocations; /* 0 where the bias was just granted */
