@@ -16,8 +16,12 @@ import (
 // No operation on the way of a slab, nor its refusal, allocates on Go's heap.
 func TestZeroAllocations(t *testing.T) {
 	pool := newPool(t, 4096, 64)
+	protected := newPool(t, 4096, 64, slabby.WithSecure(), slabby.WithBitGuard())
+	large := newPool(t, 32768, 64, slabby.WithSecure())
 	for name, journey := range map[string]func() error{
 		"Allocate, GetBytes, Release":    func() error { return useReference(pool) },
+		"the same, protected":            func() error { return useReference(protected) },
+		"the same, wiped in Go":          func() error { return useReference(large) },
 		"AllocateFast, DeallocateFast":   func() error { return useFast(pool) },
 		"pins and looks":                 func() error { return pinAndRead(pool) },
 		"refusals":                       refusals(t),

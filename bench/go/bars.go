@@ -88,6 +88,10 @@ func bars() (list []bar, end func(), err error) {
 	return list, end, nil
 }
 
+// The functions that return work are not inlined: into the work that the compiler copies with them it inlines no
+// call, as it would where a program has such a loop.
+//
+//go:noinline
 func pairs(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -104,6 +108,7 @@ func pairs(pool *slabby.Slabby) func(int) error {
 	}
 }
 
+//go:noinline
 func pairsUnread(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -119,6 +124,7 @@ func pairsUnread(pool *slabby.Slabby) func(int) error {
 	}
 }
 
+//go:noinline
 func fastPairs(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -134,6 +140,7 @@ func fastPairs(pool *slabby.Slabby) func(int) error {
 	}
 }
 
+//go:noinline
 func batchesOf64(pool *slabby.Slabby) func(int) error {
 	refs := make([]slabby.SlabRef, 64)
 	return func(operations int) error {
@@ -152,6 +159,7 @@ func batchesOf64(pool *slabby.Slabby) func(int) error {
 	}
 }
 
+//go:noinline
 func pooledPairs(buffers *sync.Pool, wipe bool) func(int) error {
 	return func(operations int) error {
 		for range operations {
@@ -183,6 +191,7 @@ func parallel(work func(int) error) func(int) error {
 	}
 }
 
+//go:noinline
 func channelled(pool *slabby.Slabby) func(int) error {
 	return func(operations int) error {
 		handed, done := make(chan slabby.SlabRef, 256), make(chan error, 1)
@@ -209,6 +218,7 @@ func channelled(pool *slabby.Slabby) func(int) error {
 	}
 }
 
+//go:noinline
 func pooledChannel(buffers *sync.Pool) func(int) error {
 	return func(operations int) error {
 		handed, done := make(chan *[]byte, 256), make(chan struct{})

@@ -38,6 +38,8 @@ var garbageKinds = []struct {
 	{"slabs", false, func() (any, error) { return holdRefs() }},
 	{"slabs, ballast", true, func() (any, error) { return holdRefs(slabby.WithHeapBallast()) }},
 	{"slabs, ballast, held as numbers", true, func() (any, error) { return holdNumbers(slabby.WithHeapBallast()) }},
+	// What is left without a pool: no way to hold buffers takes less.
+	{"nothing but such a ballast", false, func() (any, error) { return make([]byte, liveBuffers*barSize), nil }},
 }
 
 type heldRefs struct {
