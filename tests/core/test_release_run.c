@@ -3,7 +3,9 @@
  * run says it has freed is what it has freed. The parent steps a child through the sequence. While it steps, the
  * sequence is not armed, or the kernel would restart it at the first step; it is armed for the step that counts. */
 #define _GNU_SOURCE
+#include "backend.h"
 #include "support.h"
+#include "threads.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -99,14 +101,10 @@ static enum life judge(const struct run *run, const struct slb_rseq_run *did, co
 static int stay_on_one_cpu(void **state) {
     uint32_t cpus = slb_os_cpu_count();
     int cpu = sched_getcpu();
-    cpu_set_t only;
 
     (void)state;
-    if (!slb_os_has_rseq() || cpu < 0 || (uint32_t)cpu >= cpus || cpu >= CPU_SETSIZE)
-        return 0;
-    CPU_ZERO(&only);
-    CPU_SET((size_t)cpu, &only);
-    if (sched_setaffinity(0, sizeof only, &only) != 0)
+    if (!slb_os_has_rseq() || cpu < 0 || (uint32_t)cpu >= cpus || cpu >= CPU_SETSIZE ||
+        !run_on((unsigned)cpu))
         return 0;
     pool.return_caches = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.return_caches);
     if (pool.return_caches == NULL)
@@ -131,16 +129,6 @@ static int let_go(void **state) {
     return 0;
 }
 
-/* SLABBY_NEED_RSEQ: where sequences are known to run, their absence is a fault. */
-static void need_sequences(void) {
-    if (cache == NULL && getenv("SLABBY_NEED_RSEQ") != NULL)
-        fail_msg("this process has no restartable sequences");
-    if (cache == NULL) {
-        print_message("this process has no restartable sequences\n");
-        skip();
-    }
-}
-
 /* The kernel may interrupt any try; one in a row that it leaves alone is enough. */
 static struct slb_rseq_run release_undisturbed(const struct run *run, uint32_t *ids) {
     for (int tries = 0; tries < 1000; tries++) {
@@ -158,7 +146,7 @@ static void a_run_ends_where_it_must(void **state) {
     uint32_t ids[MOST];
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     for (size_t i = 0; i < COUNT_OF(runs); i++) {
         struct slb_rseq_run did = release_undisturbed(&runs[i], ids);
         if (did.result != SLB_RSEQ_DONE || judge(&runs[i], &did, ids) != LIFE_WELL)
@@ -186,7 +174,7 @@ static void a_run_leaves_what_it_cannot_judge(void **state) {
     const uint64_t one = (uint64_t)GENERATION << ID_BITS | 1;
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     expect_one(0);
     expect_one(one);
     expect_one(REF_BIAS + one - (1u << ID_BITS));
@@ -220,7 +208,7 @@ static void a_run_is_refused_as_a_whole(void **state) {
     uint32_t ids[MOST];
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     expect_untouched(SLB_CACHE_LOCKED);
     expect_untouched(CACHE_MAX);
     expect_untouched(CACHE_MAX - MOST + 1);
@@ -320,7 +308,7 @@ static bool interrupt(const struct run *run, uint32_t at) {
 /* Guards: wherever a run is interrupted, it says how many slabs it has freed, and the cache has none of them. */
 static void an_interrupted_run_knows_what_it_did(void **state) {
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     for (size_t i = 0; i < COUNT_OF(runs); i++) {
         uint32_t at = 0;
         lay_out();

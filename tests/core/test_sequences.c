@@ -2,7 +2,9 @@
 /* The restartable sequences one by one, over a CPU cache of this test's own: what each changes, what it
  * refuses, and that an interruption before its last store leaves everything as it was. */
 #define _GNU_SOURCE
+#include "backend.h"
 #include "support.h"
+#include "threads.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -169,14 +171,10 @@ static void expect_refused(enum sequence sequence) {
 static int stay_on_one_cpu(void **state) {
     uint32_t cpus = slb_os_cpu_count();
     int cpu = sched_getcpu();
-    cpu_set_t only;
 
     (void)state;
-    if (!slb_os_has_rseq() || cpu < 0 || (uint32_t)cpu >= cpus || cpu >= CPU_SETSIZE)
-        return 0;
-    CPU_ZERO(&only);
-    CPU_SET((size_t)cpu, &only);
-    if (sched_setaffinity(0, sizeof only, &only) != 0)
+    if (!slb_os_has_rseq() || cpu < 0 || (uint32_t)cpu >= cpus || cpu >= CPU_SETSIZE ||
+        !run_on((unsigned)cpu))
         return 0;
     pool.caches = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.caches);
     pool.audit = (struct slb_audit){.merged = &merged, .mask = SLOTS - 1};
@@ -209,20 +207,10 @@ static int let_go(void **state) {
     return 0;
 }
 
-/* SLABBY_NEED_RSEQ: where sequences are known to run, their absence is a fault. */
-static void need_sequences(void) {
-    if (cache == NULL && getenv("SLABBY_NEED_RSEQ") != NULL)
-        fail_msg("this process has no restartable sequences");
-    if (cache == NULL) {
-        print_message("this process has no restartable sequences\n");
-        skip();
-    }
-}
-
 /* Guards: each sequence commits exactly its own change. */
 static void each_does_its_work(void **state) {
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(5, 3);
     expect_done(TAKE);
     assert_int_equal(taken[0], 30);
@@ -255,7 +243,7 @@ static void each_does_its_work(void **state) {
 /* Guards: uses by id are counted with the header, and nothing beside the two changes. */
 static void uses_by_id_are_counted(void **state) {
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(5, 3);
     expect_done(TAKE_FAST);
     assert_int_equal(taken[0], 30);
@@ -284,7 +272,7 @@ static void release_by_id_is_for_the_owner(void **state) {
     };
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(5, 3);
     atomic_store(&words[SWAPPED], live | slb_word_mark(own_cpu));
     expect_done(RELEASE_FAST);
@@ -299,7 +287,7 @@ static void release_by_id_is_for_the_owner(void **state) {
 /* Guards: a fold takes off served allocations and leaves the length. */
 static void fold_takes_off_what_was_served(void **state) {
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(FOLDED + 9, 4);
     expect_done(FOLD);
     assert_int_equal(atomic_load(&cache->header), header_of(9, 4));
@@ -323,7 +311,7 @@ static void records_rise(void **state) {
     };
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         uint64_t at = cases[i].head % SLOTS;
         lay_out(5, 3);
@@ -356,7 +344,7 @@ static void swap_is_for_the_owner(void **state) {
     };
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     for (enum sequence sequence = SWAP; sequence <= RELEASE_NEXT; sequence++) {
         lay_out(5, 3);
         expect_done(sequence);
@@ -383,7 +371,7 @@ static void release_steps_aside(void **state) {
     const uint64_t others = ~(1ull << own_cpu % 64);
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     atomic_store(&pool.release_cpus, own_cpu);
     expect_release_aside();
     expect_refused(RELEASE_NEXT);
@@ -403,7 +391,7 @@ static void each_refuses_what_does_not_fit(void **state) {
     static const enum sequence givers[] = {GIVE, GIVE_BATCH};
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(5, 0);
     for (size_t i = 0; i < COUNT_OF(takers); i++)
         expect_refused(takers[i]);
@@ -430,7 +418,7 @@ static void each_is_refused_on_demand(void **state) {
     uint32_t cpus = pool.rseq_cpus;
 
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
         if (sequence != ADD && sequence < AUDIT) /* which do not touch the header */
@@ -507,7 +495,7 @@ static void step_through(enum sequence sequence) {
 /* Guards: the kernel finds every descriptor, signature and abort address; no store but the last counts. */
 static void each_restarts_when_interrupted(void **state) {
     (void)state;
-    need_sequences();
+    need_sequences(cache != NULL);
     lay_out(2 * FOLDED, 4);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
         step_through(sequence);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "backend.h"
 
+#include <stdlib.h>
+
 const int64_t all_backends[2] = {SLABBY_CPU_CACHE_BACKEND_RSEQ, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
 
 int64_t backend_of(slabby_allocator *pool) {
@@ -28,4 +30,13 @@ int backend_is_here(int64_t backend) {
         return 0;
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
     return 1;
+}
+
+void need_sequences(bool here) {
+    if (here)
+        return;
+    if (getenv("SLABBY_NEED_RSEQ") != NULL)
+        fail_msg("this process has no restartable sequences");
+    print_message("this process has no restartable sequences\n");
+    skip();
 }
