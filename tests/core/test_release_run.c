@@ -267,8 +267,10 @@ static bool disarm(pid_t child, uint64_t *descriptor) {
     return true;
 }
 
-static void await_stop(pid_t child, int request, int *status) {
-    assert_int_equal(ptrace(request, child, NULL, NULL), 0);
+/* The child goes on, by one instruction or as far as it comes. */
+static void await_stop(pid_t child, bool one, int *status) {
+    assert_int_equal(
+        one ? ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) : ptrace(PTRACE_CONT, child, NULL, NULL), 0);
     assert_int_equal(waitpid(child, status, 0), child);
 }
 
@@ -287,7 +289,7 @@ static bool interrupt(const struct run *run, uint32_t at) {
         skip();
     }
     for (uint32_t met = 0; met <= at; met += disarm(child, &descriptor)) {
-        await_stop(child, PTRACE_SINGLESTEP, &status);
+        await_stop(child, true, &status);
         assert_true(WIFSTOPPED(status));
         if (WSTOPSIG(status) == SIGSTOP && met > 0) { /* behind the run already */
             kill(child, SIGKILL);
@@ -296,9 +298,9 @@ static bool interrupt(const struct run *run, uint32_t at) {
         }
     }
     poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, descriptor);
-    await_stop(child, PTRACE_CONT, &status);
+    await_stop(child, false, &status);
     assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-    await_stop(child, PTRACE_CONT, &status);
+    await_stop(child, false, &status);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) != LIFE_WELL)
         fail_msg("interrupted before instruction %u of run %td: %d", at, run - runs, WEXITSTATUS(status));
