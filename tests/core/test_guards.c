@@ -213,10 +213,16 @@ static void the_rate_is_hot(void **state) {
     slabby_ref during = 0;
     void *data = NULL;
     int64_t rate = -1;
+    uint64_t earlier;
 
     (void)state;
     CHECK_STATUS(slabby_get_option(&rate, pool, SLABBY_OPTION_GUARD_SAMPLE_RATE), SLABBY_OK);
     assert_int_equal(rate, 0);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_GUARD_SAMPLE_RATE, 1000000, NULL), SLABBY_OK);
+    for (int i = 0; i < 1000; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    earlier = guard_hits(pool);
+    /* the new rate holds from the next allocation on, however far off the old one had put it */
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_GUARD_SAMPLE_RATE, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&during, &data, pool), SLABBY_OK);
     assert_true(on_a_slot(pool, data));
@@ -226,7 +232,7 @@ static void the_rate_is_hot(void **state) {
     assert_false(on_a_slot(pool, data));
     for (int i = 0; i < 100; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-    assert_int_equal(guard_hits(pool), 1);
+    assert_int_equal(guard_hits(pool), earlier + 1);
     CHECK_STATUS(slabby_release(pool, during), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, before), SLABBY_OK);
     finish(pool);

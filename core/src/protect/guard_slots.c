@@ -188,6 +188,13 @@ static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *s
     return slb_os_guard(body_of(guards, slot), guards->body, &way);
 }
 
+/* seq_cst, behind the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
+SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+        if (atomic_load(&pool->stripes[cpu].guard_countdown) != 0)
+            atomic_store(&pool->stripes[cpu].guard_countdown, 0);
+}
+
 /* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
  * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
  * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */

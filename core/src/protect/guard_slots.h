@@ -25,6 +25,9 @@
 /* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
 
+/* The rate has changed: what each CPU still had to count down went by the old one. */
+SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool);
+
 /* The slots and their records go, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 

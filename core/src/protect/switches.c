@@ -28,9 +28,9 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool served =
-        pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* by the inline path, with its sequences */
-    atomic_store(&pool->ref_limit, acts || !served ? 0 : pool->ref_end);
+    bool aside =
+        acts || pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* has no use for the sequences */
+    atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -63,6 +63,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
         set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
+    slb_guards_draw_again(pool);
     slb_latency_track(pool, atomic_load(&pool->timing.tracking));
     return SLABBY_OK;
 }
