@@ -11459,6 +11459,9 @@ SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const 
 /* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
 
+/* The rate has changed: what each CPU still had to count down went by the old one. */
+SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool);
+
 /* The slots and their records go, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
@@ -11722,7 +11725,7 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
 
 /* -------------------- tiers/cpu_cache.h */
 /*
- * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
+ * The CPU cache: per CPU a small stack of free slab ids (drawn in cpu_cache_state.h), kept by one of two backends.
  *
  * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
  * next tier.
@@ -14161,6 +14164,13 @@ static bool slb_close_slot(struct slb_guards *guards, const struct slb_guard_slo
     return slb_os_guard(slb_body_of(guards, slot), guards->body, &way);
 }
 
+/* seq_cst, behind the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
+SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+        if (atomic_load(&pool->stripes[cpu].guard_countdown) != 0)
+            atomic_store(&pool->stripes[cpu].guard_countdown, 0);
+}
+
 /* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
  * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
  * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */
@@ -15995,9 +16005,9 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool served =
-        pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* by the inline path, with its sequences */
-    atomic_store(&pool->ref_limit, acts || !served ? 0 : pool->ref_end);
+    bool aside =
+        acts || pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* has no use for the sequences */
+    atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -16030,6 +16040,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
         slb_set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
+    slb_guards_draw_again(pool);
     slb_latency_track(pool, atomic_load(&pool->timing.tracking));
     return SLABBY_OK;
 }
@@ -19422,13 +19433,13 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
  * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
  * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
  * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
- * visible.
+ * visible. A free word has no bit of `state`, so a sum serves, and takes one instruction less.
  */
 SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(entry, word | state, memory_order_release);
+    atomic_store_explicit(entry, word + state, memory_order_release);
     return word;
 }
 
@@ -19859,8 +19870,6 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
-    if (slb_unlikely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
-        return slb_allocate_portable(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
                                                                   : slb_allocate_slow(out_ref, out_data, pool);
@@ -21739,14 +21748,8 @@ struct slb_own_issue {
     _Atomic uint64_t *words;
 };
 
-/* slb_issue_word. A free word has no bit of the state, so a sum serves, and takes one instruction less. */
 SLB_INLINE slabby_ref slb_issue_one(const struct slb_own_issue *slb_own_issue, uint64_t id) {
-    _Atomic uint64_t *entry = &slb_own_issue->words[id];
-    SLB_POINT(SLB_POINT_TAKEN);
-    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(entry, word + slb_own_issue->state, memory_order_release);
-    return slb_own_issue->ref_bias + (word + id);
+    return slb_own_issue->ref_bias + (slb_issue_word(&slb_own_issue->words[id], slb_own_issue->state) + id);
 }
 
 SLB_INLINE void slb_issue_with_data(const struct slb_own_issue *slb_own_issue, uint64_t id, slabby_ref *out_ref,

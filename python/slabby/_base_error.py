@@ -12,25 +12,10 @@ if TYPE_CHECKING:
 
 
 # How the core's own sentences begin to say what to do.
-ADVICE = tuple(
-    f"; {verb} "
-    for verb in (
-        *(
-            "call",
-            "close",
-            "correct",
-            "deallocate",
-            "destroy",
-            "end",
-            "free",
-            "leave",
-            "let",
-            "lower",
-            "make",
-        ),
-        *("pass", "raise", "start", "try", "write"),
-    )
+_VERBS = (
+    "call close correct deallocate destroy end free leave let lower make pass raise start try write"
 )
+ADVICE = tuple(f"; {verb} " for verb in _VERBS.split())
 
 
 class SlabbyError(Exception):

@@ -436,8 +436,6 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
-    if (slb_unlikely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
-        return allocate_portable(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
                                                                   : allocate_slow(out_ref, out_data, pool);

@@ -19,13 +19,13 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
  * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
  * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
  * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
- * visible.
+ * visible. A free word has no bit of `state`, so a sum serves, and takes one instruction less.
  */
 SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(entry, word | state, memory_order_release);
+    atomic_store_explicit(entry, word + state, memory_order_release);
     return word;
 }
 

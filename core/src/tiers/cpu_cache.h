@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
+ * The CPU cache: per CPU a small stack of free slab ids (drawn in cpu_cache_state.h), kept by one of two backends.
  *
  * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
  * next tier.
