@@ -189,9 +189,20 @@ class Contract:
     conflicts: tuple[Conflict, ...]
     presets: tuple[Preset, ...]
     snapshots: tuple[Snapshot, ...]
+    records: dict[str, dict[str, str]]  # of the other structs: what each member means
     metrics: tuple[Metric, ...]
     endpoints: Endpoints
     functions: tuple[Function, ...]
+
+    def record(self, struct: str, members: list[str]) -> dict[str, str]:
+        """What each member means; each has a line, and each line a member."""
+        meanings = self.records.get(struct, {})
+        if wrong := set(meanings) ^ set(members):
+            raise ContractError(
+                f"records.{struct}",
+                f"its lines and the struct's members differ: {', '.join(sorted(wrong))}",
+            )
+        return meanings
 
     def snapshot(self, name: str) -> Snapshot:
         return next(snapshot for snapshot in self.snapshots if snapshot.name == name)
@@ -503,6 +514,7 @@ def load(root: Path) -> Contract:
     options = _options(top.tables("option", "option"), enum_map)
     option_map = {option.name: option for option in options}
     snapshots = _snapshots(top.table("snapshots", "snapshots"), enum_map, len(statuses))
+    records = top.table("records", "records")
     status_names = {status.name for status in statuses}
     contract = Contract(
         root=root,
@@ -513,6 +525,7 @@ def load(root: Path) -> Contract:
         conflicts=tuple(_conflict(e, option_map) for e in top.tables("conflict", "conflict")),
         presets=_presets(top.tables("preset", "preset"), option_map),
         snapshots=snapshots,
+        records={struct: records.texts_by_name(struct) for struct in records.names()},
         metrics=load_metrics(top.tables("metric", "metric")),
         endpoints=read_endpoints(
             top.table("endpoints", "endpoints"),

@@ -21,7 +21,6 @@ from contract import (
 )
 from entry import ToolError
 from header import Struct
-from record_docs import docs_of
 
 # Members of the header's structs that hold an enumerator; snapshots say so in the contract.
 ENUM_MEMBERS = {
@@ -434,7 +433,7 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
             enums |= {f.name: f.enum.name for f in snapshot.fields if f.enum}
             enums |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
         else:
-            docs = docs_of(struct.name, visible(struct))
+            docs = contract.record(struct.name, visible(struct))
         used |= {camel(enum) for enum in enums.values() if enum != "bool"}
         name, about = RECORD_NAMES[struct.name]
         parts.append(record_class(name, about, struct, enums, docs))
