@@ -221,6 +221,13 @@ BREAKAGES = [
         "option 'prefault': unknown key `warm`",
     ),
     (
+        "a member of a record has no meaning",
+        CONTRACT,
+        'metric = "The number of the metric in docs/metrics.md."\n',
+        "",
+        "records.slabby_sample: its lines and the struct's members differ: metric",
+    ),
+    (
         "a conflict names an option that does not exist",
         CONTRACT,
         'options = ["guard_pages", "huge_pages"]',
