@@ -22783,8 +22783,13 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 /* ------------------------------------------------------------------------------------------- hot options */
 
-/* Zeroes what was released before `secure` was switched on. Slabs without a bit were live while no thread was inside
- * a call, so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
+static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    return slb_word_state(word) == SLABBY_SLAB_STATE_QUARANTINED;
+}
+
+/* Zeroes what was released before `secure` was switched on. Live slabs were live while no thread was inside a call,
+ * so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};
@@ -22794,7 +22799,7 @@ static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
         if (!slb_find_free(pool, &range))
             return false;
         for (uint32_t i = 0; i < range.end - range.first; i++)
-            if (slb_range_has_free(&range, range.first + i))
+            if (slb_range_has_free(&range, range.first + i) || slb_is_quarantined(pool, range.first + i))
                 slb_secure_zero_free_slab(pool, range.first + i);
     }
     return true;

@@ -66,6 +66,12 @@ BINDINGS = {
     binding.name: binding
     for binding in (
         Binding("c", (str(BUILD / "runner_c"),), BUILD / "runner_c"),
+        Binding(
+            "c_migrating",
+            (str(BUILD / "runner_c"),),
+            BUILD / "runner_c",
+            {"CONFORM_MIGRATE": "1"},
+        ),
         _python("cffi"),
         _python("swig"),
         Binding("go", (str(BUILD / "runner_go"),), BUILD / "runner_go"),

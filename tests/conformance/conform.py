@@ -114,18 +114,24 @@ def _report(
     first = judge(program.lines, bindings)
     if first is None and any(len(found) <= index for found in blocks):
         return None  # a runner ended at another program
-    if first is None:
-        different = next(
-            (
-                difference
-                for name, one in zip(names, printed, strict=True)
-                if (difference := compare(name, program.lines, one)) is not None
-            ),
-            None,
-        )
-        return f"differs only among others: {different}"
+    if first is None or judge(program.lines, [RUNNERS[first.binding]]) is None:
+        return "differs only among others:\n" + _difference(program, names, printed)
     lines, difference = shrink(program.lines, RUNNERS[first.binding])
     return scenario(lines, difference)
+
+
+def _difference(program: Program, names: Sequence[str], printed: list[list[str]]) -> str:
+    """The first line at which a binding differs from the model, or else from the first binding."""
+    for name, one in zip(names, printed, strict=True):
+        difference = compare(name, program.lines, one)
+        if difference is not None:
+            return str(difference)
+    for index, line in enumerate(program.lines):
+        values = [one[index] for one in printed]
+        if any(value != values[0] for value in values):
+            said = "".join(f"\n{name}: {value}" for name, value in zip(names, values, strict=True))
+            return f"instruction {index}, {line}: the model allows each of{said}"
+    return "no line differs"
 
 
 def scenario(lines: Sequence[str], difference: Difference) -> str:

@@ -331,8 +331,9 @@ class Machine:
             return UNSET
         if not found.slab.pool.exists:
             raise Undetermined("a view of a destroyed pool")
+        line = self._unpin(found.slab.pool, found.ref)
         del self.views[int(view[1:])]
-        return self._unpin(found.slab.pool, found.ref)
+        return line
 
     def do_pin(self, target: str, pool: str, ref: str) -> str:
         both = self._both(pool, ref)

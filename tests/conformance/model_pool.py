@@ -113,6 +113,7 @@ class Pool:
             and values["shards"] == 1
             and values["shuffle"] == 0
             and values["guard_sample_rate"] == 0
+            and values["reuse_delay"] == 0
         )
 
     def set_option(self, name: str, value: int) -> str:

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Runs conformance programs (LANGUAGE.md) from standard input, prints their traces. */
+#define _GNU_SOURCE
 #include "runner.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,11 +180,29 @@ void run_line(char *line) {
     }
 }
 
+/* To the next CPU that this process may run on, where there is another one. */
+static void migrate(const cpu_set_t *cpus) {
+    static int cpu = -1;
+    cpu_set_t next;
+    do
+        cpu = (cpu + 1) % CPU_SETSIZE;
+    while (!CPU_ISSET(cpu, cpus));
+    CPU_ZERO(&next);
+    CPU_SET(cpu, &next);
+    (void)sched_setaffinity(0, sizeof next, &next);
+}
+
+/* With CONFORM_MIGRATE each instruction runs on another CPU than the one before: no line may depend on that. */
 int main(void) {
     char *line = NULL;
     size_t space = 0;
-    while (getline(&line, &space, stdin) > 0)
+    cpu_set_t cpus;
+    bool migrates = getenv("CONFORM_MIGRATE") != NULL && sched_getaffinity(0, sizeof cpus, &cpus) == 0;
+    while (getline(&line, &space, stdin) > 0) {
+        if (migrates)
+            migrate(&cpus);
         run_line(line);
+    }
     clean_up();
     flush_output();
     free(line);

@@ -110,6 +110,27 @@ static void secure_covers_what_was_freed_before(void **state) {
     finish(pool);
 }
 
+/* Guards: so does a slab that was in quarantine when secure was switched on, once it is reclaimed. */
+static void secure_covers_what_was_in_quarantine(void **state) {
+    slabby_allocator *pool = make_pool(SIZE, 1, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    unsigned char *data;
+    slabby_ref ref;
+    uint64_t count = 0;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+    memset(data, 0xA5, SIZE);
+    data[SIZE] ^= 1;
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_MEMORY_CORRUPTION);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
+    assert_int_equal(count, 1);
+    CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+    check_zeros(data);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
 /* Guards: after close the last release leaves no byte either. The pages may be gone: a pipe tells without a fault. */
 static void close_leaves_nothing(void **state) {
     static const char zeros[SIZE];
@@ -258,6 +279,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secure_zeroes_on_every_way_back),
         cmocka_unit_test(secure_covers_what_was_freed_before),
+        cmocka_unit_test(secure_covers_what_was_in_quarantine),
         cmocka_unit_test(close_leaves_nothing),
         cmocka_unit_test(shuffle_leaves_no_order),
         cmocka_unit_test(every_pool_has_its_key),
