@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Put before every file of the core. Restartable sequences are there although the code is instrumented, and the
- * functions of tiers/rseq_x86_64.h, tiers/rseq_run_x86_64.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of
+ * functions of tiers/rseq_x86_64.h, tiers/rseq_run_*.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of
  * memory are accessed by functions of runtime.c, because the compiler instruments single accesses only; what a run
  * allocates lies at the same place in every run.
  */
@@ -20,6 +20,7 @@
 #undef __SANITIZE_THREAD__
 #define SLB_TIERS_RSEQ_X86_64_H
 #define SLB_TIERS_RSEQ_RUN_X86_64_H
+#define SLB_TIERS_RSEQ_RUN_NONE_H
 #define SLB_TIERS_RSEQ_AARCH64_H
 
 struct slabby_allocator;

@@ -40,13 +40,7 @@ SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _At
 #if SLB_HAVE_RSEQ && defined(__x86_64__)
 #include "tiers/rseq_run_x86_64.h"
 #else
-
-SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *ids,
-                                     uint64_t count, struct slb_rseq_run *out) {
-    (void)pool, (void)refs, (void)ids, (void)count;
-    *out = (struct slb_rseq_run){.result = SLB_RSEQ_REFUSED};
-}
-
+#include "tiers/rseq_run_none.h"
 #endif
 
 #endif
