@@ -51,6 +51,31 @@ static void one_flipped_bit_is_found(void **state) {
     finish(pool);
 }
 
+static int64_t rounded_up(int64_t size, int64_t unit) {
+    return (size + unit - 1) / unit * unit;
+}
+
+/* Guards: whatever size and alignment leave for the patterns, no byte of them is left out. */
+static void every_byte_of_a_pattern_counts(void **state) {
+    (void)state;
+    for (int64_t alignment = 8; alignment <= 64; alignment *= 2)
+        for (int64_t size = 1; size <= 80; size++) {
+            slabby_allocator *pool = make_pool(
+                (uint64_t)size, 1, WITH({SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_ALIGNMENT, alignment}));
+            int64_t end = rounded_up(alignment + size + 8, alignment) - alignment;
+            uint64_t count = 0;
+
+            for (int64_t offset = -alignment; offset < end && offset < size + 64; offset++) {
+                int outside = offset < 0 || offset >= size;
+
+                if (found_on_release(pool, offset, (uint8_t)(1 << (offset & 7))) != outside)
+                    fail_msg("alignment %d, %d bytes: offset %d", (int)alignment, (int)size, (int)offset);
+                CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
+            }
+            finish(pool);
+        }
+}
+
 /* Guards: a pattern is good for one allocation of one slab: neither a neighbour's nor an older one passes. */
 static void patterns_are_not_transferable(void **state) {
     slabby_allocator *pool = make_pool(64, 2, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
@@ -171,9 +196,10 @@ static void guard_pages_end_every_size(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_flipped_bit_is_found),          cmocka_unit_test(patterns_are_not_transferable),
-        cmocka_unit_test(verify_sees_overwritten_slabs),     cmocka_unit_test(writes_after_release_are_found),
-        cmocka_unit_test(the_abort_policy_ends_the_process), cmocka_unit_test(guard_pages_end_every_size),
+        cmocka_unit_test(one_flipped_bit_is_found),       cmocka_unit_test(patterns_are_not_transferable),
+        cmocka_unit_test(every_byte_of_a_pattern_counts), cmocka_unit_test(verify_sees_overwritten_slabs),
+        cmocka_unit_test(writes_after_release_are_found), cmocka_unit_test(the_abort_policy_ends_the_process),
+        cmocka_unit_test(guard_pages_end_every_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -371,6 +371,20 @@ static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref
     return SLABBY_OK;
 }
 
+/* The same with patterns of any size and nothing more to do. */
+static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool, uint32_t id,
+                                                               uint64_t state) {
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    /* acquire: as in slb_issue, ahead of the writing */
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
+}
+
 /* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
  * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
 SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
@@ -442,9 +456,11 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
-    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD || !slb_sides_are_usual(pool)))
+    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD))
         return protect == SLB_PROTECT_AUDIT ? issue_audited(out_ref, out_data, pool, id, state)
                                             : issue_slow(out_ref, out_data, pool, id, state);
+    if (slb_unlikely(!slb_sides_are_usual(pool)))
+        return issue_patterned(out_ref, out_data, pool, id, state);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);

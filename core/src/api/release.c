@@ -200,6 +200,32 @@ static __attribute__((noinline)) slabby_status return_audited(struct slabby_allo
     return SLABBY_OK;
 }
 
+/* The tail of a release whose patterns, where there are any, were intact. */
+SLB_INLINE slabby_status return_intact(struct slabby_allocator *pool, slabby_ref ref, uint32_t id,
+                                       uint32_t protect) {
+    if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
+        return protect & SLB_PROTECT_AUDIT ? return_audited(pool, ref, id, protect)
+                                           : return_delayed(pool, id);
+    if (protect & SLB_PROTECT_SECURE) {
+        if (pool->slab_size > SLB_ZERO_INLINE)
+            return return_zeroed(pool, id);
+        slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    }
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return give_slow(pool, id);
+    return SLABBY_OK;
+}
+
+/* The same ahead of the comparison of patterns of any size. */
+static __attribute__((noinline)) slabby_status return_patterned(struct slabby_allocator *pool, slabby_ref ref,
+                                                                uint64_t relative, uint32_t protect) {
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    const unsigned char *data = (const unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    if (slb_unlikely(!slb_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+        return return_slow(pool, ref); /* compares again, reports and records */
+    return return_intact(pool, ref, id, protect);
+}
+
 /* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
  * return_slow. Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
@@ -213,22 +239,14 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
                           ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
                                       SLB_PROTECT_DELAY)) != 0))
             return return_slow(pool, ref);
-        if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
-            slb_unlikely(!slb_sides_are_usual(pool) ||
-                         !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-            return return_slow(pool, ref); /* compares again, reports and records */
-        if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
-            return protect & SLB_PROTECT_AUDIT ? return_audited(pool, ref, (uint32_t)id, protect)
-                                               : return_delayed(pool, (uint32_t)id);
+        if (protect & SLB_PROTECT_BIT_GUARD) {
+            if (slb_unlikely(!slb_sides_are_usual(pool)))
+                return return_patterned(pool, ref, relative, protect);
+            if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+                return return_slow(pool, ref); /* compares again, reports and records */
+        }
     }
-    if (protect & SLB_PROTECT_SECURE) {
-        if (pool->slab_size > SLB_ZERO_INLINE)
-            return return_zeroed(pool, (uint32_t)id);
-        slb_zero_few(data, pool->slab_size);
-    }
-    if (slb_unlikely(!slb_rseq_give_once(pool, (uint32_t)id)))
-        return give_slow(pool, (uint32_t)id);
-    return SLABBY_OK;
+    return return_intact(pool, ref, (uint32_t)id, protect);
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's

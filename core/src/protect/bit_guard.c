@@ -5,24 +5,55 @@
 
 #include <string.h>
 
-/* The same bytes whatever the byte order: word k is written as the machine writes it. */
+/* Of what is left of a pattern, fewer than 8 bytes of `word`, piece by piece: no loop over bytes. */
+SLB_INLINE void write_rest(unsigned char *at, uint32_t size, uint64_t word) {
+    const unsigned char *from = (const unsigned char *)&word;
+    uint32_t done = size & 4;
+    if (size & 4)
+        memcpy(at, from, 4);
+    if (size & 2)
+        memcpy(at + done, from + done, 2);
+    if (size & 1)
+        at[size - 1] = from[size - 1];
+}
+
+SLB_INLINE uint64_t rest_difference(const unsigned char *at, uint32_t size, uint64_t word) {
+    uint64_t found = word;
+    unsigned char *to = (unsigned char *)&found;
+    uint32_t done = size & 4;
+    if (size & 4)
+        memcpy(to, at, 4);
+    if (size & 2)
+        memcpy(to + done, at + done, 2);
+    if (size & 1)
+        to[size - 1] = at[size - 1];
+    return found ^ word;
+}
+
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first);
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
+    slb_pair words = slb_side_begin(seed, first);
+    for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
+        *(slb_pair *)(void *)at = words;
+    uint64_t word = words[0];
+    if (size & 8) {
         memcpy(at, &word, 8);
-    for (uint32_t k = 0; k < size; k++)
-        at[k] = ((const unsigned char *)&word)[k];
+        at += 8, word = words[1];
+    }
+    write_rest(at, size & 7, word);
 }
 
 static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
+    slb_pair words = slb_side_begin(seed, first), different = {0, 0};
+    for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
+        different |= *(const slb_pair *)(const void *)at ^ words;
+    uint64_t word = words[0], found, last = 0;
+    if (size & 8) {
         memcpy(&found, at, 8);
-        different |= found ^ word;
+        last = found ^ word;
+        at += 8, word = words[1];
     }
-    for (uint32_t k = 0; k < size; k++)
-        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
-    return different == 0;
+    last |= rest_difference(at, size & 7, word);
+    return (different[0] | different[1] | last) == 0;
 }
 
 SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -36,12 +67,13 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
     return size;
 }
 
-static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
     slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
     slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
-static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                uint64_t seed) {
     return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
            pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
@@ -53,7 +85,7 @@ static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
+    slb_sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -61,7 +93,7 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     const unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
-    if (slb_likely(sides_hold(pool, data, seed)))
+    if (slb_likely(slb_sides_hold(pool, data, seed)))
         return true;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {

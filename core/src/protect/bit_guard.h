@@ -39,7 +39,8 @@ SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32
     return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
 }
 
-/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
+/* A pattern of any size, the same bytes whatever the byte order: word k lies as the machine writes it.
+ * slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
                                          uint32_t first, uint8_t *out_expected);
@@ -93,6 +94,11 @@ SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const 
                          slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
     return (different[0] | different[1]) == 0;
 }
+
+/* Both sides of the slab at `data`, of whatever size the pool gives them. */
+SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
+SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                uint64_t seed);
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
