@@ -9677,7 +9677,8 @@ SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32
     return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
 }
 
-/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
+/* A pattern of any size, the same bytes whatever the byte order: word k lies as the machine writes it.
+ * slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
                                          uint32_t first, uint8_t *out_expected);
@@ -9732,6 +9733,11 @@ SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const 
     return (different[0] | different[1]) == 0;
 }
 
+/* Both sides of the slab at `data`, of whatever size the pool gives them. */
+SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
+SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                uint64_t seed);
+
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 /* False where a byte differs; out_damage is filled then, its ref included. */
@@ -9742,24 +9748,55 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 
 #include <string.h>
 
-/* The same bytes whatever the byte order: word k is written as the machine writes it. */
+/* Of what is left of a pattern, fewer than 8 bytes of `word`, piece by piece: no loop over bytes. */
+SLB_INLINE void slb_write_rest(unsigned char *at, uint32_t size, uint64_t word) {
+    const unsigned char *from = (const unsigned char *)&word;
+    uint32_t done = size & 4;
+    if (size & 4)
+        memcpy(at, from, 4);
+    if (size & 2)
+        memcpy(at + done, from + done, 2);
+    if (size & 1)
+        at[size - 1] = from[size - 1];
+}
+
+SLB_INLINE uint64_t slb_rest_difference(const unsigned char *at, uint32_t size, uint64_t word) {
+    uint64_t found = word;
+    unsigned char *to = (unsigned char *)&found;
+    uint32_t done = size & 4;
+    if (size & 4)
+        memcpy(to, at, 4);
+    if (size & 2)
+        memcpy(to + done, at + done, 2);
+    if (size & 1)
+        to[size - 1] = at[size - 1];
+    return found ^ word;
+}
+
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first);
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
+    slb_pair words = slb_side_begin(seed, first);
+    for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
+        *(slb_pair *)(void *)at = words;
+    uint64_t word = words[0];
+    if (size & 8) {
         memcpy(at, &word, 8);
-    for (uint32_t k = 0; k < size; k++)
-        at[k] = ((const unsigned char *)&word)[k];
+        at += 8, word = words[1];
+    }
+    slb_write_rest(at, size & 7, word);
 }
 
 static bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
+    slb_pair words = slb_side_begin(seed, first), different = {0, 0};
+    for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
+        different |= *(const slb_pair *)(const void *)at ^ words;
+    uint64_t word = words[0], found, last = 0;
+    if (size & 8) {
         memcpy(&found, at, 8);
-        different |= found ^ word;
+        last = found ^ word;
+        at += 8, word = words[1];
     }
-    for (uint32_t k = 0; k < size; k++)
-        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
-    return different == 0;
+    last |= slb_rest_difference(at, size & 7, word);
+    return (different[0] | different[1] | last) == 0;
 }
 
 SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -9773,12 +9810,13 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
     return size;
 }
 
-static void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
     slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
     slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
-static bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                uint64_t seed) {
     return slb_pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
            slb_pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
@@ -19805,6 +19843,20 @@ static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out
     return SLABBY_OK;
 }
 
+/* The same with patterns of any size and nothing more to do. */
+static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool, uint32_t id,
+                                                               uint64_t state) {
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    /* acquire: as in slb_issue, ahead of the writing */
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
+}
+
 /* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
  * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
 SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
@@ -19876,9 +19928,11 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
-    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD || !slb_sides_are_usual(pool)))
+    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD))
         return protect == SLB_PROTECT_AUDIT ? slb_issue_audited(out_ref, out_data, pool, id, state)
                                             : slb_issue_slow(out_ref, out_data, pool, id, state);
+    if (slb_unlikely(!slb_sides_are_usual(pool)))
+        return slb_issue_patterned(out_ref, out_data, pool, id, state);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
@@ -20652,6 +20706,32 @@ static __attribute__((noinline)) slabby_status slb_return_audited(struct slabby_
     return SLABBY_OK;
 }
 
+/* The tail of a release whose patterns, where there are any, were intact. */
+SLB_INLINE slabby_status slb_return_intact(struct slabby_allocator *pool, slabby_ref ref, uint32_t id,
+                                       uint32_t protect) {
+    if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
+        return protect & SLB_PROTECT_AUDIT ? slb_return_audited(pool, ref, id, protect)
+                                           : slb_return_delayed(pool, id);
+    if (protect & SLB_PROTECT_SECURE) {
+        if (pool->slab_size > SLB_ZERO_INLINE)
+            return slb_return_zeroed(pool, id);
+        slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    }
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return slb_give_slow(pool, id);
+    return SLABBY_OK;
+}
+
+/* The same ahead of the comparison of patterns of any size. */
+static __attribute__((noinline)) slabby_status slb_return_patterned(struct slabby_allocator *pool, slabby_ref ref,
+                                                                uint64_t relative, uint32_t protect) {
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    const unsigned char *data = (const unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    if (slb_unlikely(!slb_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+        return slb_return_slow(pool, ref); /* compares again, reports and records */
+    return slb_return_intact(pool, ref, id, protect);
+}
+
 /* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
  * return_slow. Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
@@ -20665,22 +20745,14 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
                           ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
                                       SLB_PROTECT_DELAY)) != 0))
             return slb_return_slow(pool, ref);
-        if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
-            slb_unlikely(!slb_sides_are_usual(pool) ||
-                         !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-            return slb_return_slow(pool, ref); /* compares again, reports and records */
-        if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
-            return protect & SLB_PROTECT_AUDIT ? slb_return_audited(pool, ref, (uint32_t)id, protect)
-                                               : slb_return_delayed(pool, (uint32_t)id);
+        if (protect & SLB_PROTECT_BIT_GUARD) {
+            if (slb_unlikely(!slb_sides_are_usual(pool)))
+                return slb_return_patterned(pool, ref, relative, protect);
+            if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+                return slb_return_slow(pool, ref); /* compares again, reports and records */
+        }
     }
-    if (protect & SLB_PROTECT_SECURE) {
-        if (pool->slab_size > SLB_ZERO_INLINE)
-            return slb_return_zeroed(pool, (uint32_t)id);
-        slb_zero_few(data, pool->slab_size);
-    }
-    if (slb_unlikely(!slb_rseq_give_once(pool, (uint32_t)id)))
-        return slb_give_slow(pool, (uint32_t)id);
-    return SLABBY_OK;
+    return slb_return_intact(pool, ref, (uint32_t)id, protect);
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
