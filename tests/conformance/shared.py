@@ -201,10 +201,12 @@ class Process:
     def do_cancel(self, name: str, target: str, body: list[str]) -> str:
         return self._end_wait(target, body)
 
-    def do_live(self, name: str, target: str, body: list[str]) -> str:
+    def _settled(self, name: str, target: str, body: list[str]) -> str:
         if body[1] in self.pools:
             self._await_grants(self.pools[body[1]])
         return self._by(name, target, body)
+
+    do_live = do_stats = _settled
 
     # ------------------------------------------------------------------ what the bindings see together
 

@@ -118,7 +118,8 @@ func healthJSON(_ *machine, pool *slabby.Slabby, _ instruction) string {
 	return counted(nil, "keys", uint64(len(object)))
 }
 
-func stats(_ *machine, pool *slabby.Slabby, _ instruction) string {
+func stats(m *machine, pool *slabby.Slabby, _ instruction) string {
+	m.awaitGrants(pool)
 	s := pool.Stats()
 	tiers := s.PCPUCacheHits + s.LockFreeHits + s.ShardHits + s.GateHits + s.GuardHits + s.HeapFallbacks
 	errors := tally{}

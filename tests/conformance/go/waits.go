@@ -67,6 +67,12 @@ func beginWait(m *machine, pool *slabby.Slabby, in instruction) string {
 	return only(nil)
 }
 
+// servesAll reports whether nobody waits beside a free slab. A release that meets a thread at work on the queue leaves
+// the slab to that thread, which another program may have stopped.
+func servesAll(s *slabby.AllocatorStats) bool {
+	return s.Waiters == 0 || s.AvailableSlabs == 0 || s.PoolState != slabby.PoolStateOpen
+}
+
 // awaitGrants returns once every wait of a pool has its answer, or stands in the queue.
 func (m *machine) awaitGrants(pool *slabby.Slabby) {
 	number := address(pool)
@@ -77,7 +83,8 @@ func (m *machine) awaitGrants(pool *slabby.Slabby) {
 				waiting++
 			}
 		}
-		return waiting+m.elsewhere[number] == waiters(pool)
+		s := pool.Stats()
+		return waiting+m.elsewhere[number] == s.Waiters && servesAll(s)
 	})
 }
 
