@@ -5,7 +5,10 @@
 package slabby_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -115,9 +118,7 @@ func TestProfileOfLiveSlabs(t *testing.T) {
 	if !strings.Contains(listing.String(), "go_test.loadOrder") {
 		t.Errorf("the profile lists\n%s", listing.String())
 	}
-	if !testing.Short() { // the tool may have to be built first
-		readByTool(t)
-	}
+	readProfile(t)
 	mustRelease(t, refs[0])
 	wantError(t, "Deallocate", pool.Deallocate(refs[1]), nil)
 	wantError(t, "ReleaseDeferred", refs[2].ReleaseDeferred(), nil)
@@ -131,7 +132,9 @@ func TestProfileOfLiveSlabs(t *testing.T) {
 	}
 }
 
-func readByTool(t *testing.T) {
+// readProfile reads the file as Go's tool does: by the tool with SLABBY_FULL, for it may have to be built first, else
+// as far as its names are legible.
+func readProfile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slabby.pprof")
 	file, err := os.Create(path)
 	if err != nil {
@@ -139,6 +142,29 @@ func readByTool(t *testing.T) {
 	}
 	wantError(t, "WriteTo", pprof.Lookup("slabby").WriteTo(file, 0), nil)
 	wantError(t, "Close", file.Close(), nil)
+	if os.Getenv("SLABBY_FULL") != "" {
+		readByTool(t, path)
+		return
+	}
+	file, err = os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := io.ReadAll(unpacked)
+	wantError(t, "ReadAll", err, nil)
+	for _, name := range []string{"slabby", "count", "go_test.loadOrder"} {
+		if !bytes.Contains(profile, []byte(name)) {
+			t.Errorf("the profile does not name %s", name)
+		}
+	}
+}
+
+func readByTool(t *testing.T, path string) {
 	top, err := exec.Command("go", "tool", "pprof", "-top", path).CombinedOutput()
 	if err != nil {
 		t.Skipf("go tool pprof does not run here: %v: %s", err, top)

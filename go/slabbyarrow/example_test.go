@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-//go:build cgo
+//go:build cgo && !slabby_no_records
 
 package slabbyarrow_test
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* By the pages themselves: what statm and VmRSS say is counted for each CPU, added up now and then, and some hundred kB
- * off. */
+ * off. Without the pages of files: how much of a program's code is resident is the kernel's choice. */
 double resident_mib(void) {
     char line[4096];
     unsigned long all = 0, one;
@@ -15,7 +15,7 @@ double resident_mib(void) {
     if (file == NULL)
         skip(); /* no Linux, or a sandbox without /proc */
     while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "Rss: %lu kB", &one) == 1)
+        if (sscanf(line, "Anonymous: %lu kB", &one) == 1)
             all += one;
     fclose(file);
     return (double)all / 1024;

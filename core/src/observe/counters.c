@@ -192,11 +192,11 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
  * the race leaves it to the other. */
-#define PEAK_TICKS_A_CPU (1u << 17)
+#define PEAK_US_A_CPU 50u
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
-    if (now - before >= (uint64_t)slb_used_cpus(pool) * PEAK_TICKS_A_CPU &&
+    if (now - before >= slb_used_cpus(pool) * PEAK_US_A_CPU * slb_os_ticks_per_us() &&
         atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
                                                 memory_order_relaxed))
         slb_note_peak(pool);

@@ -61,6 +61,7 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void);
  * was loaded just now. The floor is the smallest difference that two readings in a row can show. */
 SLB_PRIVATE void slb_os_start_clock(void); /* ahead of the first reading; once */
 SLB_PRIVATE uint64_t slb_os_ticks(void);
+SLB_PRIVATE uint64_t slb_os_ticks_per_us(void); /* about, for distances that need not be exact */
 SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */

@@ -66,6 +66,19 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 
+/* Time-stamp counters of x86 run at some GHz; aarch64 says how fast its counter is. */
+SLB_PRIVATE uint64_t slb_os_ticks_per_us(void) {
+    if (!counter_usable)
+        return 1000;
+#if defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
+    uint64_t hertz;
+    __asm__("mrs %0, cntfrq_el0" : "=r"(hertz));
+    return hertz >= 1000000 ? hertz / 1000000 : 1;
+#else
+    return 2500;
+#endif
+}
+
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return floor_ticks;
 }
