@@ -5,32 +5,55 @@
 
 #include <string.h>
 
-/* Of what is left of a pattern, fewer than 8 bytes of `word`, piece by piece: no loop over bytes. */
+/* The next bytes of a word as they lie in memory; the word goes on behind them. */
+SLB_INLINE uint64_t next_bytes(uint64_t *word, unsigned count) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint64_t bytes = *word >> (64 - 8 * count);
+    *word <<= 8 * count;
+#else
+    uint64_t bytes = *word;
+    *word >>= 8 * count;
+#endif
+    return bytes;
+}
+
+/* Of what is left of a pattern, fewer than 8 bytes of `word`: by pieces in registers, for a loop over bytes, or a word
+ * put together in memory, costs more than the rest of the pattern. */
 SLB_INLINE void write_rest(unsigned char *at, uint32_t size, uint64_t word) {
-    const unsigned char *from = (const unsigned char *)&word;
-    uint32_t done = size & 4;
-    if (size & 4)
-        memcpy(at, from, 4);
-    if (size & 2)
-        memcpy(at + done, from + done, 2);
+    if (size & 4) {
+        uint32_t four = (uint32_t)next_bytes(&word, 4);
+        memcpy(at, &four, 4);
+        at += 4;
+    }
+    if (size & 2) {
+        uint16_t two = (uint16_t)next_bytes(&word, 2);
+        memcpy(at, &two, 2);
+        at += 2;
+    }
     if (size & 1)
-        at[size - 1] = from[size - 1];
+        *at = (unsigned char)next_bytes(&word, 1);
 }
 
 SLB_INLINE uint64_t rest_difference(const unsigned char *at, uint32_t size, uint64_t word) {
-    uint64_t found = word;
-    unsigned char *to = (unsigned char *)&found;
-    uint32_t done = size & 4;
-    if (size & 4)
-        memcpy(to, at, 4);
-    if (size & 2)
-        memcpy(to + done, at + done, 2);
+    uint64_t different = 0;
+    uint32_t four;
+    uint16_t two;
+    if (size & 4) {
+        memcpy(&four, at, 4);
+        different = four ^ (uint32_t)next_bytes(&word, 4);
+        at += 4;
+    }
+    if (size & 2) {
+        memcpy(&two, at, 2);
+        different |= (uint64_t)(two ^ (uint16_t)next_bytes(&word, 2));
+        at += 2;
+    }
     if (size & 1)
-        to[size - 1] = at[size - 1];
-    return found ^ word;
+        different |= (uint64_t)(*at ^ (unsigned char)next_bytes(&word, 1));
+    return different;
 }
 
-SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_INLINE void write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     slb_pair words = slb_side_begin(seed, first);
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         *(slb_pair *)(void *)at = words;
@@ -42,7 +65,7 @@ SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t se
     write_rest(at, size & 7, word);
 }
 
-static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_INLINE bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     slb_pair words = slb_side_begin(seed, first), different = {0, 0};
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         different |= *(const slb_pair *)(const void *)at ^ words;
@@ -54,6 +77,10 @@ static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed,
     }
     last |= rest_difference(at, size & 7, word);
     return (different[0] | different[1] | last) == 0;
+}
+
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    write_pattern(at, size, seed, first);
 }
 
 SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -68,13 +95,23 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
 }
 
 SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
-    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    if (slb_likely(pool->guard_front == SLB_PATTERN_SIDE))
+        slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    else
+        write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
+    write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+static bool front_holds(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    if (slb_unlikely(pool->guard_front != SLB_PATTERN_SIDE))
+        return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0);
+    return (different[0] | different[1]) == 0;
 }
 
 SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
                                 uint64_t seed) {
-    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+    return front_holds(pool, data, seed) &&
            pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
