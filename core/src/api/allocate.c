@@ -385,25 +385,30 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     return SLABBY_OK;
 }
 
-/* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
+/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache without the search of
  * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
 SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
-                         SLABBY_LATENCY_TRACKING_OFF ||
-                     slb_guard_is_on(pool)))
+                         SLABBY_LATENCY_TRACKING_OFF))
+        return false;
+    bool guards = slb_guard_is_on(pool);
+    uint32_t cpu = slb_rseq_cpu();
+    if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
     if (slb_unlikely(!slb_rseq_take(pool, out_id)))
         return false;
     if (state == SLABBY_SLAB_STATE_LIVE_FAST)
         slb_cache_count_fast_taken(pool);
-    uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
         timing = slb_timing_of_served(pool, cpu, started);
+    if (guards && cpu < pool->rseq_cpus)
+        slb_guard_pass(pool, cpu, timing.weight);
     *out_slow = slb_timing_end(pool, &timing, 1);
     if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, started);

@@ -8,8 +8,6 @@
 #include "tiers/lease.h"
 #include "tiers/random.h"
 
-#define SAMPLE_MEAN 64u
-
 /* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
 static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
     2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
@@ -55,7 +53,7 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
+        (guard_rate != 0 && guard_rate < SLB_SAMPLE_MOST); /* guards more frequent than samples */
     return all ? 1 : 1 + (slb_random_mix(now) >> 57);
 }
 
@@ -119,14 +117,14 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
     timing.started = off ? 0 : due->now;
-    timing.weight = served > last ? served - last : SAMPLE_MEAN; /* the header was folded */
+    timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
     atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
                           memory_order_relaxed);
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
+/* Relaxed as above. A cache that is not stepped over is at most SLB_SAMPLE_MOST allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
@@ -135,7 +133,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
+    if ((uint16_t)(at - served) > SLB_SAMPLE_MOST)
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
@@ -158,7 +156,7 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
     atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + distance), memory_order_relaxed);
     if (nears_its_end(served))
         slb_cache_fold(pool);
-    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SAMPLE_MEAN};
+    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
 }
 
 /* With the caches locked no number is used up while the next sample is set to it. */
@@ -200,7 +198,7 @@ SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_tim
         return;
     slb_timing_slow(pool, timing);
     if (!each)
-        timing->weight *= SAMPLE_MEAN;
+        timing->weight *= SLB_SAMPLE_MEAN;
 }
 
 /* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a

@@ -12,6 +12,10 @@
 
 #include "base.h"
 
+/* One allocation in so many is timed, at distances of 1 to SLB_SAMPLE_MOST. */
+#define SLB_SAMPLE_MEAN 64u
+#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_MEAN)
+
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
 #define SLB_LATENCY_BUCKETS (SLB_LATENCY_PER_OCTAVE * SLB_LATENCY_OCTAVES)

@@ -48,6 +48,25 @@ SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
+/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_MOST allocations.
+ * relaxed, here and below: only a count. */
+SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
+    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
+}
+
+/* `weight` allocations have come that concern no guard slot. A count that another thread of this CPU has brought to its
+ * end meanwhile, or that slb_guards_draw_again has ended, stays; one that would end here ends with the next sample. */
+SLB_INLINE void slb_guard_pass(struct slabby_allocator *pool, uint32_t cpu, uint64_t weight) {
+    _Atomic int64_t *countdown = &pool->stripes[cpu].guard_countdown;
+    int64_t left = atomic_load_explicit(countdown, memory_order_relaxed), next;
+    do {
+        if (slb_unlikely(left <= 0))
+            return;
+        next = (uint64_t)left > weight ? left - (int64_t)weight : 1;
+    } while (!atomic_compare_exchange_weak_explicit(countdown, &left, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
 /* Whether a slab in use lies on a slot. */
 SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
 
