@@ -138,7 +138,7 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case SWAP:
         return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     case RELEASE:
-        return slb_rseq_release(&pool, &pool.release_cpus, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
+        return slb_rseq_release(&pool, &pool.release_cpus, SWAPPED, LIVE_WORD - SLABBY_SLAB_STATE_LIVE);
     default:
         return slb_rseq_try_fold(&pool, FOLDED);
     }

@@ -42,7 +42,7 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t
                            void *out_cache);
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
-                     uint64_t biased, uint64_t word);
+                     uint64_t free_word);
 int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word);
 int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t expected, uint64_t word,
                           uint64_t *out_found);

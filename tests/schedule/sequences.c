@@ -173,7 +173,7 @@ int slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
 }
 
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
-                     uint64_t biased, uint64_t word) {
+                     uint64_t free_word) {
     /* Others may go on between the caller's hint (ref_limit) and the sequence, which no fence restarts yet. */
     schedule_access((const volatile void *)limit, ACCESS_READ, __builtin_return_address(0));
     schedule_sequence_begin();
@@ -181,7 +181,8 @@ int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limi
         return end(SLB_RSEQ_RESTARTED);
     if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
         return end(SLB_RSEQ_RESTARTED);
-    return swap(&pool->words[id], biased, word);
+    return swap(&pool->words[id], free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+                free_word + pool->generation_step);
 }
 
 bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,

@@ -482,7 +482,7 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
     uint32_t id;
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
-    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
@@ -581,7 +581,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
         return allocate_fast_timed(out_data, out_id, allocator);
-    (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
+    (void)slb_issue(allocator, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
     return SLABBY_OK;

@@ -361,7 +361,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
     uint64_t id = relative & allocator->id_mask;
     /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
     if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
-                     id >= allocator->reserved))
+                     (uint32_t)id >= allocator->reserved))
         return release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))

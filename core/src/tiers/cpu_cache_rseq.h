@@ -157,8 +157,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
+                                                 uint64_t id, uint64_t free_word) {
+    (void)pool, (void)limit, (void)id, (void)free_word;
     return SLB_RSEQ_RESTARTED;
 }
 

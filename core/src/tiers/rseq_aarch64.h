@@ -182,7 +182,9 @@ restarted:
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
+                                                 uint64_t id, uint64_t free_word) {
+    const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
+    const uint64_t word = free_word + pool->generation_step;
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"

@@ -220,20 +220,28 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU that
+ * it is not for, or that expects a plain word, does not look at the word at all, so that its line is asked for once, to
+ * be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[aside]\n\t"
-                                          "movq %[plain], %%rax\n\t"
-                                          "btq %%rcx, %%rax\n\t"
-                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                                                 uint64_t id, uint64_t free_word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[aside]\n\t"
+                                                         "movq %[plain], %%rax\n\t"
+                                                         "btq %%rcx, %%rax\n\t"
+                                                         "jc %l[aside]\n\t"
+                                                         "shlq %[shift], %%rcx\n\t"
+                                                         "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
+                                                         "cmpq %[entry], %%rcx\n\t"
+                                                         "jne %l[refused]\n\t"
+                                                         "movq %[free], %%rax\n\t"
+                                                         "addq %[step], %%rax\n\t"
+                                                         "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
+                 : [plain] "m"(pool->expects_plain), [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit),
+                   [free] "r"(free_word), [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
+                   [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -347,7 +355,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                           "orq %[live], %%rcx\n\t"
                           "movq %[entry], %%rax\n\t"
                           "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                          "testq %[mask], %%rax\n\t"
+                          "testq %%rax, %[mask]\n\t"
                           "jnz %l[refused]\n\t"
                           "cmpq %[end], %%rax\n\t"
                           "jae %l[refused]\n\t"
@@ -356,7 +364,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                  :
                  : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
                    [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
-                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+                   [mask] "m"(pool->id_mask), [end] "m"(pool->ref_end), [step] "m"(pool->generation_step)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;

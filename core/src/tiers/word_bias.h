@@ -57,8 +57,7 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
  * came in between. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
-    return slb_rseq_release(pool, limit, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
-                            free_word + pool->generation_step);
+    return slb_rseq_release(pool, limit, id, free_word);
 }
 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
