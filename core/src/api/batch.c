@@ -93,17 +93,19 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
             out_refs[i] = issue_one(&issue, ids[i]);
         return;
     }
-    for (; i + 1 < count; i += 2) {
+    for (uint64_t fours = count / 4; fours != 0; fours--, i += 4) {
         issue_with_data(&issue, ids[i], &out_refs[i], &out_datas[i]);
         issue_with_data(&issue, ids[i + 1], &out_refs[i + 1], &out_datas[i + 1]);
+        issue_with_data(&issue, ids[i + 2], &out_refs[i + 2], &out_datas[i + 2]);
+        issue_with_data(&issue, ids[i + 3], &out_refs[i + 3], &out_datas[i + 3]);
     }
-    if (i < count)
+    for (; i < count; i++)
         issue_with_data(&issue, ids[i], &out_refs[i], &out_datas[i]);
 }
 
 /* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
  * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
-static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                 uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
