@@ -1607,6 +1607,7 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void);
  * was loaded just now. The floor is the smallest difference that two readings in a row can show. */
 SLB_PRIVATE void slb_os_start_clock(void); /* ahead of the first reading; once */
 SLB_PRIVATE uint64_t slb_os_ticks(void);
+SLB_PRIVATE uint64_t slb_os_ticks_per_us(void); /* about, for distances that need not be exact */
 SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
@@ -3982,6 +3983,19 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 
+/* Time-stamp counters of x86 run at some GHz; aarch64 says how fast its counter is. */
+SLB_PRIVATE uint64_t slb_os_ticks_per_us(void) {
+    if (!slb_counter_usable)
+        return 1000;
+#if defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
+    uint64_t hertz;
+    __asm__("mrs %0, cntfrq_el0" : "=r"(hertz));
+    return hertz >= 1000000 ? hertz / 1000000 : 1;
+#else
+    return 2500;
+#endif
+}
+
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return slb_floor_ticks;
 }
@@ -5931,6 +5945,10 @@ struct slb_label {
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
+
+/* One allocation in so many is timed, at distances of 1 to SLB_SAMPLE_MOST. */
+#define SLB_SAMPLE_MEAN 64u
+#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_MEAN)
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
@@ -7949,20 +7967,28 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU that
+ * it is not for, or that expects a plain word, does not look at the word at all, so that its line is asked for once, to
+ * be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[aside]\n\t"
-                                          "movq %[plain], %%rax\n\t"
-                                          "btq %%rcx, %%rax\n\t"
-                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                                                 uint64_t id, uint64_t free_word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[aside]\n\t"
+                                                         "movq %[plain], %%rax\n\t"
+                                                         "btq %%rcx, %%rax\n\t"
+                                                         "jc %l[aside]\n\t"
+                                                         "shlq %[shift], %%rcx\n\t"
+                                                         "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
+                                                         "cmpq %[entry], %%rcx\n\t"
+                                                         "jne %l[refused]\n\t"
+                                                         "movq %[free], %%rax\n\t"
+                                                         "addq %[step], %%rax\n\t"
+                                                         "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
+                 : [plain] "m"(pool->expects_plain), [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit),
+                   [free] "r"(free_word), [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
+                   [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -8076,7 +8102,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                           "orq %[live], %%rcx\n\t"
                           "movq %[entry], %%rax\n\t"
                           "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                          "testq %[mask], %%rax\n\t"
+                          "testq %%rax, %[mask]\n\t"
                           "jnz %l[refused]\n\t"
                           "cmpq %[end], %%rax\n\t"
                           "jae %l[refused]\n\t"
@@ -8085,7 +8111,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                  :
                  : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
                    [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
-                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+                   [mask] "m"(pool->id_mask), [end] "m"(pool->ref_end), [step] "m"(pool->generation_step)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -8456,7 +8482,9 @@ restarted:
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
+                                                 uint64_t id, uint64_t free_word) {
+    const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
+    const uint64_t word = free_word + pool->generation_step;
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
@@ -8904,8 +8932,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
+                                                 uint64_t id, uint64_t free_word) {
+    (void)pool, (void)limit, (void)id, (void)free_word;
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -9748,32 +9776,55 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 
 #include <string.h>
 
-/* Of what is left of a pattern, fewer than 8 bytes of `word`, piece by piece: no loop over bytes. */
+/* The next bytes of a word as they lie in memory; the word goes on behind them. */
+SLB_INLINE uint64_t slb_next_bytes(uint64_t *word, unsigned count) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint64_t bytes = *word >> (64 - 8 * count);
+    *word <<= 8 * count;
+#else
+    uint64_t bytes = *word;
+    *word >>= 8 * count;
+#endif
+    return bytes;
+}
+
+/* Of what is left of a pattern, fewer than 8 bytes of `word`: by pieces in registers, for a loop over bytes, or a word
+ * put together in memory, costs more than the rest of the pattern. */
 SLB_INLINE void slb_write_rest(unsigned char *at, uint32_t size, uint64_t word) {
-    const unsigned char *from = (const unsigned char *)&word;
-    uint32_t done = size & 4;
-    if (size & 4)
-        memcpy(at, from, 4);
-    if (size & 2)
-        memcpy(at + done, from + done, 2);
+    if (size & 4) {
+        uint32_t four = (uint32_t)slb_next_bytes(&word, 4);
+        memcpy(at, &four, 4);
+        at += 4;
+    }
+    if (size & 2) {
+        uint16_t two = (uint16_t)slb_next_bytes(&word, 2);
+        memcpy(at, &two, 2);
+        at += 2;
+    }
     if (size & 1)
-        at[size - 1] = from[size - 1];
+        *at = (unsigned char)slb_next_bytes(&word, 1);
 }
 
 SLB_INLINE uint64_t slb_rest_difference(const unsigned char *at, uint32_t size, uint64_t word) {
-    uint64_t found = word;
-    unsigned char *to = (unsigned char *)&found;
-    uint32_t done = size & 4;
-    if (size & 4)
-        memcpy(to, at, 4);
-    if (size & 2)
-        memcpy(to + done, at + done, 2);
+    uint64_t different = 0;
+    uint32_t four;
+    uint16_t two;
+    if (size & 4) {
+        memcpy(&four, at, 4);
+        different = four ^ (uint32_t)slb_next_bytes(&word, 4);
+        at += 4;
+    }
+    if (size & 2) {
+        memcpy(&two, at, 2);
+        different |= (uint64_t)(two ^ (uint16_t)slb_next_bytes(&word, 2));
+        at += 2;
+    }
     if (size & 1)
-        to[size - 1] = at[size - 1];
-    return found ^ word;
+        different |= (uint64_t)(*at ^ (unsigned char)slb_next_bytes(&word, 1));
+    return different;
 }
 
-SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_INLINE void slb_write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     slb_pair words = slb_side_begin(seed, first);
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         *(slb_pair *)(void *)at = words;
@@ -9785,7 +9836,7 @@ SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t se
     slb_write_rest(at, size & 7, word);
 }
 
-static bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_INLINE bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     slb_pair words = slb_side_begin(seed, first), different = {0, 0};
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         different |= *(const slb_pair *)(const void *)at ^ words;
@@ -9797,6 +9848,10 @@ static bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t s
     }
     last |= slb_rest_difference(at, size & 7, word);
     return (different[0] | different[1] | last) == 0;
+}
+
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    slb_write_pattern(at, size, seed, first);
 }
 
 SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -9811,13 +9866,23 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
 }
 
 SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
-    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    if (slb_likely(pool->guard_front == SLB_PATTERN_SIDE))
+        slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    else
+        slb_write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+static bool slb_front_holds(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    if (slb_unlikely(pool->guard_front != SLB_PATTERN_SIDE))
+        return slb_pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0);
+    return (different[0] | different[1]) == 0;
 }
 
 SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
                                 uint64_t seed) {
-    return slb_pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+    return slb_front_holds(pool, data, seed) &&
            slb_pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
@@ -11520,6 +11585,25 @@ SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
+/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_MOST allocations.
+ * relaxed, here and below: only a count. */
+SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
+    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
+}
+
+/* `weight` allocations have come that concern no guard slot. A count that another thread of this CPU has brought to its
+ * end meanwhile, or that slb_guards_draw_again has ended, stays; one that would end here ends with the next sample. */
+SLB_INLINE void slb_guard_pass(struct slabby_allocator *pool, uint32_t cpu, uint64_t weight) {
+    _Atomic int64_t *countdown = &pool->stripes[cpu].guard_countdown;
+    int64_t left = atomic_load_explicit(countdown, memory_order_relaxed), next;
+    do {
+        if (slb_unlikely(left <= 0))
+            return;
+        next = (uint64_t)left > weight ? left - (int64_t)weight : 1;
+    } while (!atomic_compare_exchange_weak_explicit(countdown, &left, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
 /* Whether a slab in use lies on a slot. */
 SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
 
@@ -12217,8 +12301,7 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
  * came in between. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
-    return slb_rseq_release(pool, limit, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
-                            free_word + pool->generation_step);
+    return slb_rseq_release(pool, limit, id, free_word);
 }
 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
@@ -14784,8 +14867,6 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 
 #endif
 
-#define SLB_SAMPLE_MEAN 64u
-
 /* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
 static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
     2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
@@ -14831,7 +14912,7 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
+        (guard_rate != 0 && guard_rate < SLB_SAMPLE_MOST); /* guards more frequent than samples */
     return all ? 1 : 1 + (slb_random_mix(now) >> 57);
 }
 
@@ -14902,7 +14983,7 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
+/* Relaxed as above. A cache that is not stepped over is at most SLB_SAMPLE_MOST allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
@@ -14911,7 +14992,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > 2 * SLB_SAMPLE_MEAN)
+    if ((uint16_t)(at - served) > SLB_SAMPLE_MOST)
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
@@ -16279,11 +16360,11 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
  * the race leaves it to the other. */
-#define SLB_PEAK_TICKS_A_CPU (1u << 17)
+#define SLB_PEAK_US_A_CPU 50u
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
-    if (now - before >= (uint64_t)slb_used_cpus(pool) * SLB_PEAK_TICKS_A_CPU &&
+    if (now - before >= slb_used_cpus(pool) * SLB_PEAK_US_A_CPU * slb_os_ticks_per_us() &&
         atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
                                                 memory_order_relaxed))
         slb_note_peak(pool);
@@ -19857,25 +19938,30 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     return SLABBY_OK;
 }
 
-/* An allocation that is to be timed, and on which nothing else acts: a hit in the CPU cache without the search of
- * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
+ * without the search of slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
 SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
-                         SLABBY_LATENCY_TRACKING_OFF ||
-                     slb_guard_is_on(pool)))
+                         SLABBY_LATENCY_TRACKING_OFF))
+        return false;
+    bool guards = slb_guard_is_on(pool);
+    uint32_t cpu = slb_rseq_cpu();
+    if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
     if (slb_unlikely(!slb_rseq_take(pool, out_id)))
         return false;
     if (state == SLABBY_SLAB_STATE_LIVE_FAST)
         slb_cache_count_fast_taken(pool);
-    uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
         timing = slb_timing_of_served(pool, cpu, started);
+    if (guards && cpu < pool->rseq_cpus)
+        slb_guard_pass(pool, cpu, timing.weight);
     *out_slow = slb_timing_end(pool, &timing, 1);
     if (timing.started != 0 && !slb_in_flight())
         slb_note_peak_sampled(pool, started);
@@ -19949,7 +20035,7 @@ SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct sl
     uint32_t id;
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
-    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
@@ -20048,7 +20134,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
         return slb_allocate_fast_timed(out_data, out_id, allocator);
-    (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
+    (void)slb_issue(allocator, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
     return SLABBY_OK;
@@ -20867,7 +20953,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
     uint64_t id = relative & allocator->id_mask;
     /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
     if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
-                     id >= allocator->reserved))
+                     (uint32_t)id >= allocator->reserved))
         return slb_release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
@@ -21849,18 +21935,20 @@ static void slb_issue_all(struct slabby_allocator *pool, const uint32_t *ids, ui
             out_refs[i] = slb_issue_one(&slb_own_issue, ids[i]);
         return;
     }
-    for (; i + 1 < count; i += 2) {
+    for (uint64_t fours = count / 4; fours != 0; fours--, i += 4) {
         slb_issue_with_data(&slb_own_issue, ids[i], &out_refs[i], &out_datas[i]);
         slb_issue_with_data(&slb_own_issue, ids[i + 1], &out_refs[i + 1], &out_datas[i + 1]);
+        slb_issue_with_data(&slb_own_issue, ids[i + 2], &out_refs[i + 2], &out_datas[i + 2]);
+        slb_issue_with_data(&slb_own_issue, ids[i + 3], &out_refs[i + 3], &out_datas[i + 3]);
     }
-    if (i < count)
+    for (; i < count; i++)
         slb_issue_with_data(&slb_own_issue, ids[i], &out_refs[i], &out_datas[i]);
 }
 
 /* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
  * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
-static bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
-                                uint64_t count) {
+SLB_INLINE bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                    uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
     if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||

@@ -385,8 +385,8 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     return SLABBY_OK;
 }
 
-/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache without the search of
- * slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
+ * without the search of slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
 SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */

@@ -106,7 +106,7 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
 /* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
  * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
 SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
-                                uint64_t count) {
+                                    uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
     if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||
