@@ -114,6 +114,7 @@ struct slabby_allocator {
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
+    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -125,7 +126,8 @@ struct slabby_allocator {
     struct slb_depot depot;
     struct slb_delay delay;
     struct slb_heap heap;
-    uint32_t backend; /* enum slabby_cpu_cache_backend */
+    uint32_t backend;   /* enum slabby_cpu_cache_backend */
+    bool takes_singles; /* without CPU caches, by tiers/single.h while the gate allows it */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */

@@ -23,13 +23,18 @@
 #define SLB_TIERS_RSEQ_RUN_NONE_H
 #define SLB_TIERS_RSEQ_AARCH64_H
 
+#define SLB_HAVE_SINGLES 1
+
 struct slabby_allocator;
+struct slb_stripe;
 union slb_cpu_cache_entry;
 
 /* enum slb_rseq_result, which is not known yet */
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
+bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe, uint32_t *out_cpu,
+                           uint64_t *out_number);
 uint32_t slb_rseq_cpu(void);
 void slb_rseq_order_counts(void);
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,

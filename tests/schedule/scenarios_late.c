@@ -27,6 +27,12 @@ static void with_portable_caches(void) {
     without_sequences();
 }
 
+static void without_caches(void) {
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}));
+    world_take(1);
+    world_release(world.held[0]);
+}
+
 static void with_a_biased_section(void) {
     with_portable_caches();
     world_bias_section();
@@ -155,6 +161,7 @@ const struct scenario late_scenarios[] = {
     LATE("release_rseq", with_sequences, release_late, everything_went, 3),
     LATE("release", with_portable_caches, release_late, everything_went, 3),
     LATE("release_biased_section", with_a_biased_section, release_late, everything_went, 3),
+    LATE("release_single_rseq", without_caches, release_late, everything_went, 3),
     LATE("release_audited_rseq", with_a_record_of_all, release_late, everything_went, 2),
     LATE("release_deferred_rseq", with_sequences, defer_late, everything_went, 2),
     LATE("release_by_id_rseq", with_sequences, release_late_by_id, everything_went, 3),
@@ -170,6 +177,7 @@ const struct scenario late_scenarios[] = {
     LATE("allocate_rseq", with_sequences, allocate_late, went_or_in_use, 3),
     LATE("allocate", with_portable_caches, allocate_late, went_or_in_use, 3),
     LATE("allocate_biased_section", with_a_biased_section, allocate_late, went_or_in_use, 3),
+    LATE("allocate_single_rseq", without_caches, allocate_late, went_or_in_use, 3),
     LATE("allocate_sampled_rseq", with_samples, allocate_late, went_or_in_use, 3),
     LATE("allocate_audited_rseq", with_a_record_of_all, allocate_late, went_or_in_use, 2),
     {.name = "late_last_release_rseq",

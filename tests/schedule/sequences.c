@@ -314,7 +314,25 @@ int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by) {
     if (!reach(counter, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
     *(volatile uint64_t *)counter += by;
+    schedule_changed(counter);
     return end(SLB_RSEQ_DONE);
+}
+
+bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe, uint32_t *out_cpu,
+                           uint64_t *out_number) {
+    /* Others may go on between the look at the gate and the sequence, which no fence restarts yet. */
+    schedule_access(&pool->single_cpus, ACCESS_READ, __builtin_return_address(0));
+    schedule_sequence_begin();
+    uint32_t cpu = schedule_cpu();
+    if (!reach(&pool->single_cpus, ACCESS_READ) || cpu >= pool->single_cpus)
+        return end(SLB_RSEQ_REFUSED) == SLB_RSEQ_DONE;
+    struct slb_stripe *stripe = &pool->stripes[cpu];
+    if (!reach(&stripe->single_entered, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED) == SLB_RSEQ_DONE;
+    *out_number = (*(uint64_t *)(void *)&stripe->single_entered)++;
+    *out_stripe = stripe;
+    *out_cpu = cpu;
+    return end(SLB_RSEQ_DONE) == SLB_RSEQ_DONE;
 }
 
 static bool read_word(const _Atomic uint64_t *location, uint64_t *out) {

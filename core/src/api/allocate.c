@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/issue.h"
+#include "api/single.h"
 #include "observe/audit_record.h"
 #include "observe/counters.h"
 #include "observe/events.h"
@@ -31,26 +32,15 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* Pools without caches take one id at a time, unless a random one of several is asked for. It is in one pair of hands
- * all along, so it is no move. */
-static bool takes_single(struct slabby_allocator *pool) {
-    return pool->cache_max == 0 &&
-           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
-}
-
-static bool take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
-    *out_tier = SLB_TIER_SHARD;
-    return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
-           (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL));
-}
-
 /* The first id goes to the caller, the rest into this CPU's cache. */
 static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
     uint32_t count = 0;
-    if (takes_single(pool))
-        return take_single(pool, out_id, out_tier);
+    if (slb_searches_singly(pool)) {
+        *out_tier = SLB_TIER_SHARD;
+        return slb_search_singly(pool, stripe, out_id);
+    }
     slb_move_begin(stripe);
     if (slb_depot_pop(pool, ids)) {
         count = pool->batch;
@@ -446,6 +436,26 @@ static __attribute__((noinline)) slabby_status allocate_portable(slabby_ref *out
     return SLABBY_OK;
 }
 
+/* In a pool without CPU caches. */
+static __attribute__((noinline)) slabby_status allocate_single(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    uint32_t id;
+    if (slb_unlikely(!slb_take_singly(pool, &id)))
+        return allocate_slow(out_ref, out_data, pool);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* shards hold no heap slabs */
+    return SLABBY_OK;
+}
+
+SLB_INLINE slabby_status allocate_without_sequence(slabby_ref *out_ref, void **out_data,
+                                                   struct slabby_allocator *pool) {
+    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+        return allocate_single(out_ref, out_data, pool);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
+                                                              : allocate_slow(out_ref, out_data, pool);
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -456,8 +466,7 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
-                                                                  : allocate_slow(out_ref, out_data, pool);
+        return allocate_without_sequence(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;

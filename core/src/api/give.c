@@ -10,6 +10,7 @@
 #include "tiers/gate.h"
 #include "tiers/heap.h"
 #include "tiers/shards.h"
+#include "tiers/single.h"
 
 /* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
 static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
@@ -118,14 +119,18 @@ static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest)
     slb_event_notify(&notification);
 }
 
+static void run_deferred_if_due(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
 /* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
  * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
  * the push and before the look at the gate, see resilience/waiters.h. */
 static void count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
     SLB_POINT(SLB_POINT_RELEASED);
     atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    run_deferred_if_due(pool);
 }
 
 /* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
@@ -143,11 +148,16 @@ SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
         give_oldest(pool, oldest);
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
-static bool give_to_shard(struct slabby_allocator *pool, uint32_t id) {
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. seq_cst in the look: behind
+ * the push and the count, see tiers/single.h. */
+SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
         return false;
+    if (slb_likely(slb_single_give(pool, id))) {
+        run_deferred_if_due(pool);
+        return true;
+    }
     uint32_t cpu = slb_os_cpu();
     _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
     slb_shards_push(pool, cpu, id);
@@ -162,7 +172,7 @@ SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast)
     else if (slb_unlikely(pool->delay.limit != 0))
         give_delayed(pool, id, fast);
     else if (slb_unlikely(!slb_cache_give(pool, id, fast)) &&
-             (pool->cache_max != 0 || fast || !give_to_shard(pool, id)))
+             (pool->cache_max != 0 || fast || !slb_give_to_shard(pool, id)))
         give_inside(pool, id, fast);
 }
 

@@ -13,6 +13,9 @@ SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast)
 /* The same in a pool with reuse_delay: the slab waits for its turn, and one that has waited long enough goes. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id);
 
+/* Into this CPU's shard, of a pool without CPU caches and delay; false: nothing was done, slb_give is to do it. */
+SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id);
+
 /* Several at once, in a slow operation of the caller. */
 SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                               uint32_t count);

@@ -332,14 +332,29 @@ static __attribute__((noinline)) slabby_status release_plain(struct slabby_alloc
     return return_plain(pool, ref);
 }
 
+/* A release in a pool without CPU caches. */
+static __attribute__((noinline)) slabby_status release_single(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    if (slb_unlikely(!slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step)))
+        return release_slow(pool, ref, false);
+    /* behind the free word, see protect/switches.c */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
+                     0))
+        return return_plain_protected(pool, ref);
+    if (slb_unlikely(!slb_give_to_shard(pool, (uint32_t)id)))
+        return give_slow(pool, (uint32_t)id);
+    return SLABBY_OK;
+}
+
 /* relaxed: hints, read again inside the section */
 static bool goes_by_section(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) == 0;
 }
 
-/* Off the inline path: a protection acts on releases, the backend is the portable one, or the reference is none that
- * the inline path can judge. */
+/* Off the inline path: a protection acts on releases, the backend is the portable one, there are no CPU caches, or the
+ * reference is none that the inline path can judge. */
 static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
@@ -348,6 +363,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
+    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+        return release_single(pool, ref);
     if (goes_by_section(pool))
         return release_portable(pool, ref);
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);

@@ -44,7 +44,8 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
-        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
+        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases) +
+                         read_counter(&stripe->single_given);
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
         unfinished -= read_counter(&stripe->confirmed);
@@ -55,6 +56,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         }
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
+        out->hits[SLB_TIER_SHARD] += read_counter(&stripe->single_taken);
     }
     for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
         uint32_t cpu;
@@ -172,15 +174,31 @@ static int64_t drawn_here(struct slb_stripe *stripe) {
     for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
         out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
     return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
-                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed)) +
+           slb_singles_drawn(stripe);
+}
+
+/* Without caches each allocation is one. */
+static uint64_t moves_here(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (pool->cache_max != 0)
+        return atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    return atomic_load_explicit(&stripe->hits[SLB_TIER_SHARD], memory_order_relaxed) +
+           atomic_load_explicit(&stripe->single_taken, memory_order_relaxed);
+}
+
+static uint32_t rarer_of(const struct slabby_allocator *pool) {
+    return slb_used_cpus(pool) / PEAK_CPUS + 1;
+}
+
+static int64_t step_of(const struct slabby_allocator *pool) {
+    uint32_t half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    return (int64_t)rarer_of(pool) * (half < PEAK_SLABS ? PEAK_SLABS : half);
 }
 
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = slb_used_cpus(pool) / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
-    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
-    /* without caches each allocation is one */
-    uint64_t moves = atomic_load_explicit(
-        pool->cache_max == 0 ? &stripe->hits[SLB_TIER_SHARD] : &stripe->moves_finished, memory_order_relaxed);
+    uint32_t rarer = rarer_of(pool);
+    int64_t step = step_of(pool), drawn = drawn_here(stripe);
+    uint64_t moves = moves_here(pool, stripe);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
     if (more)
         atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
@@ -188,6 +206,15 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
         return false;
     atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
     return true;
+}
+
+/* Where the short road looks again: as far as its own numbers are from the next step. */
+SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (slb_peak_is_due(pool, stripe))
+        slb_note_peak(pool);
+    int64_t step_at =
+        atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) + step_of(pool) - drawn_here(stripe);
+    atomic_store_explicit(&stripe->single_peak, slb_singles_drawn(stripe) + step_at, memory_order_relaxed);
 }
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses

@@ -6,6 +6,8 @@
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
  *
+ * single_taken and single_given of tiers/single.h count among the hits of the shards, and the releases past the caches.
+ *
  * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
  * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
  * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
@@ -41,6 +43,21 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* Whether a CPU whose slow operation is over calls slb_note_peak now. */
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+/* What a CPU has drawn by the short road without CPU caches (tiers/single.h), less what came back that way. relaxed: a
+ * hint. */
+SLB_INLINE int64_t slb_singles_drawn(struct slb_stripe *stripe) {
+    return (int64_t)(atomic_load_explicit(&stripe->single_taken, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->single_given, memory_order_relaxed));
+}
+
+/* Such an allocation calls slb_note_peak where it is due: at every 16th, and above the use of the last look. */
+SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t number) {
+    return number % 16 == 0 ||
+           slb_singles_drawn(stripe) >= atomic_load_explicit(&stripe->single_peak, memory_order_relaxed);
+}
 
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
  * CPU, for the sums touch every CPU's lines. */

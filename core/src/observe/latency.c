@@ -194,7 +194,7 @@ SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_tim
                     SLABBY_LATENCY_TRACKING_SAMPLED ||
                 atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
     uint64_t number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
-    if (!each && (number * 0x9E3779B97F4A7C15u) >> 58 != 0)
+    if (!each && !slb_timing_is_due(number))
         return;
     slb_timing_slow(pool, timing);
     if (!each)

@@ -61,6 +61,11 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
  * pool that exists. */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
 
+/* Which of the allocations past the caches is timed, where one in SLB_SAMPLE_MEAN is and stands for as many. */
+SLB_INLINE bool slb_timing_is_due(uint64_t number) {
+    return (number * 0x9E3779B97F4A7C15u) >> 58 == 0;
+}
+
 /* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
  * caller reports that to the breaker. */
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,

@@ -226,6 +226,9 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     uint32_t cpu = slb_os_cpu(); /* the others join as they come */
     uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
     atomic_store(&pool->used_cpus, used);
+    pool->takes_singles =
+        SLB_HAVE_SINGLES && layout->cache_max == 0 &&
+        slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
     if (used > SLB_WORD_REVOKING)
         used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
@@ -242,9 +245,10 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* behind everything that a section goes by */
+    /* behind everything that a section goes by, or the short road without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
+    atomic_store(&pool->single_cpus, pool->takes_singles ? slb_used_cpus(pool) : 0);
     /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }

@@ -48,6 +48,7 @@ static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
     atomic_store(&pool->portable_cpus, 0);
+    atomic_store(&pool->single_cpus, 0); /* since the close already */
     if (slb_rseq_available())
         slb_os_fence_rseq();
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE)

@@ -26,7 +26,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
                                enum slb_tier *out_tier) {
     if (slb_shards_pop(pool, slb_os_cpu(), out_id))
         *out_tier = SLB_TIER_SHARD;
-    else if (split_depot_batch(pool, stripe, out_id))
+    else if (pool->cache_max != 0 && split_depot_batch(pool, stripe, out_id)) /* without caches, no depot */
         *out_tier = SLB_TIER_DEPOT;
     else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;

@@ -28,8 +28,8 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool aside =
-        acts || pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* has no use for the sequences */
+    bool aside = acts || pool->takes_singles ||
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* have no use for the sequences */
     atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();

@@ -84,7 +84,8 @@ static void clear_lists(struct slabby_allocator *pool) {
     slb_delay_forget(pool);
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
-        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
+                                        atomic_load(&stripe->single_taken));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
     }
     slb_resize_forget(pool);

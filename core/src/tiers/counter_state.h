@@ -18,6 +18,7 @@ enum slb_tier {
 /*
  * Per-CPU counters of slow paths. Any thread may add to any stripe; only the sums are meaningful. entered/left enclose
  * every slow operation; moves_started/moves_finished enclose every move of several ids.
+ * Those of single.h excepted: only sequences on the stripe's CPU add to them.
  */
 struct slb_stripe {
     _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
@@ -39,6 +40,10 @@ struct slb_stripe {
     _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
     _Atomic int64_t peak_drawn;      /* most slabs that this CPU had drawn when it looked at the use */
     _Atomic int64_t guard_countdown; /* to the next allocation on a guard slot: protect/guard_slots.c */
+    /* Without CPU caches, by sequences on this CPU alone (single.h): allocations that entered, those that left with a
+     * slab, and releases. */
+    _Atomic uint64_t single_entered, single_taken, single_given;
+    _Atomic int64_t single_peak; /* at so many of them taken and not given the use is looked at */
 };
 
 #endif

@@ -34,6 +34,11 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 #define SLB_HAVE_RSEQ 0
 #endif
 
+/* Whether there is a sequence for tiers/single.h: only x86-64, whose locked instructions and ordered stores it uses. */
+#ifndef SLB_HAVE_SINGLES
+#define SLB_HAVE_SINGLES 0
+#endif
+
 /* Whether this build and this process can run sequences. */
 SLB_INLINE bool slb_rseq_available(void) {
     return SLB_HAVE_RSEQ && slb_os_has_rseq();

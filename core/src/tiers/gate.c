@@ -60,6 +60,8 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
             atomic_store(&pool->rseq_cpus, limit);
         if (atomic_load(&pool->portable_cpus) != 0)
             atomic_store(&pool->portable_cpus, cpu + 1);
+        if (pool->takes_singles)
+            atomic_store(&pool->single_cpus, cpu + 1);
         if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
             atomic_store(&pool->hot_cpus, limit);
         if (atomic_load(&pool->release_cpus) != 0)
@@ -119,11 +121,29 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
+/* Reasons for which the short road without CPU caches (single.h) is closed, and counted behind a fence. */
+#define STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
+
+/* Behind the reason, and ahead of every look at a counter: see single.h. */
+static void stop_singles(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->single_cpus, 0, memory_order_seq_cst);
+    slb_os_fence_rseq();
+}
+
+/* release: behind the work that the road was closed for */
+static void allow_singles(struct slabby_allocator *pool) {
+    bool stopped = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & STOPS_SINGLES) != 0;
+    if (pool->takes_singles && !stopped && slb_pool_exists(pool))
+        atomic_store_explicit(&pool->single_cpus, slb_used_cpus(pool), memory_order_release);
+}
+
 SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
     uint64_t moved = 0;
     /* seq_cst: pairs with the load of the gate behind slb_enter */
     uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_CLOSING);
+    if (pool->takes_singles && (reason & ~before & STOPS_SINGLES) != 0)
+        stop_singles(pool);
     if (before == 0) {
         atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
@@ -144,6 +164,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
         return;
     if ((before & ~reason) != 0) {
         atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+        allow_singles(pool);
         return;
     }
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
@@ -157,6 +178,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
     }
     slb_leases_open(pool);
+    allow_singles(pool);
 }
 
 /* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must

@@ -396,6 +396,37 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU, which it answers with the
+ * number of before. */
+#define SLB_HAVE_SINGLES 1
+
+SLB_INLINE bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe,
+                                      uint32_t *out_cpu, uint64_t *out_number) {
+    struct slb_stripe *stripe;
+    uint64_t number;
+    uint32_t cpu;
+    __asm__ goto(
+        SLB_RSEQ_BEGIN
+        "movl " SLB_RSEQ_AT("4") ", %[cpu]\n\t"
+                                 "cmpl %[cpus], %[cpu]\n\t"
+                                 "jae %l[refused]\n\t"
+                                 "imulq %[size], %q[cpu], %[stripe]\n\t"
+                                 "addq %[stripes], %[stripe]\n\t"
+                                 "movq %c[entered](%[stripe]), %[number]\n\t"
+                                 "addq $1, %c[entered](%[stripe])\n\t" SLB_RSEQ_END_TO("refused")
+        : [cpu] "=&r"(cpu), [stripe] "=&r"(stripe), [number] "=&r"(number)
+        : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->single_cpus), [stripes] "m"(pool->stripes),
+          [size] "i"(sizeof(struct slb_stripe)), [entered] "i"(offsetof(struct slb_stripe, single_entered))
+        : "rax", "memory", "cc"
+        : refused);
+    *out_stripe = stripe;
+    *out_cpu = cpu;
+    *out_number = number;
+    return true;
+refused:
+    return false;
+}
+
 /* `count` ids, at least one: first one at a time, until what is left is a multiple of four; then four at a time. */
 #define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
     "xorl %%eax, %%eax\n\t"                                                                                  \

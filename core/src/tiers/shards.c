@@ -162,6 +162,25 @@ SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, ui
     return slb_shards_pop_many(pool, hint, out_id, 1) == 1;
 }
 
+SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
+                                  uint32_t *out_id) {
+    slb_stack *own = &pool->shards[hint & pool->shard_mask].head;
+    for (uint32_t i = 1; i <= pool->shard_mask; i++) {
+        uint32_t last, count = slb_stack_pop_chain(&pool->shards[(hint + i) & pool->shard_mask].head,
+                                                   pool->next, wanted, out_id, &last);
+        if (count == 0)
+            continue;
+        SLB_POINT(SLB_POINT_REFILL);
+        if (count > 1) {
+            /* relaxed: this thread has acquired the chain */
+            uint32_t second = atomic_load_explicit(&pool->next[*out_id], memory_order_relaxed) - 1;
+            slb_stack_push_chain(own, pool->next, second, last);
+        }
+        return true;
+    }
+    return slb_shards_pop(pool, hint, out_id);
+}
+
 /* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
 static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
     uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);

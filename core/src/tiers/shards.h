@@ -10,6 +10,11 @@
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
 SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
 
+/* The same, and where a neighbour has several, up to `wanted` of them, of which the others come into the own shard: a
+ * CPU that allocates what another one releases then asks for that one's lines once for all of them. A move. */
+SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
+                                  uint32_t *out_id);
+
 /* Up to `wanted` ids, from one shard where possible; answers how many. */
 SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
                                          uint32_t wanted);

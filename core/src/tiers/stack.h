@@ -46,6 +46,39 @@ SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t
     }
 }
 
+/* Several at once: *out_top and what lies below it down to *out_last, linked as they were; answers how many. The links
+ * are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the load of
+ * the head acquires. */
+SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t wanted,
+                                        uint32_t *out_top, uint32_t *out_last) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
+    for (;;) {
+        if (slb_stack_is_empty(head))
+            return 0;
+        uint32_t last = (uint32_t)head - 1, count = 1;
+        uint32_t below = atomic_load_explicit(&next[last], memory_order_relaxed);
+        for (; count < wanted && below != 0; count++) {
+            last = below - 1;
+            below = atomic_load_explicit(&next[last], memory_order_relaxed);
+        }
+        *out_top = (uint32_t)head - 1;
+        *out_last = last;
+        SLB_POINT(SLB_POINT_STACK);
+        if (atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, below),
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return count;
+    }
+}
+
+SLB_INLINE void slb_stack_push_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t top, uint32_t last) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&next[last], (uint32_t)head, memory_order_relaxed);
+        SLB_POINT(SLB_POINT_STACK);
+    } while (!atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, top + 1),
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
 /* Takes up to `wanted` of the `total` numbers that were never used, lowest first; answers how many. */
 SLB_INLINE uint32_t slb_bump(_Atomic uint64_t *used, uint64_t total, uint32_t wanted, uint64_t *out_first) {
     uint64_t first = atomic_load_explicit(used, memory_order_relaxed);
