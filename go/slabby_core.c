@@ -5861,6 +5861,7 @@ enum slb_tier {
 /*
  * Per-CPU counters of slow paths. Any thread may add to any stripe; only the sums are meaningful. entered/left enclose
  * every slow operation; moves_started/moves_finished enclose every move of several ids.
+ * Those of single.h excepted: only sequences on the stripe's CPU add to them.
  */
 struct slb_stripe {
     _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
@@ -5882,6 +5883,10 @@ struct slb_stripe {
     _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
     _Atomic int64_t peak_drawn;      /* most slabs that this CPU had drawn when it looked at the use */
     _Atomic int64_t guard_countdown; /* to the next allocation on a guard slot: protect/guard_slots.c */
+    /* Without CPU caches, by sequences on this CPU alone (single.h): allocations that entered, those that left with a
+     * slab, and releases. */
+    _Atomic uint64_t single_entered, single_taken, single_given;
+    _Atomic int64_t single_peak; /* at so many of them taken and not given the use is looked at */
 };
 
 #endif
@@ -6451,6 +6456,7 @@ struct slabby_allocator {
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
+    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -6462,7 +6468,8 @@ struct slabby_allocator {
     struct slb_depot depot;
     struct slb_delay delay;
     struct slb_heap heap;
-    uint32_t backend; /* enum slabby_cpu_cache_backend */
+    uint32_t backend;   /* enum slabby_cpu_cache_backend */
+    bool takes_singles; /* without CPU caches, by tiers/single.h while the gate allows it */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */
@@ -7103,6 +7110,39 @@ SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t
     }
 }
 
+/* Several at once: *out_top and what lies below it down to *out_last, linked as they were; answers how many. The links
+ * are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the load of
+ * the head acquires. */
+SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t wanted,
+                                        uint32_t *out_top, uint32_t *out_last) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
+    for (;;) {
+        if (slb_stack_is_empty(head))
+            return 0;
+        uint32_t last = (uint32_t)head - 1, count = 1;
+        uint32_t below = atomic_load_explicit(&next[last], memory_order_relaxed);
+        for (; count < wanted && below != 0; count++) {
+            last = below - 1;
+            below = atomic_load_explicit(&next[last], memory_order_relaxed);
+        }
+        *out_top = (uint32_t)head - 1;
+        *out_last = last;
+        SLB_POINT(SLB_POINT_STACK);
+        if (atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, below),
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return count;
+    }
+}
+
+SLB_INLINE void slb_stack_push_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t top, uint32_t last) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&next[last], (uint32_t)head, memory_order_relaxed);
+        SLB_POINT(SLB_POINT_STACK);
+    } while (!atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, top + 1),
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
 /* Takes up to `wanted` of the `total` numbers that were never used, lowest first; answers how many. */
 SLB_INLINE uint32_t slb_bump(_Atomic uint64_t *used, uint64_t total, uint32_t wanted, uint64_t *out_first) {
     uint64_t first = atomic_load_explicit(used, memory_order_relaxed);
@@ -7286,14 +7326,18 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
 
 #endif
 
-/* The sums are not read at one moment. `left` is read first, so equality means that at some moment in between no
- * thread was inside. */
+/* The sums are not read at one moment. Those of `left` are read first, so equality means that at some moment in between
+ * no thread was inside. What entered by a sequence (single.h) is seen behind the fence of slb_gate_close. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
-    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
-    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+        left += atomic_load_explicit(&pool->stripes[i].single_taken, memory_order_seq_cst);
+    }
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
+        entered += atomic_load_explicit(&pool->stripes[i].single_entered, memory_order_seq_cst);
+    }
     return left == entered;
 }
 
@@ -7362,6 +7406,11 @@ SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t li
 
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
 SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
+
+/* The same, and where a neighbour has several, up to `wanted` of them, of which the others come into the own shard: a
+ * CPU that allocates what another one releases then asks for that one's lines once for all of them. A move. */
+SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
+                                  uint32_t *out_id);
 
 /* Up to `wanted` ids, from one shard where possible; answers how many. */
 SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
@@ -7552,6 +7601,25 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 
 SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id) {
     return slb_shards_pop_many(pool, hint, out_id, 1) == 1;
+}
+
+SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
+                                  uint32_t *out_id) {
+    slb_stack *own = &pool->shards[hint & pool->shard_mask].head;
+    for (uint32_t i = 1; i <= pool->shard_mask; i++) {
+        uint32_t last, count = slb_stack_pop_chain(&pool->shards[(hint + i) & pool->shard_mask].head,
+                                                   pool->next, wanted, out_id, &last);
+        if (count == 0)
+            continue;
+        SLB_POINT(SLB_POINT_REFILL);
+        if (count > 1) {
+            /* relaxed: this thread has acquired the chain */
+            uint32_t second = atomic_load_explicit(&pool->next[*out_id], memory_order_relaxed) - 1;
+            slb_stack_push_chain(own, pool->next, second, last);
+        }
+        return true;
+    }
+    return slb_shards_pop(pool, hint, out_id);
 }
 
 /* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
@@ -8141,6 +8209,37 @@ refused:
     return SLB_RSEQ_REFUSED;
 restarted:
     return SLB_RSEQ_RESTARTED;
+}
+
+/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU, which it answers with the
+ * number of before. */
+#define SLB_HAVE_SINGLES 1
+
+SLB_INLINE bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe,
+                                      uint32_t *out_cpu, uint64_t *out_number) {
+    struct slb_stripe *stripe;
+    uint64_t slb_number;
+    uint32_t cpu;
+    __asm__ goto(
+        SLB_RSEQ_BEGIN
+        "movl " SLB_RSEQ_AT("4") ", %[cpu]\n\t"
+                                 "cmpl %[cpus], %[cpu]\n\t"
+                                 "jae %l[refused]\n\t"
+                                 "imulq %[size], %q[cpu], %[stripe]\n\t"
+                                 "addq %[stripes], %[stripe]\n\t"
+                                 "movq %c[entered](%[stripe]), %[number]\n\t"
+                                 "addq $1, %c[entered](%[stripe])\n\t" SLB_RSEQ_END_TO("refused")
+        : [cpu] "=&r"(cpu), [stripe] "=&r"(stripe), [number] "=&r"(slb_number)
+        : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->single_cpus), [stripes] "m"(pool->stripes),
+          [size] "i"(sizeof(struct slb_stripe)), [entered] "i"(offsetof(struct slb_stripe, single_entered))
+        : "rax", "memory", "cc"
+        : refused);
+    *out_stripe = stripe;
+    *out_cpu = cpu;
+    *out_number = slb_number;
+    return true;
+refused:
+    return false;
 }
 
 /* `count` ids, at least one: first one at a time, until what is left is a multiple of four; then four at a time. */
@@ -8807,6 +8906,11 @@ restarted:
 #endif
 #else
 #define SLB_HAVE_RSEQ 0
+#endif
+
+/* Whether there is a sequence for tiers/single.h: only x86-64, whose locked instructions and ordered stores it uses. */
+#ifndef SLB_HAVE_SINGLES
+#define SLB_HAVE_SINGLES 0
 #endif
 
 /* Whether this build and this process can run sequences. */
@@ -14543,6 +14647,8 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
             atomic_store(&pool->rseq_cpus, limit);
         if (atomic_load(&pool->portable_cpus) != 0)
             atomic_store(&pool->portable_cpus, cpu + 1);
+        if (pool->takes_singles)
+            atomic_store(&pool->single_cpus, cpu + 1);
         if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
             atomic_store(&pool->hot_cpus, limit);
         if (atomic_load(&pool->release_cpus) != 0)
@@ -14602,11 +14708,29 @@ static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
+/* Reasons for which the short road without CPU caches (single.h) is closed, and counted behind a fence. */
+#define SLB_STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
+
+/* Behind the reason, and ahead of every look at a counter: see single.h. */
+static void slb_stop_singles(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->single_cpus, 0, memory_order_seq_cst);
+    slb_os_fence_rseq();
+}
+
+/* release: behind the work that the road was closed for */
+static void slb_allow_singles(struct slabby_allocator *pool) {
+    bool stopped = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_STOPS_SINGLES) != 0;
+    if (pool->takes_singles && !stopped && slb_pool_exists(pool))
+        atomic_store_explicit(&pool->single_cpus, slb_used_cpus(pool), memory_order_release);
+}
+
 SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
     uint64_t moved = 0;
     /* seq_cst: pairs with the load of the gate behind slb_enter */
     uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_CLOSING);
+    if (pool->takes_singles && (reason & ~before & SLB_STOPS_SINGLES) != 0)
+        slb_stop_singles(pool);
     if (before == 0) {
         atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
@@ -14627,6 +14751,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
         return;
     if ((before & ~reason) != 0) {
         atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+        slb_allow_singles(pool);
         return;
     }
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
@@ -14640,6 +14765,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
     }
     slb_leases_open(pool);
+    slb_allow_singles(pool);
 }
 
 /* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
@@ -14839,6 +14965,11 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
  * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
  * pool that exists. */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* Which of the allocations past the caches is timed, where one in SLB_SAMPLE_MEAN is and stands for as many. */
+SLB_INLINE bool slb_timing_is_due(uint64_t slb_number) {
+    return (slb_number * 0x9E3779B97F4A7C15u) >> 58 == 0;
+}
 
 /* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
  * caller reports that to the breaker. */
@@ -15053,7 +15184,7 @@ SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_tim
                     SLABBY_LATENCY_TRACKING_SAMPLED ||
                 atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
     uint64_t slb_number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
-    if (!each && (slb_number * 0x9E3779B97F4A7C15u) >> 58 != 0)
+    if (!each && !slb_timing_is_due(slb_number))
         return;
     slb_timing_slow(pool, timing);
     if (!each)
@@ -15575,6 +15706,8 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
  *
+ * single_taken and single_given of tiers/single.h count among the hits of the shards, and the releases past the caches.
+ *
  * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
  * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
  * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
@@ -15607,6 +15740,21 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* Whether a CPU whose slow operation is over calls slb_note_peak now. */
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+/* What a CPU has drawn by the short road without CPU caches (tiers/single.h), less what came back that way. relaxed: a
+ * hint. */
+SLB_INLINE int64_t slb_singles_drawn(struct slb_stripe *stripe) {
+    return (int64_t)(atomic_load_explicit(&stripe->single_taken, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->single_given, memory_order_relaxed));
+}
+
+/* Such an allocation calls slb_note_peak where it is due: at every 16th, and above the use of the last look. */
+SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t slb_number) {
+    return slb_number % 16 == 0 ||
+           slb_singles_drawn(stripe) >= atomic_load_explicit(&stripe->single_peak, memory_order_relaxed);
+}
 
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
  * CPU, for the sums touch every CPU's lines. */
@@ -16124,8 +16272,8 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool aside =
-        acts || pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* has no use for the sequences */
+    bool aside = acts || pool->takes_singles ||
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* have no use for the sequences */
     atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
@@ -16212,7 +16360,8 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
-        out->releases += slb_read_counter(&stripe->cache_out) + slb_read_counter(&stripe->releases);
+        out->releases += slb_read_counter(&stripe->cache_out) + slb_read_counter(&stripe->releases) +
+                         slb_read_counter(&stripe->single_given);
         out->fast_taken += slb_read_counter(&stripe->fast_taken);
         out->fast_given += slb_read_counter(&stripe->fast_given);
         unfinished -= slb_read_counter(&stripe->confirmed);
@@ -16223,6 +16372,7 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         }
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += slb_read_counter(&stripe->hits[tier]);
+        out->hits[SLB_TIER_SHARD] += slb_read_counter(&stripe->single_taken);
     }
     for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
         uint32_t cpu;
@@ -16340,15 +16490,31 @@ static int64_t slb_drawn_here(struct slb_stripe *stripe) {
     for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
         out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
     return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
-                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed)) +
+           slb_singles_drawn(stripe);
+}
+
+/* Without caches each allocation is one. */
+static uint64_t slb_moves_here(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (pool->cache_max != 0)
+        return atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    return atomic_load_explicit(&stripe->hits[SLB_TIER_SHARD], memory_order_relaxed) +
+           atomic_load_explicit(&stripe->single_taken, memory_order_relaxed);
+}
+
+static uint32_t slb_rarer_of(const struct slabby_allocator *pool) {
+    return slb_used_cpus(pool) / SLB_PEAK_CPUS + 1;
+}
+
+static int64_t slb_step_of(const struct slabby_allocator *pool) {
+    uint32_t half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    return (int64_t)slb_rarer_of(pool) * (half < SLB_PEAK_SLABS ? SLB_PEAK_SLABS : half);
 }
 
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = slb_used_cpus(pool) / SLB_PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
-    int64_t step = (int64_t)rarer * (half < SLB_PEAK_SLABS ? SLB_PEAK_SLABS : half), drawn = slb_drawn_here(stripe);
-    /* without caches each allocation is one */
-    uint64_t moves = atomic_load_explicit(
-        pool->cache_max == 0 ? &stripe->hits[SLB_TIER_SHARD] : &stripe->moves_finished, memory_order_relaxed);
+    uint32_t rarer = slb_rarer_of(pool);
+    int64_t step = slb_step_of(pool), drawn = slb_drawn_here(stripe);
+    uint64_t moves = slb_moves_here(pool, stripe);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
     if (more)
         atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
@@ -16356,6 +16522,15 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
         return false;
     atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
     return true;
+}
+
+/* Where the short road looks again: as far as its own numbers are from the next step. */
+SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (slb_peak_is_due(pool, stripe))
+        slb_note_peak(pool);
+    int64_t step_at =
+        atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) + slb_step_of(pool) - slb_drawn_here(stripe);
+    atomic_store_explicit(&stripe->single_peak, slb_singles_drawn(stripe) + step_at, memory_order_relaxed);
 }
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
@@ -16659,7 +16834,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
                                enum slb_tier *out_tier) {
     if (slb_shards_pop(pool, slb_os_cpu(), out_id))
         *out_tier = SLB_TIER_SHARD;
-    else if (slb_split_depot_batch(pool, stripe, out_id))
+    else if (pool->cache_max != 0 && slb_split_depot_batch(pool, stripe, out_id)) /* without caches, no depot */
         *out_tier = SLB_TIER_DEPOT;
     else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
@@ -16667,6 +16842,215 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
         return false;
     slb_gate_note_free(pool, -1);
     return true;
+}
+
+/* -------------------- api/single.c */
+
+/* -------------------- api/single.h */
+/* A free slab of a pool without CPU caches, by the short road (tiers/single.h). */
+#ifndef SLB_API_SINGLE_H
+#define SLB_API_SINGLE_H
+
+/* -------------------- tiers/single.h */
+/*
+ * The short road of a pool without CPU caches: one id at a time between a shard and its user, counted by restartable
+ * sequences. An allocation has one atomic instruction (the pop), a release two (its word, the push).
+ *
+ *      allocate                                        release
+ *      single_entered + 1    a sequence                the word: live -> free
+ *      pop                   a locked swap             push                  a locked swap
+ *      single_taken + 1      a sequence                single_given + 1      a sequence
+ *      the word: free -> live                          look at the gate
+ *
+ * The counters lie in the stripe of a CPU, and only sequences on that CPU add to them: an addition is one instruction,
+ * the commit. Where a sequence does not come through, the stripe's atomic counters take its place (`hits` and `left`,
+ * `releases`). An allocation is inside from single_entered to single_taken, as others are from slb_enter to slb_leave.
+ *
+ * No count is a barrier. So who needs to know that no thread is inside, or what is live, fences behind its reason: the
+ * gate that closes for SLB_GATE_RESETTING or SLB_GATE_CLOSED stores single_cpus = 0, and issues slb_os_fence_rseq
+ * before it looks at any counter. The fence is a full barrier in each running thread, at one moment of that thread, and
+ * restarts a sequence that has not committed.
+ *
+ * - An allocation that entered before that moment is visible to slb_is_idle, and waited for. One that enters later
+ *   reads 0 and goes the long way, which sees the reason. So between its two counts the pool does not end, and no work
+ *   on the whole pool goes on: what the thread follows of the pool stays, and no slab is taken meanwhile.
+ * - A release that has pushed and not counted has a slab in hand, for all that the counters say. Where it counted
+ *   before that moment, the closing thread sees it. Where it counts later, it looks at the gate later still, and finds
+ *   CLOSED. So one of them ends the pool. The count is the last access to what goes with the pool.
+ *
+ * Other reasons need no fence. An allocation that has read the gate before a reason was set may take one slab more, as
+ * on the long way. A release: {push, look at the gate} against {set the reason, look into the shards}, as in
+ * resilience/waiters.h; the push is a locked instruction, which is a full barrier on x86-64.
+ *
+ * The proof of emptiness (gate.h): the id is in one pair of hands all along, so nothing here is a move.
+ *
+ * Quiescence (pool/quiesce.h): single_taken is stored before the word says live, single_given behind the word that
+ * says free; stores become visible in their order on x86-64.
+ */
+#ifndef SLB_TIERS_SINGLE_H
+#define SLB_TIERS_SINGLE_H
+
+/* An allocation that is inside. */
+struct slb_single {
+    struct slb_stripe *stripe; /* of the CPU on which it entered */
+    uint32_t cpu;
+    uint64_t slb_number; /* of the allocations that entered there */
+};
+
+#if SLB_HAVE_SINGLES
+
+/* One try; false: the pool does not take this road now, or not on this CPU. */
+SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_single *out) {
+    slb_in_flight_enter();
+    if (slb_likely(slb_rseq_enter_single(pool, &out->stripe, &out->cpu, &out->slb_number)))
+        return true;
+    slb_in_flight_leave();
+    return false;
+}
+
+/* With nothing taken. seq_cst: as slb_leave. */
+SLB_INLINE void slb_single_leave(const struct slb_single *single) {
+    atomic_fetch_add_explicit(&single->stripe->left, 1, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/* With a slab, which counts as allocated from now on. */
+SLB_INLINE void slb_single_leave_with_slab(const struct slb_single *single) {
+    struct slb_stripe *stripe = single->stripe;
+    if (slb_likely(slb_rseq_try_add(single->cpu, &stripe->single_taken, 1) == SLB_RSEQ_DONE)) {
+        slb_in_flight_leave();
+        return;
+    }
+    slb_count(&stripe->hits[SLB_TIER_SHARD], 1);
+    slb_single_leave(single);
+}
+
+/* One id of the shard of its CPU. */
+SLB_INLINE bool slb_single_pop(struct slabby_allocator *pool, const struct slb_single *single,
+                               uint32_t *out_id) {
+    return slb_stack_pop(&pool->shards[single->cpu & pool->shard_mask].head, pool->next, out_id);
+}
+
+/* The id of a slab that this thread has freed. Until it is counted the slab is in hand, and with the count the pool may
+ * end. False: nothing was done. */
+SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
+    uint32_t cpu = slb_rseq_cpu();
+    /* relaxed: a hint; a stripe that has been used once stays */
+    if (slb_unlikely(cpu >= atomic_load_explicit(&pool->single_cpus, memory_order_relaxed)))
+        return false;
+    struct slb_stripe *stripe = &pool->stripes[cpu];
+    slb_stack_push(&pool->shards[cpu & pool->shard_mask].head, pool->next, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(slb_rseq_try_add(cpu, &stripe->single_given, 1) != SLB_RSEQ_DONE))
+        atomic_fetch_add_explicit(&stripe->releases, 1, memory_order_seq_cst);
+    return true;
+}
+
+#else
+
+SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_single *out) {
+    (void)pool, (void)out;
+    return false;
+}
+
+SLB_INLINE void slb_single_leave(const struct slb_single *single) {
+    (void)single;
+}
+
+SLB_INLINE void slb_single_leave_with_slab(const struct slb_single *single) {
+    (void)single;
+}
+
+SLB_INLINE bool slb_single_pop(struct slabby_allocator *pool, const struct slb_single *single,
+                               uint32_t *out_id) {
+    (void)pool, (void)single, (void)out_id;
+    return false;
+}
+
+SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
+
+#endif
+
+#endif
+
+/* Ends the timing of a slab that is in hand and counted, where it began, and looks at the peak. */
+SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                          uint64_t started);
+
+/* Pools without caches take one id at a time, unless a random one of several is asked for. */
+SLB_INLINE bool slb_searches_singly(struct slabby_allocator *pool) {
+    return pool->cache_max == 0 &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
+}
+
+/* The long way's look into the tiers of such a pool, inside slb_enter. */
+SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   uint32_t *out_id);
+
+/* Whether nothing asks an allocation to go the long way. relaxed: an option that changes meanwhile, or a gate that
+ * closes, acts on the next allocation; the two reasons that may not are asked for in slb_single_enter. */
+SLB_INLINE bool slb_goes_singly(struct slabby_allocator *pool) {
+    uint32_t acts = atomic_load_explicit(&pool->protect, memory_order_relaxed) &
+                    (SLB_PROTECT_ON_ALLOCATE | SLB_PROTECT_SHUFFLE);
+    return slb_likely((acts | atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) |
+                       atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) |
+                       atomic_load_explicit(&pool->degrade.every, memory_order_relaxed)) == 0 &&
+                      atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) == 0 &&
+                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+                          SLABBY_LATENCY_TRACKING_ALL);
+}
+
+/* A free slab of this CPU's shard, counted, unless anything is unusual. It may be this one's turn to be timed. */
+SLB_INLINE bool slb_take_singly(struct slabby_allocator *pool, uint32_t *out_id) {
+    struct slb_single single;
+    uint64_t started = 0;
+    if (slb_unlikely(!slb_goes_singly(pool) || !slb_single_enter(pool, &single)))
+        return false;
+    if (slb_unlikely(slb_timing_is_due(single.slb_number)) &&
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) != SLABBY_LATENCY_TRACKING_OFF)
+        started = slb_os_ticks();
+    if (slb_unlikely(!slb_single_pop(pool, &single, out_id))) {
+        slb_single_leave(&single);
+        return false;
+    }
+    slb_single_leave_with_slab(&single);
+    if (slb_unlikely(started != 0 || slb_peak_may_be_due(single.stripe, single.slb_number)))
+        slb_single_note(pool, single.stripe, started);
+    return true;
+}
+
+#endif
+
+/* Of a neighbour's slabs so many come at once. */
+#define SLB_FETCHED_AT_ONCE 32u
+
+static bool slb_fetch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu, uint32_t *out_id) {
+    slb_move_begin(stripe);
+    bool found = slb_shards_fetch(pool, cpu, SLB_FETCHED_AT_ONCE, out_id);
+    slb_move_end(stripe);
+    return found;
+}
+
+/* One id of the own shard is in one pair of hands all along, so it is no move. */
+SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   uint32_t *out_id) {
+    uint32_t cpu = slb_os_cpu();
+    return (pool->shard_mask == 0
+                ? slb_shards_pop(pool, cpu, out_id)
+                : slb_stack_pop(&pool->shards[cpu & pool->shard_mask].head, pool->next, out_id) ||
+                      slb_fetch(pool, stripe, cpu, out_id)) ||
+           (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL));
+}
+
+SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                          uint64_t started) {
+    struct slb_timing timing = {started, SLB_SAMPLE_MEAN};
+    (void)slb_timing_end(pool, &timing, 1); /* without a limit none is too slow */
+    if (!slb_in_flight())
+        slb_note_peak_single(pool, stripe);
 }
 
 /* -------------------- resilience/breaker.c */
@@ -17529,6 +17913,9 @@ SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast)
 /* The same in a pool with reuse_delay: the slab waits for its turn, and one that has waited long enough goes. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id);
 
+/* Into this CPU's shard, of a pool without CPU caches and delay; false: nothing was done, slb_give is to do it. */
+SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id);
+
 /* Several at once, in a slow operation of the caller. */
 SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                               uint32_t count);
@@ -17651,14 +18038,18 @@ static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t old
     slb_event_notify(&notification);
 }
 
+static void slb_run_deferred_if_due(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
 /* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
  * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
  * the push and before the look at the gate, see resilience/waiters.h. */
 static void slb_count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
     SLB_POINT(SLB_POINT_RELEASED);
     atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    slb_run_deferred_if_due(pool);
 }
 
 /* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
@@ -17676,11 +18067,16 @@ SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
         slb_give_oldest(pool, oldest);
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. */
-static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. seq_cst in the look: behind
+ * the push and the count, see tiers/single.h. */
+SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
         return false;
+    if (slb_likely(slb_single_give(pool, id))) {
+        slb_run_deferred_if_due(pool);
+        return true;
+    }
     uint32_t cpu = slb_os_cpu();
     _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
     slb_shards_push(pool, cpu, id);
@@ -18848,7 +19244,8 @@ static void slb_clear_lists(struct slabby_allocator *pool) {
     slb_delay_forget(pool);
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
-        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
+                                        atomic_load(&stripe->single_taken));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
     }
     slb_resize_forget(pool);
@@ -19230,6 +19627,9 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     uint32_t cpu = slb_os_cpu(); /* the others join as they come */
     uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
     atomic_store(&pool->used_cpus, used);
+    pool->takes_singles =
+        SLB_HAVE_SINGLES && layout->cache_max == 0 &&
+        slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
     if (used > SLB_WORD_REVOKING)
         used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
@@ -19246,9 +19646,10 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* behind everything that a section goes by */
+    /* behind everything that a section goes by, or the short road without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
+    atomic_store(&pool->single_cpus, pool->takes_singles ? slb_used_cpus(pool) : 0);
     /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -19584,26 +19985,15 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* Pools without caches take one id at a time, unless a random one of several is asked for. It is in one pair of hands
- * all along, so it is no move. */
-static bool slb_takes_single(struct slabby_allocator *pool) {
-    return pool->cache_max == 0 &&
-           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
-}
-
-static bool slb_take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
-    *out_tier = SLB_TIER_SHARD;
-    return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
-           (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL));
-}
-
 /* The first id goes to the caller, the rest into this CPU's cache. */
 static bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
     uint32_t count = 0;
-    if (slb_takes_single(pool))
-        return slb_take_single(pool, out_id, out_tier);
+    if (slb_searches_singly(pool)) {
+        *out_tier = SLB_TIER_SHARD;
+        return slb_search_singly(pool, stripe, out_id);
+    }
     slb_move_begin(stripe);
     if (slb_depot_pop(pool, ids)) {
         count = pool->batch;
@@ -19999,6 +20389,26 @@ static __attribute__((noinline)) slabby_status slb_allocate_portable(slabby_ref 
     return SLABBY_OK;
 }
 
+/* In a pool without CPU caches. */
+static __attribute__((noinline)) slabby_status slb_allocate_single(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    uint32_t id;
+    if (slb_unlikely(!slb_take_singly(pool, &id)))
+        return slb_allocate_slow(out_ref, out_data, pool);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* shards hold no heap slabs */
+    return SLABBY_OK;
+}
+
+SLB_INLINE slabby_status slb_allocate_without_sequence(slabby_ref *out_ref, void **out_data,
+                                                   struct slabby_allocator *pool) {
+    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+        return slb_allocate_single(out_ref, out_data, pool);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
+                                                              : slb_allocate_slow(out_ref, out_data, pool);
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -20009,8 +20419,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
-                                                                  : slb_allocate_slow(out_ref, out_data, pool);
+        return slb_allocate_without_sequence(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
@@ -20924,14 +21333,29 @@ static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_a
     return slb_return_plain(pool, ref);
 }
 
+/* A release in a pool without CPU caches. */
+static __attribute__((noinline)) slabby_status slb_release_single(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    if (slb_unlikely(!slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step)))
+        return slb_release_slow(pool, ref, false);
+    /* behind the free word, see protect/switches.c */
+    if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
+                     0))
+        return slb_return_plain_protected(pool, ref);
+    if (slb_unlikely(!slb_give_to_shard(pool, (uint32_t)id)))
+        return slb_give_slow(pool, (uint32_t)id);
+    return SLABBY_OK;
+}
+
 /* relaxed: hints, read again inside the section */
 static bool slb_goes_by_section(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->portable_cpus, memory_order_relaxed) != 0 &&
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) == 0;
 }
 
-/* Off the inline path: a protection acts on releases, the backend is the portable one, or the reference is none that
- * the inline path can judge. */
+/* Off the inline path: a protection acts on releases, the backend is the portable one, there are no CPU caches, or the
+ * reference is none that the inline path can judge. */
 static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
@@ -20940,6 +21364,8 @@ static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_a
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return slb_return_protected_slab(pool, ref, relative, id);
+    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+        return slb_release_single(pool, ref);
     if (slb_goes_by_section(pool))
         return slb_release_portable(pool, ref);
     return slb_release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
@@ -21279,6 +21705,7 @@ static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
     atomic_store(&pool->portable_cpus, 0);
+    atomic_store(&pool->single_cpus, 0); /* since the close already */
     if (slb_rseq_available())
         slb_os_fence_rseq();
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_PORTABLE)
