@@ -43,7 +43,7 @@ func footprint(t *testing.T) map[string]int {
 	return found
 }
 
-// collectClosed lets the memory of closed pools go: it goes with the collector's cleanups, which run a little later, and
+// collectClosed lets the memory of closed pools go: it goes with the collector's cleanups, which run a little later,
 // several at a time, so that some may not have ended yet.
 func collectClosed(t *testing.T) {
 	t.Helper()
