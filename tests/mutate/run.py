@@ -75,6 +75,7 @@ class Mutation:
     breaks: str
     target: str = ""
     arguments: list[str] = field(default_factory=list)
+    tries: int = 1  # of a test that needs two processors at the same moment, to notice it
 
     @property
     def built(self) -> str:
@@ -219,7 +220,10 @@ class Copy:
         try:
             started = time.monotonic()
             self.build(mutation.built)
-            found = self.verdict(*mutation.run)
+            for _ in range(mutation.tries):
+                found = self.verdict(*mutation.run)
+                if found != "passed":
+                    break
             seconds = time.monotonic() - started
         finally:
             path.write_text(sound, encoding="utf-8")
