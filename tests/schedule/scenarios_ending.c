@@ -6,31 +6,6 @@
 #include "tasks.h"
 #include "world.h"
 
-#include <string.h>
-
-static void abandon_pool(void) {
-    EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
-}
-
-static void destroy_pool(void) {
-    slabby_status status = slabby_destroy(world.pool);
-
-    EXPECT(status == SLABBY_OK || status == SLABBY_IN_USE, "destroy answered %s", world_text(status));
-    world.status[schedule_task()] = status;
-}
-
-/* After close has returned, nothing is handed out any more; before, OK or Closed. */
-static void allocate_against_close(void) {
-    bool over = world_flag(1);
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0 || status == SLABBY_CLOSED, "allocate answered %s", world_text(status));
-    EXPECT(ref == 0 || !over, "a closed pool handed out a slab");
-    if (ref != 0)
-        world_release(ref);
-}
-
 static void one_is_free(void) {
     world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
 }
@@ -61,45 +36,7 @@ static void one_out_of_a_cache_rseq(void) {
     world_take(1);
 }
 
-static void pool_is_closed(void) {
-    EXPECT(world.pool->phase == SLB_PHASE_NONE, "the last reference went, and the pool did not");
-}
-
-static void closed_or_in_use(void) {
-    if (world.status[1] == SLABBY_OK)
-        pool_is_closed();
-    else
-        world_check();
-}
-
 /* -------------------------------------------------------------------------------------------------- reset */
-
-static void reset_pool(void) {
-    EXPECT(slabby_reset(world.pool) == SLABBY_OK, "reset failed");
-}
-
-/* Reset may have been first; then the slab may be another's already. */
-static void release_or_lose(void) {
-    slabby_status status = slabby_release(world.pool, world.held[0]);
-
-    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
-           world_text(status));
-}
-
-static void allocate_and_lose(void) {
-    slabby_ref ref;
-    slabby_status status = slabby_allocate(&ref, NULL, world.pool);
-
-    EXPECT(status == SLABBY_OK, "allocate answered %s although a slab is free", world_text(status));
-    world.ref[2] = ref;
-}
-
-static void reset_left_order(void) {
-    memset(world.out, 0, sizeof world.out);
-    if (slabby_is_valid(world.pool, world.ref[2]))
-        world.out[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
-    world_check();
-}
 
 static void one_of_two_is_out(void) {
     world_make(64, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
@@ -150,28 +87,6 @@ static void one_was_used(void) {
     world_release(world.held[0]);
 }
 
-/* Destroy either comes first, or finds the slab in use. */
-static void allocate_or_learn(void) {
-    slabby_ref ref;
-
-    world.status[0] = slabby_allocate(&ref, NULL, world.pool);
-    EXPECT(world.status[0] == SLABBY_OK || world.status[0] == SLABBY_CLOSED, "allocate answered %s",
-           world_text(world.status[0]));
-    if (world.status[0] == SLABBY_OK)
-        world_own(ref, world.pool->slabs);
-}
-
-static void in_use_or_closed(void) {
-    EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
-           "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
-    EXPECT(world.status[0] != SLABBY_OK || world.status[1] == SLABBY_IN_USE,
-           "the pool was destroyed with a slab out");
-    if (world.status[0] != SLABBY_OK)
-        pool_is_closed();
-    else
-        world_check();
-}
-
 const struct scenario ending_scenarios[] = {
     {.name = "close_against_allocate",
      .says = "what is allocated at the last moment is released, and then the pages go",
@@ -199,21 +114,21 @@ const struct scenario ending_scenarios[] = {
      .prepare = one_is_out,
      .task = {release_first, abandon_pool},
      .cpu = {0, 1},
-     .check = pool_is_closed,
+     .check = everything_went,
      .preemptions = 3},
     {.name = "abandon_against_cache_rseq",
      .says = "the same where the release goes into a CPU cache",
      .prepare = one_out_of_a_cache_rseq,
      .task = {release_first, abandon_pool},
      .cpu = {0, 1},
-     .check = pool_is_closed,
+     .check = everything_went,
      .preemptions = 3},
     {.name = "destroy_against_release",
      .says = "destroy succeeds or answers InUse, and then nothing has changed",
      .prepare = one_is_out,
      .task = {release_first, destroy_pool},
      .cpu = {0, 1},
-     .check = closed_or_in_use,
+     .check = went_or_in_use,
      .preemptions = 4},
     {.name = "reset_against_others",
      .says = "reset beside a release and an allocate: each slab comes back once",
@@ -269,7 +184,7 @@ const struct scenario ending_scenarios[] = {
      .prepare = one_is_free,
      .task = {allocate_or_learn, destroy_pool},
      .cpu = {0, 1},
-     .check = in_use_or_closed,
+     .check = one_of_both,
      .preemptions = 4},
     {.name = NULL},
 };

@@ -58,16 +58,6 @@ static void one_is_out(void) {
     world_take(1);
 }
 
-static void destroy_pool(void) {
-    world.status[1] = slabby_destroy(world.pool);
-    EXPECT(world.status[1] == SLABBY_OK || world.status[1] == SLABBY_IN_USE, "destroy answered %s",
-           world_text(world.status[1]));
-}
-
-static void abandon_pool(void) {
-    EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
-}
-
 static void expect_late(slabby_status status, slabby_status stale, const char *what) {
     EXPECT(status == stale || status == SLABBY_CLOSED, "%s of a stale reference answered %s", what,
            world_text(status));
@@ -125,31 +115,6 @@ static void walk_late(void) {
     EXPECT(status == SLABBY_OK || status == SLABBY_CLOSED, "live_next answered %s", world_text(status));
 }
 
-static void allocate_late(void) {
-    slabby_ref ref;
-
-    world.status[0] = slabby_allocate(&ref, NULL, world.pool);
-    EXPECT(world.status[0] == SLABBY_OK || world.status[0] == SLABBY_CLOSED, "allocate answered %s",
-           world_text(world.status[0]));
-    if (world.status[0] == SLABBY_OK)
-        world_own(ref, world.pool->slabs);
-}
-
-static void everything_went(void) {
-    EXPECT(world.pool->phase == SLB_PHASE_NONE, "the pool did not go");
-    EXPECT((world.pool->remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE,
-           "the pool went, and its bookkeeping stayed");
-}
-
-static void went_or_in_use(void) {
-    EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
-           "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
-    if (world.status[0] != SLABBY_OK)
-        everything_went();
-    else
-        world_check();
-}
-
 #define LATE(its_name, its_prepare, its_task, its_check, bound)                                              \
     {                                                                                                        \
         .name = "late_" its_name, .says = "a call that destroy overtakes touches nothing that is gone",      \
@@ -174,12 +139,12 @@ const struct scenario late_scenarios[] = {
     LATE("leak_rseq", with_sequences, report_late, everything_went, 2),
     LATE("stats_rseq", with_sequences, count_late, everything_went, 1),
     LATE("walk_rseq", with_sequences, walk_late, everything_went, 2),
-    LATE("allocate_rseq", with_sequences, allocate_late, went_or_in_use, 3),
-    LATE("allocate", with_portable_caches, allocate_late, went_or_in_use, 3),
-    LATE("allocate_biased_section", with_a_biased_section, allocate_late, went_or_in_use, 3),
-    LATE("allocate_single_rseq", without_caches, allocate_late, went_or_in_use, 3),
-    LATE("allocate_sampled_rseq", with_samples, allocate_late, went_or_in_use, 3),
-    LATE("allocate_audited_rseq", with_a_record_of_all, allocate_late, went_or_in_use, 2),
+    LATE("allocate_rseq", with_sequences, allocate_or_learn, one_of_both, 3),
+    LATE("allocate", with_portable_caches, allocate_or_learn, one_of_both, 3),
+    LATE("allocate_biased_section", with_a_biased_section, allocate_or_learn, one_of_both, 3),
+    LATE("allocate_single_rseq", without_caches, allocate_or_learn, one_of_both, 3),
+    LATE("allocate_sampled_rseq", with_samples, allocate_or_learn, one_of_both, 3),
+    LATE("allocate_audited_rseq", with_a_record_of_all, allocate_or_learn, one_of_both, 2),
     {.name = "late_last_release_rseq",
      .says =
          "who releases the last slab of an abandoned pool unmaps what somebody else still reads, or they do",

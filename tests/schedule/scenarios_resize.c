@@ -36,15 +36,6 @@ static void shrink_and_grow(void) {
     resize_to(2);
 }
 
-static void wait_for_ever(void) {
-    slabby_ref ref;
-    void *data;
-    slabby_status status = slabby_allocate_timeout(&ref, &data, world.pool, UINT64_MAX);
-
-    EXPECT(status == SLABBY_OK, "the wait answered %s", world_text(status));
-    world_own(ref, data);
-}
-
 static void grow_and_allocate(void) {
     resize_to(3);
     allocate_and_release();

@@ -6,8 +6,6 @@
 #include "tasks.h"
 #include "world.h"
 
-#include <string.h>
-
 static void make(uint64_t capacity, int64_t shards) {
     world_make(64, capacity, SLABBY_CPU_CACHE_BACKEND_RSEQ,
                WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}, {SLABBY_OPTION_SHARDS, shards}));
@@ -18,8 +16,8 @@ static void make(uint64_t capacity, int64_t shards) {
 static void some_came_back(uint64_t capacity, uint32_t count) {
     make(capacity, 1);
     world_take((uint32_t)capacity);
-    for (uint32_t i = 0; i < count; i++)
-        world_release(world.held[i]);
+    while (count-- > 0)
+        world_release(world.held[--capacity]);
 }
 
 static void one_is_free(void) {
@@ -38,108 +36,6 @@ static void one_is_out(void) {
     some_came_back(1, 0);
 }
 
-static void destroy_pool(void) {
-    world.status[1] = slabby_destroy(world.pool);
-    EXPECT(world.status[1] == SLABBY_OK || world.status[1] == SLABBY_IN_USE, "destroy answered %s",
-           world_text(world.status[1]));
-}
-
-static void abandon_pool(void) {
-    EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
-}
-
-static void everything_went(void) {
-    EXPECT(world.pool->phase == SLB_PHASE_NONE, "the pool did not go");
-    EXPECT((world.pool->remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE,
-           "the pool went, and its bookkeeping stayed");
-}
-
-static void went_or_in_use(void) {
-    if (world.status[1] == SLABBY_OK)
-        everything_went();
-    else
-        world_check();
-}
-
-/* Destroy either comes first, or finds the slab in use. */
-static void allocate_or_learn(void) {
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    world.status[0] = status;
-    EXPECT(ref != 0 || status == SLABBY_CLOSED, "allocate answered %s", world_text(status));
-}
-
-static void one_of_both(void) {
-    EXPECT(world.status[0] != SLABBY_OK || world.status[1] == SLABBY_IN_USE,
-           "the pool was destroyed with a slab out");
-    EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
-           "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
-    went_or_in_use();
-}
-
-/* After close has returned nothing is handed out any more. */
-static void allocate_against_close(void) {
-    bool over = world_flag(1);
-    slabby_status status;
-    slabby_ref ref = world_allocate(&status);
-
-    EXPECT(ref != 0 || status == SLABBY_CLOSED, "allocate answered %s", world_text(status));
-    EXPECT(ref == 0 || !over, "a closed pool handed out a slab");
-    if (ref != 0)
-        world_release(ref);
-}
-
-static void reset_pool(void) {
-    EXPECT(slabby_reset(world.pool) == SLABBY_OK, "reset failed");
-}
-
-static void verify_pool(void) {
-    slabby_finding finding = {.struct_size = sizeof finding};
-    uint64_t count = 0;
-    slabby_status status = slabby_verify(&finding, &count, world.pool, 1);
-
-    EXPECT(status == SLABBY_OK && count == 0, "verify of a sound pool: %s %s", world_text(status),
-           finding.text);
-}
-
-/* Reset may have been first; then the slab may be another's already. */
-static void release_or_lose(void) {
-    slabby_status status = slabby_release(world.pool, world.held[1]);
-
-    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
-           world_text(status));
-}
-
-static void allocate_and_lose(void) {
-    slabby_ref ref;
-    slabby_status status = slabby_allocate(&ref, NULL, world.pool);
-
-    EXPECT(status == SLABBY_OK, "allocate answered %s although a slab is free", world_text(status));
-    world.ref[2] = ref;
-}
-
-static void reset_left_order(void) {
-    memset(world.out, 0, sizeof world.out);
-    if (slabby_is_valid(world.pool, world.ref[2]))
-        world.out[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
-    world_check();
-}
-
-static void wait_for_ever(void) {
-    slabby_ref ref;
-    void *data;
-    slabby_status status = slabby_allocate_timeout(&ref, &data, world.pool, UINT64_MAX);
-
-    EXPECT(status == SLABBY_OK, "the wait answered %s", world_text(status));
-    world_own(ref, data);
-}
-
-static void no_waiters(void) {
-    EXPECT(world.pool->first_waiter == NULL, "a waiter is left in the queue");
-    world_check();
-}
-
 /* Three came back to the shard of CPU 1; that of CPU 0 is empty, and no slab is left that was never used. */
 static void a_neighbour_has_three(void) {
     make(4, 2);
@@ -154,7 +50,7 @@ const struct scenario single_scenarios[] = {
     {.name = "single_against_single_rseq",
      .says = "two allocate and release without CPU caches, and one of them finds its shard empty",
      .prepare = one_of_two_is_free,
-     .task = {allocate_if_any, release_second, allocate_if_any},
+     .task = {allocate_if_any, release_first, allocate_if_any},
      .cpu = {0, 1, 0},
      .check = world_check,
      .preemptions = 2},

@@ -307,15 +307,6 @@ static void take_two_at_once_and_release(void) {
 
 /* ---------------------------------------------------------------------------------------------- observers */
 
-static void verify_pool(void) {
-    slabby_finding finding = {.struct_size = sizeof finding};
-    uint64_t count = 0;
-    slabby_status status = slabby_verify(&finding, &count, world.pool, 1);
-
-    EXPECT(status == SLABBY_OK && count == 0, "verify of a sound pool: %s %s", world_text(status),
-           finding.text);
-}
-
 /* ------------------------------------------------------------------------------------ a CPU that is new */
 
 /* Of 32 slabs four are out; the rest was never used. CPU 1 comes for the first time. */

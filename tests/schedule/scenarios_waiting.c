@@ -10,26 +10,7 @@
 
 #include <malloc.h>
 
-#define FOR_EVER UINT64_MAX
 #define FOR_A_WHILE 1000000u
-
-static slabby_status wait_for_one(uint64_t timeout_ns) {
-    slabby_ref ref;
-    void *data;
-    slabby_status status = slabby_allocate_timeout(&ref, &data, world.pool, timeout_ns);
-
-    world.status[schedule_task()] = status;
-    if (status == SLABBY_OK)
-        world_own(ref, data);
-    world.ref[schedule_task()] = status == SLABBY_OK ? ref : 0;
-    return status;
-}
-
-static void wait_for_ever(void) {
-    slabby_status status = wait_for_one(FOR_EVER);
-
-    EXPECT(status == SLABBY_OK, "the wait answered %s", world_text(status));
-}
 
 static void wait_and_pass_on(void) {
     wait_for_ever();
@@ -43,7 +24,7 @@ static void wait_a_while(void) {
 }
 
 static void wait_till_closed(void) {
-    slabby_status status = wait_for_one(FOR_EVER);
+    slabby_status status = wait_for_one(UINT64_MAX);
 
     EXPECT(status == SLABBY_OK || status == SLABBY_CLOSED, "the wait answered %s", world_text(status));
     if (status == SLABBY_OK)
@@ -95,12 +76,6 @@ static void all_are_out_and_one_cpu_is_late(void) {
     world_make(64, 8, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
     world_joins_late = false;
     world_take(8);
-}
-
-static void no_waiters(void) {
-    EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
-    EXPECT((world.pool->gate.reasons & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
-    world_check();
 }
 
 static void all_is_over(void) {

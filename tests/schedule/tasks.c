@@ -3,6 +3,8 @@
 
 #include "world.h"
 
+#include <string.h>
+
 void allocate_and_keep(void) {
     slabby_status status;
 
@@ -92,4 +94,123 @@ void pages_are_unmapped(void) {
 
     EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
     EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_CLOSED, "a closed pool handed out a slab");
+}
+
+/* ------------------------------------------------------------------------------------- the end of a pool */
+
+void allocate_against_close(void) {
+    bool over = world_flag(1);
+    slabby_status status;
+    slabby_ref ref = world_allocate(&status);
+
+    EXPECT(ref != 0 || status == SLABBY_CLOSED, "allocate answered %s", world_text(status));
+    EXPECT(ref == 0 || !over, "a closed pool handed out a slab");
+    if (ref != 0)
+        world_release(ref);
+}
+
+void abandon_pool(void) {
+    EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
+}
+
+void destroy_pool(void) {
+    slabby_status status = slabby_destroy(world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_IN_USE, "destroy answered %s", world_text(status));
+    world.status[schedule_task()] = status;
+}
+
+/* The data is not asked for: the pool may be gone when it would be read. */
+void allocate_or_learn(void) {
+    slabby_ref ref;
+
+    world.status[0] = slabby_allocate(&ref, NULL, world.pool);
+    EXPECT(world.status[0] == SLABBY_OK || world.status[0] == SLABBY_CLOSED, "allocate answered %s",
+           world_text(world.status[0]));
+    if (world.status[0] == SLABBY_OK)
+        world_own(ref, world.pool->slabs);
+}
+
+void everything_went(void) {
+    EXPECT(world.pool->phase == SLB_PHASE_NONE, "the pool did not go");
+    EXPECT((world.pool->remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE,
+           "the pool went, and its bookkeeping stayed");
+}
+
+void went_or_in_use(void) {
+    if (world.status[1] == SLABBY_OK)
+        everything_went();
+    else
+        world_check();
+}
+
+void one_of_both(void) {
+    EXPECT(world.status[0] != SLABBY_OK || world.status[1] == SLABBY_IN_USE,
+           "the pool was destroyed with a slab out");
+    EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
+           "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
+    went_or_in_use();
+}
+
+/* -------------------------------------------------------------------------------------------------- reset */
+
+void reset_pool(void) {
+    EXPECT(slabby_reset(world.pool) == SLABBY_OK, "reset failed");
+}
+
+void release_or_lose(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
+           world_text(status));
+}
+
+void allocate_and_lose(void) {
+    slabby_ref ref;
+    slabby_status status = slabby_allocate(&ref, NULL, world.pool);
+
+    EXPECT(status == SLABBY_OK, "allocate answered %s although a slab is free", world_text(status));
+    world.ref[2] = ref;
+}
+
+void reset_left_order(void) {
+    memset(world.out, 0, sizeof world.out);
+    if (slabby_is_valid(world.pool, world.ref[2]))
+        world.out[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
+    world_check();
+}
+
+/* ------------------------------------------------------------------------------------ waiting, and looking */
+
+slabby_status wait_for_one(uint64_t timeout_ns) {
+    slabby_ref ref;
+    void *data;
+    slabby_status status = slabby_allocate_timeout(&ref, &data, world.pool, timeout_ns);
+
+    world.status[schedule_task()] = status;
+    if (status == SLABBY_OK)
+        world_own(ref, data);
+    world.ref[schedule_task()] = status == SLABBY_OK ? ref : 0;
+    return status;
+}
+
+void wait_for_ever(void) {
+    slabby_status status = wait_for_one(UINT64_MAX);
+
+    EXPECT(status == SLABBY_OK, "the wait answered %s", world_text(status));
+}
+
+void no_waiters(void) {
+    EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
+    EXPECT((world.pool->gate.reasons & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
+    world_check();
+}
+
+void verify_pool(void) {
+    slabby_finding finding = {.struct_size = sizeof finding};
+    uint64_t count = 0;
+    slabby_status status = slabby_verify(&finding, &count, world.pool, 1);
+
+    EXPECT(status == SLABBY_OK && count == 0, "verify of a sound pool: %s %s", world_text(status),
+           finding.text);
 }
