@@ -16980,6 +16980,11 @@ SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
 SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                           uint64_t started);
 
+/* Whether a pool takes the short road. relaxed: a hint, read again inside the sequence. */
+SLB_INLINE bool slb_takes_singles(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0;
+}
+
 /* Pools without caches take one id at a time, unless a random one of several is asked for. */
 SLB_INLINE bool slb_searches_singly(struct slabby_allocator *pool) {
     return pool->cache_max == 0 &&
@@ -20275,6 +20280,15 @@ static void *slb_data_of_issued(struct slabby_allocator *pool, uint32_t id, uint
     return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
 }
 
+/* A slab that lies at its own place in the pool: neither on the heap nor on a guard slot. */
+SLB_INLINE slabby_status slb_hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
+                                      slabby_ref *out_ref, void **out_data) {
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 static void slb_hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
     *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
@@ -20322,10 +20336,7 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = data;
-    return SLABBY_OK;
+    return slb_hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
 /* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
@@ -20337,8 +20348,8 @@ SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, ui
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
                          SLABBY_LATENCY_TRACKING_OFF))
         return false;
-    bool guards = slb_guard_is_on(pool);
     uint32_t cpu = slb_rseq_cpu();
+    bool guards = slb_guard_is_on(pool);
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
@@ -20366,9 +20377,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *ou
     bool slow;
     if (slb_unlikely(!slb_take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
         return slb_allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    (void)slb_hand_out_own(pool, id, word, out_ref, out_data);
     if (slb_unlikely(slow))
         slb_note_violation(pool);
     return SLABBY_OK;
@@ -20383,30 +20392,22 @@ static __attribute__((noinline)) slabby_status slb_allocate_portable(slabby_ref 
                          0 ||
                      !slb_portable_take_untimed(pool, &id)))
         return slb_allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
-    return SLABBY_OK;
+    return slb_hand_out_own(pool, id, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), out_ref, out_data);
 }
 
-/* In a pool without CPU caches. */
-static __attribute__((noinline)) slabby_status slb_allocate_single(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool) {
+/* In a pool without CPU caches, whose shards hold no heap slabs. */
+SLB_INLINE bool slb_take_single(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     uint32_t id;
     if (slb_unlikely(!slb_take_singly(pool, &id)))
-        return slb_allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* shards hold no heap slabs */
-    return SLABBY_OK;
+        return false;
+    (void)slb_hand_out_own(pool, id, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), out_ref, out_data);
+    return true;
 }
 
-SLB_INLINE slabby_status slb_allocate_without_sequence(slabby_ref *out_ref, void **out_data,
-                                                   struct slabby_allocator *pool) {
-    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
-        return slb_allocate_single(out_ref, out_data, pool);
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_allocate_portable(out_ref, out_data, pool)
-                                                              : slb_allocate_slow(out_ref, out_data, pool);
+static __attribute__((noinline)) slabby_status slb_allocate_single(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    return slb_likely(slb_take_single(out_ref, out_data, pool)) ? SLABBY_OK
+                                                            : slb_allocate_slow(out_ref, out_data, pool);
 }
 
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
@@ -20419,7 +20420,10 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return slb_allocate_without_sequence(out_ref, out_data, pool);
+        return slb_takes_singles(pool) ? slb_allocate_single(out_ref, out_data, pool)
+               : pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE
+                   ? slb_allocate_portable(out_ref, out_data, pool)
+                   : slb_allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
@@ -20445,9 +20449,7 @@ SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct sl
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
     uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_issued(pool, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+    (void)slb_hand_out_own(pool, id, word, out_ref, out_data); /* CPU caches hold no heap slabs */
     return true;
 }
 
@@ -20466,6 +20468,8 @@ static __attribute__((noinline)) slabby_status slb_try_slow(slabby_ref *out_ref,
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
+    if (slb_takes_singles(pool) && slb_take_single(out_ref, out_data, pool))
+        return SLABBY_OK;
     slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         slb_hand_out(pool, id, word, out_ref, out_data);
@@ -20487,6 +20491,8 @@ static __attribute__((noinline)) slabby_status slb_allocate_within(slabby_ref *o
                                                                uint64_t timeout_ns) {
     uint64_t word;
     uint32_t id;
+    if (slb_takes_singles(allocator) && slb_take_single(out_ref, out_data, allocator))
+        return SLABBY_OK;
     if (timeout_ns == 0)
         return slb_allocate_slow(out_ref, out_data, allocator);
     slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
@@ -21364,7 +21370,7 @@ static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_a
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return slb_return_protected_slab(pool, ref, relative, id);
-    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+    if (slb_takes_singles(pool))
         return slb_release_single(pool, ref);
     if (slb_goes_by_section(pool))
         return slb_release_portable(pool, ref);

@@ -322,6 +322,15 @@ static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t
     return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
 }
 
+/* A slab that lies at its own place in the pool: neither on the heap nor on a guard slot. */
+SLB_INLINE slabby_status hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
+                                      slabby_ref *out_ref, void **out_data) {
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
     *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
@@ -369,10 +378,7 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = data;
-    return SLABBY_OK;
+    return hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
 /* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
@@ -384,8 +390,8 @@ SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
                          SLABBY_LATENCY_TRACKING_OFF))
         return false;
-    bool guards = slb_guard_is_on(pool);
     uint32_t cpu = slb_rseq_cpu();
+    bool guards = slb_guard_is_on(pool);
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
@@ -413,9 +419,7 @@ static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_re
     bool slow;
     if (slb_unlikely(!take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
         return allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    (void)hand_out_own(pool, id, word, out_ref, out_data);
     if (slb_unlikely(slow))
         note_violation(pool);
     return SLABBY_OK;
@@ -430,30 +434,22 @@ static __attribute__((noinline)) slabby_status allocate_portable(slabby_ref *out
                          0 ||
                      !slb_portable_take_untimed(pool, &id)))
         return allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
-    return SLABBY_OK;
+    return hand_out_own(pool, id, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), out_ref, out_data);
 }
 
-/* In a pool without CPU caches. */
-static __attribute__((noinline)) slabby_status allocate_single(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool) {
+/* In a pool without CPU caches, whose shards hold no heap slabs. */
+SLB_INLINE bool take_single(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     uint32_t id;
     if (slb_unlikely(!slb_take_singly(pool, &id)))
-        return allocate_slow(out_ref, out_data, pool);
-    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* shards hold no heap slabs */
-    return SLABBY_OK;
+        return false;
+    (void)hand_out_own(pool, id, slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE), out_ref, out_data);
+    return true;
 }
 
-SLB_INLINE slabby_status allocate_without_sequence(slabby_ref *out_ref, void **out_data,
-                                                   struct slabby_allocator *pool) {
-    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
-        return allocate_single(out_ref, out_data, pool);
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? allocate_portable(out_ref, out_data, pool)
-                                                              : allocate_slow(out_ref, out_data, pool);
+static __attribute__((noinline)) slabby_status allocate_single(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    return slb_likely(take_single(out_ref, out_data, pool)) ? SLABBY_OK
+                                                            : allocate_slow(out_ref, out_data, pool);
 }
 
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
@@ -466,7 +462,10 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return allocate_without_sequence(out_ref, out_data, pool);
+        return slb_takes_singles(pool) ? allocate_single(out_ref, out_data, pool)
+               : pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE
+                   ? allocate_portable(out_ref, out_data, pool)
+                   : allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
@@ -492,9 +491,7 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
     uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_issued(pool, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+    (void)hand_out_own(pool, id, word, out_ref, out_data); /* CPU caches hold no heap slabs */
     return true;
 }
 
@@ -513,6 +510,8 @@ static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, voi
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
+    if (slb_takes_singles(pool) && take_single(out_ref, out_data, pool))
+        return SLABBY_OK;
     slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         hand_out(pool, id, word, out_ref, out_data);
@@ -534,6 +533,8 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
                                                                uint64_t timeout_ns) {
     uint64_t word;
     uint32_t id;
+    if (slb_takes_singles(allocator) && take_single(out_ref, out_data, allocator))
+        return SLABBY_OK;
     if (timeout_ns == 0)
         return allocate_slow(out_ref, out_data, allocator);
     slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);

@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/give.h"
+#include "api/single.h"
 #include "observe/audit.h"
 #include "observe/audit_record.h"
 #include "observe/events.h"
@@ -363,7 +364,7 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
-    if (atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0)
+    if (slb_takes_singles(pool))
         return release_single(pool, ref);
     if (goes_by_section(pool))
         return release_portable(pool, ref);

@@ -12,6 +12,11 @@
 SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                           uint64_t started);
 
+/* Whether a pool takes the short road. relaxed: a hint, read again inside the sequence. */
+SLB_INLINE bool slb_takes_singles(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0;
+}
+
 /* Pools without caches take one id at a time, unless a random one of several is asked for. */
 SLB_INLINE bool slb_searches_singly(struct slabby_allocator *pool) {
     return pool->cache_max == 0 &&
