@@ -140,18 +140,29 @@ need_packages() {
     fi
     refuse_install "Debian packages:$missing"
     say "installing Debian packages by apt-get (SLABBY_NO_INSTALL=1 refuses):$missing"
-    apt_log=$SLABBY_CACHE/apt.log
+    apt_log=$SLABBY_CACHE/apt-$$.log
     # shellcheck disable=SC2086 # a list of names, to be split
-    if ! (
-        # apt works under a user of its own, who may have no way into the checkout.
-        unset TMPDIR
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get -o DPkg::Lock::Timeout=300 update &&
-            apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends $missing
-    ) >"$apt_log" 2>&1; then
+    if ! { apt_get update && apt_get install --yes --no-install-recommends $missing; }; then
         tail -n 20 "$apt_log" >&2
-        fail "could not install:$missing; the whole output is in .cache/apt.log"
+        fail "could not install:$missing; the whole output is in .cache/apt-$$.log"
     fi
+    rm -f "$apt_log"
+}
+
+# apt_get ARGUMENT...: apt-get, which waits for the locks of another one, such as that of the part beside. By itself it
+# waits for dpkg's lock alone. Its output is in $apt_log.
+apt_get() {
+    apt_tries=0
+    # apt works under a user of its own, who may have no way into the checkout.
+    until (
+        unset TMPDIR
+        export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+        exec apt-get -o DPkg::Lock::Timeout=300 "$@"
+    ) >"$apt_log" 2>&1; do
+        apt_tries=$((apt_tries + 1))
+        [ "$apt_tries" -lt 300 ] && grep -q 'Could not get lock' "$apt_log" || return 1
+        sleep 1
+    done
 }
 
 # refuse_install WHAT: ends the command where the user wants nothing to be installed.
