@@ -14,7 +14,6 @@ import http.client
 import math
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -126,16 +125,23 @@ def load(address: tuple[str, int], ended: threading.Event) -> None:
         ended.wait(0.2 * (1 - busy))
 
 
+def sleep(seconds: float) -> None:
+    """In short steps: the system may deliver Ctrl-C to any thread, and the main thread, where Python answers it, then
+    sleeps on."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--address", default="127.0.0.1:7228", help="where bodies are taken")
     parser.add_argument("--admin", default=DEFAULT_ADDRESS, help="endpoints and live page")
     parser.add_argument("--load", type=int, default=0, help="clients of its own, on loopback")
-    parser.add_argument("--seconds", type=float, default=None, help="end after so long")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end after so long")
     arguments = parser.parse_args()
 
     ended = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: ended.set())
     pool = make_pool()
     gateway = Gateway(arguments.address, pool)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
@@ -144,11 +150,14 @@ def main() -> int:
     address = (str(host), int(port))
     print(f"gateway on http://{host!s}:{port}/bodies\nlive page on {admin.url}", flush=True)
     clients = [threading.Thread(target=load, args=(address, ended)) for _ in range(arguments.load)]
-    for client in clients:
-        client.start()
-    ended.wait(arguments.seconds)
+    try:
+        for client in clients:
+            client.start()
+        sleep(arguments.seconds)
+    except KeyboardInterrupt:
+        pass
     ended.set()
-    for client in clients:
+    for client in filter(threading.Thread.is_alive, clients):
         client.join()
     gateway.shutdown()
     gateway.server_close()

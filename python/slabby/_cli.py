@@ -135,12 +135,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _until_interrupted(server: Server) -> None:
-    """Ctrl-C, and SIGTERM of a supervisor or of a script, whose background programs ignore SIGINT."""
+    """Ctrl-C, and SIGTERM of a supervisor or of a script, whose background programs ignore SIGINT. In short steps: the
+    system may deliver a signal to any thread, and the main thread, where Python answers it, then sleeps on."""
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         print(f"serving {server.url} (end with Ctrl-C or SIGTERM)", flush=True)
         while True:
-            time.sleep(3600)
+            time.sleep(0.5)
     except KeyboardInterrupt:
         server.close()
 

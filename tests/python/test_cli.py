@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 import slabby
+from signals import signal_a_worker
 from slabby._cli import main
 from slabby.server import serve
 
@@ -141,8 +142,8 @@ def await_address(process):
     return line.split()[1]
 
 
-def end(process, by=signal.SIGTERM):
-    process.send_signal(by)
+def end(process, by=signal.SIGTERM, send=subprocess.Popen.send_signal):
+    send(process, by)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in complaints
@@ -184,6 +185,12 @@ def test_serve_ends_by_a_signal(inherited, by):
         signal.signal(signal.SIGINT, before)
     await_address(process)
     end(process, by)
+
+
+def test_serve_ends_by_a_signal_that_a_worker_gets():
+    process = start("--demo")
+    await_address(process)
+    end(process, signal.SIGINT, send=signal_a_worker)
 
 
 def test_serve_the_demo(tmp_path):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import slabby
+from signals import signal_a_worker
 
 EXAMPLE = Path(__file__).parents[2] / "examples/python/gateway.py"
 pytestmark = pytest.mark.skipif(slabby.backend() != "cffi", reason="once is enough")
@@ -30,7 +31,7 @@ def gateway():
     bodies = process.stdout.readline().split()[-1]
     page = process.stdout.readline().split()[-1]
     yield bodies, page
-    process.send_signal(signal.SIGINT)
+    signal_a_worker(process, signal.SIGINT)
     _, complaints = process.communicate(timeout=600)
     assert process.returncode == 0 and not complaints
 
