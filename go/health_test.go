@@ -184,6 +184,28 @@ func TestBreaker(t *testing.T) {
 	wantError(t, "BreakerForce, no such mode", pool.BreakerForce(99), slabby.ErrInvalidArgument)
 }
 
+// A breaker that is half open admits waits, one after the other: a try ahead of the wait, and the count of its end, use
+// up no probe.
+func TestBreakerAdmitsWaits(t *testing.T) {
+	pool := newPool(t, 64, 1, slabby.WithCircuitBreaker(1, 500*time.Millisecond))
+	defer mustRelease(t, mustAllocate(t, pool))
+	_, err := pool.Allocate()
+	wantError(t, "Allocate of a full pool", err, slabby.ErrOutOfMemory)
+	for deadline := time.Now().Add(long); pool.Stats().BreakerState != slabby.BreakerStateHalfOpen; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the breaker stays open")
+		}
+	}
+	for range 3 {
+		_, err := pool.AllocateWithTimeout(time.Millisecond)
+		wantError(t, "AllocateWithTimeout", err, slabby.ErrTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		_, err = pool.AllocateContext(ctx)
+		wantError(t, "AllocateContext", err, context.DeadlineExceeded)
+		cancel()
+	}
+}
+
 // LastGCDuration is Go's; every other key and word is the core's.
 func TestHealthAsJSON(t *testing.T) {
 	pool := newPool(t, 64, 4)

@@ -6041,12 +6041,15 @@ struct slb_corruption {
 #ifndef SLB_RESILIENCE_BREAKER_STATE_H
 #define SLB_RESILIENCE_BREAKER_STATE_H
 
+#define SLB_PROBE_BITS 32
+
 struct slb_breaker {
     _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
     _Atomic uint64_t threshold, timeout_ns, probes;
     _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
     _Atomic uint64_t window_ns, window_allocations, window_failures;
-    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+    _Atomic uint64_t until_ns;       /* open until, or probes admitted until */
+    _Atomic uint64_t probes_running; /* above SLB_PROBE_BITS the number of their round, below how many */
     _Atomic uint64_t
         expired_at; /* metrics_only: allocations when somebody first saw the timeout over, + 1; or 0 */
 };
@@ -17074,7 +17077,8 @@ SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct 
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
  * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
  * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations; if a probe has not ended after another timeout, the next one is admitted.
+ * circuit_breaker_probes allocations at a time. One that ends with neither success nor failure, such as a wait in
+ * vain, makes room for the next; if a probe has not ended after another timeout, the next one is admitted too.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
@@ -17087,9 +17091,22 @@ SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct 
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
 
-/* Whether an allocation may continue as a probe while the gate is closed for the breaker. For callers inside
- * slb_enter, which deliver events after they have left. */
-SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
+/* Whether an allocation may continue while the gate is closed for the breaker. *out_probe is its number as a probe, or
+ * 0 where the breaker has closed meanwhile. For callers inside slb_enter, which deliver events after they have left. */
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe);
+
+/* A probe ended with neither success nor failure. 0 is none, and one of an earlier round no longer counts. */
+SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe);
+
+SLB_INLINE void slb_probe_return(struct slabby_allocator *pool, uint64_t probe) {
+    if (slb_unlikely(probe != 0))
+        slb_breaker_return(pool, probe);
+}
+
+/* Whether an allocation that ended so is a failure of the pool. */
+SLB_INLINE bool slb_breaker_counts(slabby_status status) {
+    return status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED;
+}
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
@@ -17257,7 +17274,7 @@ SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_r
         return SLABBY_BREAKER_STATE_HALF_OPEN;
     *out_refuses = state == SLABBY_BREAKER_STATE_OPEN ||
                    (state == SLABBY_BREAKER_STATE_HALF_OPEN && !over &&
-                    atomic_load(&breaker->admitted) >= atomic_load(&breaker->probes));
+                    (uint32_t)atomic_load(&breaker->probes_running) >= atomic_load(&breaker->probes));
     return (int32_t)state;
 }
 
@@ -17297,7 +17314,33 @@ SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
 
 /* -------------------------------------------------------------------------------------------------- probes */
 
-SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
+/* Each round has a number above 0, so that what comes back later than its round changes nothing. */
+static void slb_begin_round(struct slb_breaker *breaker) {
+    uint64_t before = atomic_load(&breaker->probes_running);
+    while (!atomic_compare_exchange_weak(&breaker->probes_running, &before,
+                                         ((before >> SLB_PROBE_BITS) + 1) << SLB_PROBE_BITS))
+        ;
+}
+
+static bool slb_begin_probe(struct slb_breaker *breaker, uint64_t *out_probe) {
+    uint64_t before = atomic_load(&breaker->probes_running);
+    do {
+        if ((uint32_t)before >= atomic_load(&breaker->probes))
+            return false;
+    } while (!atomic_compare_exchange_weak(&breaker->probes_running, &before, before + 1));
+    *out_probe = before >> SLB_PROBE_BITS;
+    return true;
+}
+
+/* Another thread may have ended the pool since; the control block, which alone is touched here, stays. */
+SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe) {
+    uint64_t before = atomic_load(&pool->breaker.probes_running);
+    while (before >> SLB_PROBE_BITS == probe && (uint32_t)before != 0 &&
+           !atomic_compare_exchange_weak(&pool->breaker.probes_running, &before, before - 1))
+        ;
+}
+
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe) {
     struct slb_breaker *breaker = &pool->breaker;
     uint32_t state = atomic_load(&breaker->state);
     uint64_t now = slb_now_ns(), until = atomic_load(&breaker->until_ns);
@@ -17309,14 +17352,14 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         /* one of the threads that see the timeout pass admits a round of probes, which have until the next timeout */
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
-            atomic_store(&breaker->admitted, 0);
+            slb_begin_round(breaker);
             if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
                 slb_notify_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
     }
-    return atomic_fetch_add(&breaker->admitted, 1) < atomic_load(&breaker->probes);
+    return slb_begin_probe(breaker, out_probe);
 }
 
 /* ------------------------------------------------------------------------------------------------- control */
@@ -17342,7 +17385,7 @@ static void slb_breaker_enforce(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_CLOSED)
         return;
     if (state == SLABBY_BREAKER_STATE_HALF_OPEN) {
-        atomic_store(&breaker->admitted, 0);
+        slb_begin_round(breaker);
         atomic_store(&breaker->until_ns, slb_now_ns() + atomic_load(&breaker->timeout_ns));
     }
     slb_gate_close(pool, SLB_GATE_BREAKER);
@@ -18112,6 +18155,50 @@ SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *
         slb_give_inside_tiers(pool, stripe, ids[i], false);
 }
 
+/* -------------------- api/refill.c */
+
+/* -------------------- api/refill.h */
+/* Several free ids at once, while the gate is open: one for an allocation, the rest for this CPU's cache. */
+#ifndef SLB_API_REFILL_H
+#define SLB_API_REFILL_H
+
+/* Inside slb_enter. False: depot, shards and delay queue seem to be empty. */
+SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                            enum slb_tier *out_tier);
+
+#endif
+
+SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                            enum slb_tier *out_tier) {
+    uint32_t ids[SLB_CACHE_IDS];
+    uint32_t count = 0;
+    if (slb_searches_singly(pool)) {
+        *out_tier = SLB_TIER_SHARD;
+        return slb_search_singly(pool, stripe, out_id);
+    }
+    slb_move_begin(stripe);
+    if (slb_depot_pop(pool, ids)) {
+        count = pool->batch;
+        *out_tier = SLB_TIER_DEPOT;
+    } else {
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids,
+                                    pool->cache_max != 0 ? pool->batch : SLB_SHUFFLE_AMONG);
+        *out_tier = SLB_TIER_SHARD;
+    }
+    if (count == 0 && pool->delay.limit != 0)
+        count = slb_delay_pop(pool, ids, NULL);
+    SLB_POINT(SLB_POINT_REFILL);
+    if (count != 0) {
+        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
+        *out_id = ids[0];
+        slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
+        slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
+        slb_cache_fold(pool);
+    }
+    slb_move_end(stripe);
+    return count != 0;
+}
+
 /* -------------------- resilience/conditions.c */
 
 /* -------------------- resilience/conditions.h */
@@ -18209,6 +18296,7 @@ struct slb_waiter {
     uint64_t ticket;                  /* tickets.h */
     uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint64_t probe;                   /* as which the breaker admitted it, until it is over; listeners only */
     uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
 };
@@ -18435,6 +18523,54 @@ SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 
 #endif
 
+/* -------------------- resilience/listeners.h */
+/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
+#ifndef SLB_RESILIENCE_LISTENERS_H
+#define SLB_RESILIENCE_LISTENERS_H
+
+/* Waiters of one listener, oldest first. */
+struct slb_waiter_list {
+    struct slb_waiter *first, *last;
+};
+
+struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
+    struct slabby_allocator *pool;
+    uint64_t slb_number;           /* among all that this pool ever had; the pool's list has the highest first */
+    int notifier;              /* a descriptor, or -1 */
+    _Atomic uint32_t signals;  /* raised with each signal; slabby_listener_wait sleeps on it */
+    _Atomic uint32_t sleepers; /* in slabby_listener_wait */
+    bool closed;               /* the pool was closed */
+    uint64_t timeout_ns;       /* how long a grant may wait to be taken; 0: as long as it takes */
+    struct slb_waiter_list granted, revoked;
+    struct slb_tickets tickets;
+};
+
+SLB_INLINE bool slb_listener_is_ready(const struct slabby_listener *listener) {
+    return listener->granted.first != NULL || listener->revoked.first != NULL || listener->closed;
+}
+
+/* The waiter is in no list; it comes last in this one, and the listener is told. Needs the lock. */
+SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter);
+
+/* The waiter has been granted a slab just now. Needs the lock. */
+SLB_PRIVATE void slb_listener_grant(struct slb_waiter *waiter);
+
+/* Out of one of the listener's lists. Needs the lock. */
+SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_waiter *waiter);
+
+/* Called when something was taken: the descriptor stays readable while there is more. Needs the lock. */
+SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener);
+
+/* Into the pool's list, and out of it when its tickets are over. */
+SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener);
+SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener);
+
+/* The pool learns how long its listeners let grants wait. Needs the lock. */
+SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool);
+
+#endif
+
 #include <stdlib.h>
 
 #define SLB_SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
@@ -18507,6 +18643,8 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uin
 
 SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
+    slb_probe_return(waiter->listener->pool, waiter->probe);
+    waiter->probe = 0;
     if (waiter->ticket + SLB_GENERATION_STEP < SLB_TICKET_LIMIT) {
         waiter->next = tickets->unused;
         tickets->unused = waiter;
@@ -18520,54 +18658,6 @@ SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets) {
 }
 
 /* -------------------- resilience/listeners.c */
-
-/* -------------------- resilience/listeners.h */
-/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
-#ifndef SLB_RESILIENCE_LISTENERS_H
-#define SLB_RESILIENCE_LISTENERS_H
-
-/* Waiters of one listener, oldest first. */
-struct slb_waiter_list {
-    struct slb_waiter *first, *last;
-};
-
-struct slabby_listener {
-    struct slabby_listener *next, *previous; /* in the pool's list */
-    struct slabby_allocator *pool;
-    uint64_t slb_number;           /* among all that this pool ever had; the pool's list has the highest first */
-    int notifier;              /* a descriptor, or -1 */
-    _Atomic uint32_t signals;  /* raised with each signal; slabby_listener_wait sleeps on it */
-    _Atomic uint32_t sleepers; /* in slabby_listener_wait */
-    bool closed;               /* the pool was closed */
-    uint64_t timeout_ns;       /* how long a grant may wait to be taken; 0: as long as it takes */
-    struct slb_waiter_list granted, revoked;
-    struct slb_tickets tickets;
-};
-
-SLB_INLINE bool slb_listener_is_ready(const struct slabby_listener *listener) {
-    return listener->granted.first != NULL || listener->revoked.first != NULL || listener->closed;
-}
-
-/* The waiter is in no list; it comes last in this one, and the listener is told. Needs the lock. */
-SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter);
-
-/* The waiter has been granted a slab just now. Needs the lock. */
-SLB_PRIVATE void slb_listener_grant(struct slb_waiter *waiter);
-
-/* Out of one of the listener's lists. Needs the lock. */
-SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_waiter *waiter);
-
-/* Called when something was taken: the descriptor stays readable while there is more. Needs the lock. */
-SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener);
-
-/* Into the pool's list, and out of it when its tickets are over. */
-SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener);
-SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener);
-
-/* The pool learns how long its listeners let grants wait. Needs the lock. */
-SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool);
-
-#endif
 
 /* -------------------- resilience/ticker.h */
 /*
@@ -19845,7 +19935,8 @@ struct slb_found {
     enum slb_tier tier;
     bool sampled; /* it may be put on a guard slot, see observe/counters.h */
     bool degrade_due;
-    uint64_t mark; /* events from here on that this thread raised */
+    uint64_t mark;  /* events from here on that this thread raised */
+    uint64_t probe; /* as which the breaker admitted the search, see breaker.h */
 };
 
 /* How an allocation looks for its slab. */
@@ -19853,6 +19944,7 @@ struct slb_search {
     bool nested;      /* in a signal handler that interrupted its own thread inside the core */
     uint64_t started; /* ticks, for max_alloc_latency */
     uint64_t mark;    /* events from here on that this thread raised are told when it has left */
+    uint64_t probe;   /* as which the breaker has admitted it, however often it begins again */
 };
 
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: no public function answers it. */
@@ -19862,7 +19954,7 @@ SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool);
 
 /* One free id, not counted. Inside slb_enter. SLB_SEARCH_AGAIN: leave, call slb_search_wait, and begin again. */
 SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                            const struct slb_search *search, uint32_t *out_id,
+                                            struct slb_search *search, uint32_t *out_id,
                                             enum slb_tier *out_tier);
 
 /* Waits for the end of maintenance, outside. */
@@ -19880,9 +19972,10 @@ SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *ou
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
-/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet.
+ * Who then tries no more, or waits, and was admitted as a probe, gives that back with slb_probe_return. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                        uint64_t *out_word);
+                                        uint64_t *out_word, uint64_t *out_probe);
 
 /* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
@@ -19988,40 +20081,6 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 
 #endif
 
-/* ------------------------------------------------------------------------------------- the gate is open */
-
-/* The first id goes to the caller, the rest into this CPU's cache. */
-static bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                   enum slb_tier *out_tier) {
-    uint32_t ids[SLB_CACHE_IDS];
-    uint32_t count = 0;
-    if (slb_searches_singly(pool)) {
-        *out_tier = SLB_TIER_SHARD;
-        return slb_search_singly(pool, stripe, out_id);
-    }
-    slb_move_begin(stripe);
-    if (slb_depot_pop(pool, ids)) {
-        count = pool->batch;
-        *out_tier = SLB_TIER_DEPOT;
-    } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids,
-                                    pool->cache_max != 0 ? pool->batch : SLB_SHUFFLE_AMONG);
-        *out_tier = SLB_TIER_SHARD;
-    }
-    if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, ids, NULL);
-    SLB_POINT(SLB_POINT_REFILL);
-    if (count != 0) {
-        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
-        *out_id = ids[0];
-        slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
-        slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
-        slb_cache_fold(pool);
-    }
-    slb_move_end(stripe);
-    return count != 0;
-}
-
 /* ---------------------------------------------------------------------------------------------- the search */
 
 static slabby_status slb_from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
@@ -20039,10 +20098,10 @@ SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
 /* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
  * thread made. */
 SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                            const struct slb_search *search, uint32_t *out_id,
+                                            struct slb_search *search, uint32_t *out_id,
                                             enum slb_tier *out_tier) {
     const bool nested = search->nested;
-    bool drained = false, probe = false;
+    bool drained = false;
     for (uint32_t attempt = 0;; attempt++) {
         /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
         uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
@@ -20050,7 +20109,8 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
-        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
+        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && search->probe == 0 &&
+                         !slb_breaker_admits(pool, &search->probe)))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
             slb_pool_run_deferred(pool); /* who came first is served first */
@@ -20110,6 +20170,8 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
     slb_events_deliver(pool, found->mark);
     if (status == SLABBY_OK)
         slb_note_success(pool);
+    else if (!slb_breaker_counts(status) && slb_pool_exists(pool))
+        slb_probe_return(pool, found->probe);
     if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
         slb_degrade_poll(pool);
     if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
@@ -20142,6 +20204,7 @@ static slabby_status slb_search_held(struct slabby_allocator *pool, uint32_t *ou
             break;
         slb_search_wait(pool);
     }
+    out_found->probe = search.probe;
     slb_search_leave(pool);
     SLB_TRACE(slow, pool, status, status == SLABBY_OK ? out_found->tier : 0);
     if (status != SLABBY_OK)
@@ -20161,7 +20224,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
     SLB_HOLD(pool);
-    if ((status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED) && slb_pool_exists(pool))
+    if (slb_breaker_counts(status) && slb_pool_exists(pool))
         slb_breaker_failed(pool, false);
     return slb_answered(pool, operation, 0, status);
 }
@@ -20195,6 +20258,7 @@ static uint64_t slb_issue_taken(struct slabby_allocator *pool, uint32_t id, uint
 
 static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word,
+                                                              uint64_t *out_probe,
                                                               struct slb_timing *timing) {
     struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
     SLB_HOLD(pool);
@@ -20202,6 +20266,7 @@ static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_
         return slb_pool_closed_status(pool);
     slb_timing_search(pool, timing);
     slabby_status status = slb_search_held(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    *out_probe = found.probe;
     if (status != SLABBY_OK)
         return status;
     uint64_t guarded = 0;
@@ -20244,9 +20309,10 @@ static bool slb_take_cached_held(struct slabby_allocator *pool, uint32_t *out_id
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                        uint64_t *out_word) {
+                                        uint64_t *out_word, uint64_t *out_probe) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     struct slb_timing timing = {0, 0};
+    *out_probe = 0;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     bool held = pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE || slb_guard_is_on(pool);
@@ -20254,7 +20320,7 @@ SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t 
     bool slb_taken = held ? slb_take_cached_held(pool, out_id, fast, &timing, &sampled)
                       : slb_take_cached(pool, out_id, fast, &timing);
     if (!slb_taken)
-        return slb_take_searching(pool, state, out_id, out_word, &timing);
+        return slb_take_searching(pool, state, out_id, out_word, out_probe, &timing);
     uint64_t guarded =
         slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, SLB_TIER_CACHE, timing.weight) : 0;
     *out_word = slb_issue_taken(pool, *out_id, state, guarded, &timing);
@@ -20264,7 +20330,8 @@ SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t 
 static __attribute__((noinline)) slabby_status slb_take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = slb_take_slab(pool, state, out_id, out_word);
+    uint64_t probe; /* its failure opens the breaker again */
+    slabby_status status = slb_take_slab(pool, state, out_id, out_word, &probe);
     return slb_likely(status == SLABBY_OK)
                ? status
                : slb_allocation_failed(
@@ -20466,13 +20533,15 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, vo
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 static __attribute__((noinline)) slabby_status slb_try_slow(slabby_ref *out_ref, void **out_data,
                                                         struct slabby_allocator *pool) {
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (slb_takes_singles(pool) && slb_take_single(out_ref, out_data, pool))
         return SLABBY_OK;
-    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         slb_hand_out(pool, id, word, out_ref, out_data);
+    else if (status == SLABBY_OUT_OF_MEMORY)
+        slb_probe_return(pool, probe);
     return status == SLABBY_OUT_OF_MEMORY ? status
                                           : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
@@ -20489,19 +20558,21 @@ SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_dat
 static __attribute__((noinline)) slabby_status slb_allocate_within(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *allocator,
                                                                uint64_t timeout_ns) {
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (slb_takes_singles(allocator) && slb_take_single(out_ref, out_data, allocator))
         return SLABBY_OK;
     if (timeout_ns == 0)
         return slb_allocate_slow(out_ref, out_data, allocator);
-    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
         if (status == SLABBY_OK)
             word =
                 slb_issue_protected(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
+        else
+            slb_probe_return(allocator, probe);
     }
     if (status == SLABBY_OK)
         slb_hand_out(allocator, id, word, out_ref, out_data);
@@ -22312,7 +22383,7 @@ static void slb_undo_batch(struct slabby_allocator *pool, const slabby_ref *ids,
 }
 
 static slabby_status slb_collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct slb_search *search, slabby_ref *out_ids, uint64_t count,
                                    struct slb_batch_hits *hits) {
     slb_count_ahead(&stripe->tentative, count);
     for (uint64_t i = 0; i < count; i++) {
@@ -22427,6 +22498,7 @@ static slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_re
         .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
         .degrade_due = slb_degrade_is_on(pool),
         .mark = search.mark,
+        .probe = search.probe,
     };
     if (status != SLABBY_OK) {
         slb_search_notify(pool, &found, status);
@@ -22830,12 +22902,13 @@ static bool slb_refill_lease(struct slabby_allocator *pool, struct slb_lease *le
 
 /* Without a lease, and where protections act, the CPU's cache serves. */
 static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
-                                    uint32_t *out_id, uint64_t *out_word) {
+                                    uint32_t *out_id, uint64_t *out_word, uint64_t *out_probe) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    *out_probe = 0;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
-        return slb_take_slab(pool, state, out_id, out_word);
+        return slb_take_slab(pool, state, out_id, out_word, out_probe);
     struct slb_timing timing = slb_timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     bool searched = !slb_lease_take(lease, out_id);
@@ -22843,6 +22916,7 @@ static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct sl
         slb_timing_slow(pool, &timing);
         if (!slb_refill_lease(pool, lease, out_id, fast, &found)) {
             slabby_status status = slb_search(pool, out_id, fast, &found);
+            *out_probe = found.probe;
             if (status != SLABBY_OK)
                 return status;
         }
@@ -22865,11 +22939,11 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK ? status
@@ -22881,14 +22955,16 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
                                           uint64_t address) {
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status =
-        slb_lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
+        slb_lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
+    else if (status == SLABBY_OUT_OF_MEMORY)
+        slb_probe_return(pool, probe);
     return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
                ? status
                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
@@ -22899,10 +22975,10 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
-    uint64_t word;
+    uint64_t word, probe;
     if (pool == NULL || out_id == NULL || out_data == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word, &probe);
     if (status == SLABBY_OK)
         *out_data = slb_slab_data(pool, *out_id);
     return status == SLABBY_OK ? status
@@ -23002,8 +23078,10 @@ static uint32_t slb_end_some(struct slabby_listener *listener, uint32_t *slot, u
         SLB_WAITER_STEP();
         (void)slb_waiters_leave(listener->pool, waiter);
         /* relaxed: under the lock */
-        if (atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed) !=
-            SLB_WAITER_GRANTED)
+        uint32_t state = atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed);
+        slb_probe_return(listener->pool, waiter->probe);
+        waiter->probe = 0;
+        if (state != SLB_WAITER_GRANTED)
             continue;
         slb_listener_unlink(&listener->granted, waiter);
         ids[count++] = waiter->id;
@@ -23095,6 +23173,7 @@ static struct slb_waiter *slb_draw_ticket(struct slabby_listener *listener) {
 static slabby_status slb_try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
+    waiter->probe = found.probe;
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);

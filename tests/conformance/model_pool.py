@@ -212,7 +212,6 @@ class Pool:
             self.codes.add("exhausted")
             self.degradation.moved(*self._use())
             if timeout:
-                self.breaker.waited_in_vain()
                 return self.reported(operation, "Timeout")
             self.breaker.failed()
             return self.reported(operation, "OutOfMemory")

@@ -76,10 +76,6 @@ class Breaker:
             raise Undetermined("how many probes a batch needs")
         self.codes.add("breaker_half_open")
 
-    def waited_in_vain(self) -> None:
-        """A probe that ended with neither: the next are admitted after another timeout."""
-        self.expired = False
-
     def succeeded(self, count: int) -> None:
         self.in_a_row = 0
         if self.window_calls >= 0:

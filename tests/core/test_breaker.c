@@ -156,6 +156,59 @@ static void a_probe_that_waits_closes(void **state) {
     finish(pool);
 }
 
+/* Guards: a try or a wait in vain, and a cancelled ticket, are neither success nor failure, so the next one may probe;
+ * while one waits, nobody else may. */
+static void a_probe_in_vain_admits_the_next(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    slabby_listener *listener;
+    uint64_t ticket, refused;
+    slabby_ref held = take(pool), ref;
+    fail_times(pool, 1);
+    clock_ns += 12 * SECOND;
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(slabby_try_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+        CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 1), SLABBY_TIMEOUT);
+        CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+        CHECK_STATUS(slabby_try_allocate(&ref, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+        CHECK_STATUS(slabby_wait_begin(&refused, listener, 0), SLABBY_CIRCUIT_BREAKER_OPEN);
+        CHECK_STATUS(slabby_wait_cancel(&ref, listener, ticket), SLABBY_OK);
+        check_state(pool, SLABBY_BREAKER_STATE_HALF_OPEN);
+    }
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    fail_times(pool, 1); /* what a probe of this round left behind does not count in the next */
+    check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+    clock_ns += 12 * SECOND;
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    finish(pool);
+}
+
+/* Guards: a wait of an earlier round makes no room in a later one. */
+static void a_late_probe_admits_none(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    slabby_listener *listener;
+    uint64_t early, late;
+    slabby_ref held = take(pool), ref;
+    fail_times(pool, 1);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    clock_ns += 12 * SECOND;
+    CHECK_STATUS(slabby_wait_begin(&early, listener, 0), SLABBY_OK);
+    clock_ns += 12 * SECOND; /* the first has not ended in time, so another is admitted */
+    CHECK_STATUS(slabby_wait_begin(&late, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, early), SLABBY_OK);
+    CHECK_STATUS(slabby_try_allocate(&ref, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, late), SLABBY_OK);
+    CHECK_STATUS(slabby_try_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    finish(pool);
+}
+
 /* The breaker as the header describes it, for one thread and a pool of one slab. */
 struct model {
     int32_t state;
@@ -315,11 +368,12 @@ static void changes_are_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BREAKER_TEST(failures_in_a_row_open),       BREAKER_TEST(a_probe_closes),
-        BREAKER_TEST(a_failed_probe_opens_again),   BREAKER_TEST(a_high_rate_opens),
-        BREAKER_TEST(operators_have_the_last_word), BREAKER_TEST(waiting_never_trips),
-        BREAKER_TEST(a_probe_that_waits_closes),    BREAKER_TEST(random_events_follow_the_model),
-        BREAKER_TEST(a_latency_limit_is_enforced),  BREAKER_TEST(changes_are_reported),
+        BREAKER_TEST(failures_in_a_row_open),          BREAKER_TEST(a_probe_closes),
+        BREAKER_TEST(a_failed_probe_opens_again),      BREAKER_TEST(a_high_rate_opens),
+        BREAKER_TEST(operators_have_the_last_word),    BREAKER_TEST(waiting_never_trips),
+        BREAKER_TEST(a_probe_that_waits_closes),       BREAKER_TEST(random_events_follow_the_model),
+        BREAKER_TEST(a_latency_limit_is_enforced),     BREAKER_TEST(changes_are_reported),
+        BREAKER_TEST(a_probe_in_vain_admits_the_next), BREAKER_TEST(a_late_probe_admits_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

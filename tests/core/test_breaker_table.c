@@ -18,8 +18,8 @@ enum entry {
     CLOSED,
     FAILED, /* closed, one failure before the threshold */
     OPEN,
-    HALF_OPEN, /* one probe is out, one may still come */
-    SPENT,     /* half open, and every probe of this round is out */
+    HALF_OPEN, /* one probe waits, one may still come */
+    SPENT,     /* half open, and every probe of this round waits */
     FORCED,
     DISABLED,
     METRICS,
@@ -30,7 +30,7 @@ enum entry {
 };
 
 enum happening {
-    SUCCESS,      /* an allocation finds a slab */
+    SUCCESS,      /* a slab comes free: a probe that waits gets it, or else an allocation finds it */
     FAILURE,      /* an allocation finds none */
     WAIT_IN_VAIN, /* a timed wait ends without one */
     WAIT_SERVED,  /* a wait ends with one */
@@ -84,11 +84,11 @@ static const struct transition table[ENTRIES][HAPPENINGS] = {
     [OPEN]           = {{REFUSED, OPEN},   {REFUSED, OPEN},        {REFUSED, OPEN},        {REFUSED, OPEN},
                         {REFUSED, OPEN},   {OK, CLOSED},           {NONE, OPEN},
                         {OK, OPEN},        {OK, FORCED},  {OK, DISABLED},  {OK, METRICS},  {OK, DISABLED}},
-    [HALF_OPEN]      = {{OK, CLOSED},      {NONE, OPEN},           {LATE, SPENT},          {OK, CLOSED},
+    [HALF_OPEN]      = {{OK, CLOSED},      {NONE, OPEN},           {LATE, HALF_OPEN},      {OK, CLOSED},
                         {OK, CLOSED},      {OK, CLOSED},           {NONE, OPEN},
                         {OK, HALF_OPEN},   {OK, FORCED},  {OK, DISABLED},  {OK, METRICS},  {OK, DISABLED}},
-    [SPENT]          = {{REFUSED, SPENT},  {REFUSED, SPENT},       {REFUSED, SPENT},       {REFUSED, SPENT},
-                        {REFUSED, SPENT},  {OK, CLOSED},           {NONE, OPEN},
+    [SPENT]          = {{OK, CLOSED},      {REFUSED, SPENT},       {REFUSED, SPENT},       {REFUSED, SPENT},
+                        {OK, CLOSED},      {OK, CLOSED},           {NONE, OPEN},
                         {OK, SPENT},       {OK, FORCED},  {OK, DISABLED},  {OK, METRICS},  {OK, DISABLED}},
     [FORCED]         = {{REFUSED, FORCED}, {REFUSED, FORCED},      {REFUSED, FORCED},      {REFUSED, FORCED},
                         {REFUSED, FORCED}, {REFUSED, FORCED},      {REFUSED, FORCED},
@@ -125,9 +125,11 @@ static void pass(uint64_t seconds) {
 }
 
 static slabby_status succeed(struct bench *bench) {
+    uint64_t ticket, count;
     CHECK_STATUS(slabby_release(bench->pool, bench->held), OK);
     bench->held = 0;
-    return slabby_allocate(&bench->held, NULL, bench->pool);
+    CHECK_STATUS(slabby_wait_take(&ticket, &bench->held, NULL, &count, bench->listener, 1), OK);
+    return count == 1 ? OK : slabby_allocate(&bench->held, NULL, bench->pool);
 }
 
 static slabby_status fail_to(struct bench *bench) {
@@ -209,8 +211,9 @@ static struct bench bench_at(enum entry entry) {
         (void)happen(&bench, *next);
     if (entry == HALF_OPEN || entry == SPENT || entry == METRICS_HALF)
         pass(TIMEOUT_S + 2);
+    uint64_t ticket;
     for (int probes = entry == SPENT ? 2 : entry == HALF_OPEN ? 1 : 0; probes > 0; probes--)
-        CHECK_STATUS(wait_in_vain(&bench), LATE);
+        CHECK_STATUS(slabby_wait_begin(&ticket, bench.listener, 0), OK);
     return bench;
 }
 

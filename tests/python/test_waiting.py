@@ -34,6 +34,26 @@ def test_nothing_in_time(full):
     ref.release()
 
 
+def test_a_half_open_breaker_admits_waits():
+    """One after the other: a try ahead of the wait, and the count of its end, use up no probe."""
+
+    async def wait_in_loop():
+        await pool.acquire_async(timeout=0.001)
+
+    with slabby.Allocator(
+        64, 1, circuit_breaker_threshold=1, circuit_breaker_timeout=0.5
+    ) as pool, pool.allocate():
+        with pytest.raises(slabby.OutOfMemoryError):
+            pool.allocate()
+        while pool.stats().breaker_state != slabby.BreakerState.HALF_OPEN:
+            pass
+        for _ in range(3):
+            with pytest.raises(slabby.TimeoutError):
+                pool.allocate(timeout=0.001)
+            with pytest.raises(slabby.TimeoutError):
+                asyncio.run(wait_in_loop())
+
+
 def test_a_release_ends_the_wait(full):
     pool, ref = full
     got = []

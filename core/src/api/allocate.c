@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/issue.h"
+#include "api/refill.h"
 #include "api/single.h"
 #include "observe/audit_record.h"
 #include "observe/counters.h"
@@ -30,40 +31,6 @@
 #include "tiers/shards.h"
 #include "tiers/word_bias.h"
 
-/* ------------------------------------------------------------------------------------- the gate is open */
-
-/* The first id goes to the caller, the rest into this CPU's cache. */
-static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                   enum slb_tier *out_tier) {
-    uint32_t ids[SLB_CACHE_IDS];
-    uint32_t count = 0;
-    if (slb_searches_singly(pool)) {
-        *out_tier = SLB_TIER_SHARD;
-        return slb_search_singly(pool, stripe, out_id);
-    }
-    slb_move_begin(stripe);
-    if (slb_depot_pop(pool, ids)) {
-        count = pool->batch;
-        *out_tier = SLB_TIER_DEPOT;
-    } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids,
-                                    pool->cache_max != 0 ? pool->batch : SLB_SHUFFLE_AMONG);
-        *out_tier = SLB_TIER_SHARD;
-    }
-    if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, ids, NULL);
-    SLB_POINT(SLB_POINT_REFILL);
-    if (count != 0) {
-        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
-        *out_id = ids[0];
-        slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
-        slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
-        slb_cache_fold(pool);
-    }
-    slb_move_end(stripe);
-    return count != 0;
-}
-
 /* ---------------------------------------------------------------------------------------------- the search */
 
 static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
@@ -81,10 +48,10 @@ SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
 /* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
  * thread made. */
 SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                            const struct slb_search *search, uint32_t *out_id,
+                                            struct slb_search *search, uint32_t *out_id,
                                             enum slb_tier *out_tier) {
     const bool nested = search->nested;
-    bool drained = false, probe = false;
+    bool drained = false;
     for (uint32_t attempt = 0;; attempt++) {
         /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
         uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
@@ -92,14 +59,15 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
-        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
+        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && search->probe == 0 &&
+                         !slb_breaker_admits(pool, &search->probe)))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
             slb_pool_run_deferred(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
-        if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+        if (may_take && (gate == 0 ? slb_refill(pool, stripe, out_id, out_tier)
                                    : slb_take_free(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
@@ -152,6 +120,8 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
     slb_events_deliver(pool, found->mark);
     if (status == SLABBY_OK)
         note_success(pool);
+    else if (!slb_breaker_counts(status) && slb_pool_exists(pool))
+        slb_probe_return(pool, found->probe);
     if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
         slb_degrade_poll(pool);
     if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
@@ -184,6 +154,7 @@ static slabby_status search_held(struct slabby_allocator *pool, uint32_t *out_id
             break;
         slb_search_wait(pool);
     }
+    out_found->probe = search.probe;
     slb_search_leave(pool);
     SLB_TRACE(slow, pool, status, status == SLABBY_OK ? out_found->tier : 0);
     if (status != SLABBY_OK)
@@ -203,7 +174,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
     SLB_HOLD(pool);
-    if ((status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED) && slb_pool_exists(pool))
+    if (slb_breaker_counts(status) && slb_pool_exists(pool))
         slb_breaker_failed(pool, false);
     return slb_answered(pool, operation, 0, status);
 }
@@ -237,6 +208,7 @@ static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t
 
 static __attribute__((noinline)) slabby_status take_searching(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word,
+                                                              uint64_t *out_probe,
                                                               struct slb_timing *timing) {
     struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
     SLB_HOLD(pool);
@@ -244,6 +216,7 @@ static __attribute__((noinline)) slabby_status take_searching(struct slabby_allo
         return slb_pool_closed_status(pool);
     slb_timing_search(pool, timing);
     slabby_status status = search_held(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    *out_probe = found.probe;
     if (status != SLABBY_OK)
         return status;
     uint64_t guarded = 0;
@@ -286,9 +259,10 @@ static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bo
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                        uint64_t *out_word) {
+                                        uint64_t *out_word, uint64_t *out_probe) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     struct slb_timing timing = {0, 0};
+    *out_probe = 0;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     bool held = pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE || slb_guard_is_on(pool);
@@ -296,7 +270,7 @@ SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t 
     bool taken = held ? take_cached_held(pool, out_id, fast, &timing, &sampled)
                       : take_cached(pool, out_id, fast, &timing);
     if (!taken)
-        return take_searching(pool, state, out_id, out_word, &timing);
+        return take_searching(pool, state, out_id, out_word, out_probe, &timing);
     uint64_t guarded =
         slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, SLB_TIER_CACHE, timing.weight) : 0;
     *out_word = issue_taken(pool, *out_id, state, guarded, &timing);
@@ -306,7 +280,8 @@ SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t 
 static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = slb_take_slab(pool, state, out_id, out_word);
+    uint64_t probe; /* its failure opens the breaker again */
+    slabby_status status = slb_take_slab(pool, state, out_id, out_word, &probe);
     return slb_likely(status == SLABBY_OK)
                ? status
                : slb_allocation_failed(
@@ -508,13 +483,15 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, vo
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, void **out_data,
                                                         struct slabby_allocator *pool) {
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (slb_takes_singles(pool) && take_single(out_ref, out_data, pool))
         return SLABBY_OK;
-    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         hand_out(pool, id, word, out_ref, out_data);
+    else if (status == SLABBY_OUT_OF_MEMORY)
+        slb_probe_return(pool, probe);
     return status == SLABBY_OUT_OF_MEMORY ? status
                                           : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
@@ -531,19 +508,21 @@ SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_dat
 static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *allocator,
                                                                uint64_t timeout_ns) {
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (slb_takes_singles(allocator) && take_single(out_ref, out_data, allocator))
         return SLABBY_OK;
     if (timeout_ns == 0)
         return allocate_slow(out_ref, out_data, allocator);
-    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
         if (status == SLABBY_OK)
             word =
                 slb_issue_protected(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
+        else
+            slb_probe_return(allocator, probe);
     }
     if (status == SLABBY_OK)
         hand_out(allocator, id, word, out_ref, out_data);

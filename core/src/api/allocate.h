@@ -10,7 +10,8 @@ struct slb_found {
     enum slb_tier tier;
     bool sampled; /* it may be put on a guard slot, see observe/counters.h */
     bool degrade_due;
-    uint64_t mark; /* events from here on that this thread raised */
+    uint64_t mark;  /* events from here on that this thread raised */
+    uint64_t probe; /* as which the breaker admitted the search, see breaker.h */
 };
 
 /* How an allocation looks for its slab. */
@@ -18,6 +19,7 @@ struct slb_search {
     bool nested;      /* in a signal handler that interrupted its own thread inside the core */
     uint64_t started; /* ticks, for max_alloc_latency */
     uint64_t mark;    /* events from here on that this thread raised are told when it has left */
+    uint64_t probe;   /* as which the breaker has admitted it, however often it begins again */
 };
 
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: no public function answers it. */
@@ -27,7 +29,7 @@ SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool);
 
 /* One free id, not counted. Inside slb_enter. SLB_SEARCH_AGAIN: leave, call slb_search_wait, and begin again. */
 SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                            const struct slb_search *search, uint32_t *out_id,
+                                            struct slb_search *search, uint32_t *out_id,
                                             enum slb_tier *out_tier);
 
 /* Waits for the end of maintenance, outside. */
@@ -45,9 +47,10 @@ SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *ou
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
-/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet.
+ * Who then tries no more, or waits, and was admitted as a probe, gives that back with slb_probe_return. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                        uint64_t *out_word);
+                                        uint64_t *out_word, uint64_t *out_probe);
 
 /* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,

@@ -37,7 +37,7 @@ static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uin
 }
 
 static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct slb_search *search, slabby_ref *out_ids, uint64_t count,
                                    struct batch_hits *hits) {
     slb_count_ahead(&stripe->tentative, count);
     for (uint64_t i = 0; i < count; i++) {
@@ -152,6 +152,7 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
         .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
         .degrade_due = slb_degrade_is_on(pool),
         .mark = search.mark,
+        .probe = search.probe,
     };
     if (status != SLABBY_OK) {
         slb_search_notify(pool, &found, status);

@@ -112,12 +112,13 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
 
 /* Without a lease, and where protections act, the CPU's cache serves. */
 static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
-                                    uint32_t *out_id, uint64_t *out_word) {
+                                    uint32_t *out_id, uint64_t *out_word, uint64_t *out_probe) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    *out_probe = 0;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
-        return slb_take_slab(pool, state, out_id, out_word);
+        return slb_take_slab(pool, state, out_id, out_word, out_probe);
     struct slb_timing timing = timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     bool searched = !slb_lease_take(lease, out_id);
@@ -125,6 +126,7 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
         slb_timing_slow(pool, &timing);
         if (!refill_lease(pool, lease, out_id, fast, &found)) {
             slabby_status status = slb_search(pool, out_id, fast, &found);
+            *out_probe = found.probe;
             if (status != SLABBY_OK)
                 return status;
         }
@@ -147,11 +149,11 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK ? status
@@ -163,14 +165,16 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
                                           uint64_t address) {
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
+    uint64_t word, probe;
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status =
-        lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
+        lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word, &probe);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
+    else if (status == SLABBY_OUT_OF_MEMORY)
+        slb_probe_return(pool, probe);
     return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
                ? status
                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
@@ -181,10 +185,10 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
-    uint64_t word;
+    uint64_t word, probe;
     if (pool == NULL || out_id == NULL || out_data == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word, &probe);
     if (status == SLABBY_OK)
         *out_data = slb_slab_data(pool, *out_id);
     return status == SLABBY_OK ? status

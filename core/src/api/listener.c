@@ -70,8 +70,10 @@ static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint3
         SLB_WAITER_STEP();
         (void)slb_waiters_leave(listener->pool, waiter);
         /* relaxed: under the lock */
-        if (atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed) !=
-            SLB_WAITER_GRANTED)
+        uint32_t state = atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed);
+        slb_probe_return(listener->pool, waiter->probe);
+        waiter->probe = 0;
+        if (state != SLB_WAITER_GRANTED)
             continue;
         slb_listener_unlink(&listener->granted, waiter);
         ids[count++] = waiter->id;
@@ -163,6 +165,7 @@ static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
 static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
+    waiter->probe = found.probe;
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);

@@ -152,7 +152,7 @@ SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_r
         return SLABBY_BREAKER_STATE_HALF_OPEN;
     *out_refuses = state == SLABBY_BREAKER_STATE_OPEN ||
                    (state == SLABBY_BREAKER_STATE_HALF_OPEN && !over &&
-                    atomic_load(&breaker->admitted) >= atomic_load(&breaker->probes));
+                    (uint32_t)atomic_load(&breaker->probes_running) >= atomic_load(&breaker->probes));
     return (int32_t)state;
 }
 
@@ -192,7 +192,33 @@ SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
 
 /* -------------------------------------------------------------------------------------------------- probes */
 
-SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
+/* Each round has a number above 0, so that what comes back later than its round changes nothing. */
+static void begin_round(struct slb_breaker *breaker) {
+    uint64_t before = atomic_load(&breaker->probes_running);
+    while (!atomic_compare_exchange_weak(&breaker->probes_running, &before,
+                                         ((before >> SLB_PROBE_BITS) + 1) << SLB_PROBE_BITS))
+        ;
+}
+
+static bool begin_probe(struct slb_breaker *breaker, uint64_t *out_probe) {
+    uint64_t before = atomic_load(&breaker->probes_running);
+    do {
+        if ((uint32_t)before >= atomic_load(&breaker->probes))
+            return false;
+    } while (!atomic_compare_exchange_weak(&breaker->probes_running, &before, before + 1));
+    *out_probe = before >> SLB_PROBE_BITS;
+    return true;
+}
+
+/* Another thread may have ended the pool since; the control block, which alone is touched here, stays. */
+SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe) {
+    uint64_t before = atomic_load(&pool->breaker.probes_running);
+    while (before >> SLB_PROBE_BITS == probe && (uint32_t)before != 0 &&
+           !atomic_compare_exchange_weak(&pool->breaker.probes_running, &before, before - 1))
+        ;
+}
+
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe) {
     struct slb_breaker *breaker = &pool->breaker;
     uint32_t state = atomic_load(&breaker->state);
     uint64_t now = slb_now_ns(), until = atomic_load(&breaker->until_ns);
@@ -204,14 +230,14 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         /* one of the threads that see the timeout pass admits a round of probes, which have until the next timeout */
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
-            atomic_store(&breaker->admitted, 0);
+            begin_round(breaker);
             if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
                 notify_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
     }
-    return atomic_fetch_add(&breaker->admitted, 1) < atomic_load(&breaker->probes);
+    return begin_probe(breaker, out_probe);
 }
 
 /* ------------------------------------------------------------------------------------------------- control */
@@ -237,7 +263,7 @@ static void breaker_enforce(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_CLOSED)
         return;
     if (state == SLABBY_BREAKER_STATE_HALF_OPEN) {
-        atomic_store(&breaker->admitted, 0);
+        begin_round(breaker);
         atomic_store(&breaker->until_ns, slb_now_ns() + atomic_load(&breaker->timeout_ns));
     }
     slb_gate_close(pool, SLB_GATE_BREAKER);

@@ -12,7 +12,8 @@
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
  * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
  * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations; if a probe has not ended after another timeout, the next one is admitted.
+ * circuit_breaker_probes allocations at a time. One that ends with neither success nor failure, such as a wait in
+ * vain, makes room for the next; if a probe has not ended after another timeout, the next one is admitted too.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
@@ -27,9 +28,22 @@
 
 #include "pool.h"
 
-/* Whether an allocation may continue as a probe while the gate is closed for the breaker. For callers inside
- * slb_enter, which deliver events after they have left. */
-SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
+/* Whether an allocation may continue while the gate is closed for the breaker. *out_probe is its number as a probe, or
+ * 0 where the breaker has closed meanwhile. For callers inside slb_enter, which deliver events after they have left. */
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe);
+
+/* A probe ended with neither success nor failure. 0 is none, and one of an earlier round no longer counts. */
+SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe);
+
+SLB_INLINE void slb_probe_return(struct slabby_allocator *pool, uint64_t probe) {
+    if (slb_unlikely(probe != 0))
+        slb_breaker_return(pool, probe);
+}
+
+/* Whether an allocation that ended so is a failure of the pool. */
+SLB_INLINE bool slb_breaker_counts(slabby_status status) {
+    return status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED;
+}
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);

@@ -7,12 +7,15 @@
 
 #include <slabby/slabby.h>
 
+#define SLB_PROBE_BITS 32
+
 struct slb_breaker {
     _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
     _Atomic uint64_t threshold, timeout_ns, probes;
     _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
     _Atomic uint64_t window_ns, window_allocations, window_failures;
-    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+    _Atomic uint64_t until_ns;       /* open until, or probes admitted until */
+    _Atomic uint64_t probes_running; /* above SLB_PROBE_BITS the number of their round, below how many */
     _Atomic uint64_t
         expired_at; /* metrics_only: allocations when somebody first saw the timeout over, + 1; or 0 */
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "resilience/tickets.h"
 
+#include "resilience/breaker.h"
+#include "resilience/listeners.h"
+
 #include <stdlib.h>
 
 #define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
@@ -73,6 +76,8 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uin
 
 SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
+    slb_probe_return(waiter->listener->pool, waiter->probe);
+    waiter->probe = 0;
     if (waiter->ticket + GENERATION_STEP < TICKET_LIMIT) {
         waiter->next = tickets->unused;
         tickets->unused = waiter;

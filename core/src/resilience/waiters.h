@@ -58,6 +58,7 @@ struct slb_waiter {
     uint64_t ticket;                  /* tickets.h */
     uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint64_t probe;                   /* as which the breaker admitted it, until it is over; listeners only */
     uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
 };
