@@ -14,6 +14,7 @@ import http.client
 import math
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -141,6 +142,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=math.inf, help="end after so long")
     arguments = parser.parse_args()
 
+    # A script's background programs ignore SIGINT unless they say otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = threading.Event()
     pool = make_pool()
     gateway = Gateway(arguments.address, pool)

@@ -190,7 +190,7 @@ def test_serve_ends_by_a_signal(inherited, by):
 def test_serve_ends_by_a_signal_that_a_worker_gets():
     process = start("--demo")
     await_address(process)
-    end(process, signal.SIGINT, send=signal_a_worker)
+    end(process, send=signal_a_worker)
 
 
 def test_serve_the_demo(tmp_path):

@@ -40,9 +40,10 @@ def test_a_half_open_breaker_admits_waits():
     async def wait_in_loop():
         await pool.acquire_async(timeout=0.001)
 
-    with slabby.Allocator(
-        64, 1, circuit_breaker_threshold=1, circuit_breaker_timeout=0.5
-    ) as pool, pool.allocate():
+    with (
+        slabby.Allocator(64, 1, circuit_breaker_threshold=1, circuit_breaker_timeout=0.5) as pool,
+        pool.allocate(),
+    ):
         with pytest.raises(slabby.OutOfMemoryError):
             pool.allocate()
         while pool.stats().breaker_state != slabby.BreakerState.HALF_OPEN:
