@@ -7,7 +7,7 @@
 #define SLB_AMALGAMATION 1
 
 /* -------------------- base.h */
-/* What every file of the core starts from: visibility, branch hints, assertions, named race windows. */
+/* The definitions that every file of the core uses: visibility, branch hints, assertions, named race windows. */
 #ifndef SLB_BASE_H
 #define SLB_BASE_H
 
@@ -124,7 +124,7 @@
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
-/* A hint to a linker that optimises a static program. clang needs none, and warns of it where the function calls a
+/* A hint to a linker that optimises a static program. clang needs no hint, and warns about it if the function calls a
  * static one. */
 #ifdef __clang__
 #define SLB_LINK_INLINE
@@ -137,7 +137,7 @@
 
 #define SLB_CACHE_LINE 64u
 
-/* States a law that the core itself must keep; a caller's mistake is never an assertion. On in test builds. */
+/* Asserts an invariant of the core. A caller's mistake never fails an assertion. Active in test builds. */
 #ifdef SLABBY_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>
@@ -4632,7 +4632,7 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
 /* -------------------- status.c */
 
 /* -------------------- status.h */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+/* Reports of errors: the details of an error in a cold call, and text in a caller's buffer. */
 #ifndef SLB_STATUS_H
 #define SLB_STATUS_H
 
@@ -4644,8 +4644,8 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
-/* NoSystemMemory, right behind the system's refusal of so many bytes: errno is its reason. The text says what for, and
- * what to change. */
+/* Reports NoSystemMemory, directly after the system has refused `size` bytes: errno is the reason. The text says what
+ * the memory was for (`what`), and what to change (`remedy`). */
 SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
                                             const char *remedy);
 
@@ -5656,11 +5656,11 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 
 /* -------------------- layout.h */
 /*
- * Where things lie.
+ * The memory layout of a pool.
  *
- * Slabs: stride = slab_size rounded up to the alignment; when that is a multiple of 512 and the alignment is below 512,
- * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
- * set.
+ * Slabs: stride = slab_size rounded up to the alignment; if that is a multiple of 512 and the alignment is below 512,
+ * the stride is one alignment unit (at least 64) longer, so that the first lines of neighbouring slabs do not fall into
+ * the same cache set.
  *
  * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
  * begin:
@@ -5671,8 +5671,8 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
  *
  *   | slack | front pattern | user's bytes | guard page |
  *
- * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
- * many slabs compete for the same set:
+ * Bookkeeping: one mapping, with offsets from its start. Cache headers do not begin on a page boundary, because the
+ * first lines of many slabs compete for the cache set of such an address:
  *
  *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
  *   event rates | events | audit: written chains | what readers share | rings | keys of slabs | entries | slots
@@ -5686,8 +5686,8 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
-    uint64_t edge;         /* what the usable range begins at a multiple of */
-    uint64_t slb_unit;         /* bytes that are committed at once: a page, or with huge_pages a huge one */
+    uint64_t edge;         /* alignment of the start of the usable range */
+    uint64_t slb_unit;         /* bytes that are committed at once: a page, or with huge_pages a huge page */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
@@ -5695,7 +5695,7 @@ struct slb_layout {
     uint64_t audit_records, audit_slots_a_ring, record_bytes;
     uint64_t delay_limit, delay_ring_bytes;
     uint64_t cache_bytes, list_bytes;
-    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
+    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs with address space */
     uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes, delay_rings;
 };
 
@@ -5819,13 +5819,13 @@ struct slb_event_rate {
 
 /* -------------------- pool.h */
 /*
- * What a pool is.
+ * The table of pools, and the data of one pool.
  *
  * The control blocks of all pools lie in a static table of 4,096 entries. The index of the entry is the pool's tag,
  * so a handle determines tag and control block. The table is never unmapped: the handle of a destroyed pool still
  * points to an entry that says "closed". Entry 0 is not used, so that no reference is ever 0.
  *
- *   control block        read-mostly fields first: what allocate and release need fits two cache lines
+ *   control block        read-mostly fields first: those that allocate and release need fit two cache lines
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
@@ -5861,7 +5861,7 @@ enum slb_tier {
 /*
  * Per-CPU counters of slow paths. Any thread may add to any stripe; only the sums are meaningful. entered/left enclose
  * every slow operation; moves_started/moves_finished enclose every move of several ids.
- * Those of single.h excepted: only sequences on the stripe's CPU add to them.
+ * Exception: only sequences on the stripe's CPU add to the counters of single.h.
  */
 struct slb_stripe {
     _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
@@ -5873,20 +5873,20 @@ struct slb_stripe {
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
     _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
     _Atomic uint64_t
-        confirmed; /* of those, all but the ones that it took and gave back; counted at its end */
+        confirmed; /* the tentative ids, less those that the batch took and gave back; counted at its end */
     _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
     /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
-     * served; then each is counted once more, by what became of it. */
+     * served; then each is counted once more, as guarded or as unguarded. */
     _Atomic uint64_t sampled[SLB_TIER_COUNT], guarded[SLB_TIER_COUNT], unguarded[SLB_TIER_COUNT];
     _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
-    _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
-    _Atomic int64_t peak_drawn;      /* most slabs that this CPU had drawn when it looked at the use */
+    _Atomic uint64_t peak_moves;             /* moves when this CPU last checked the use */
+    _Atomic int64_t peak_drawn;              /* most slabs that this CPU had drawn when it checked the use */
     _Atomic int64_t guard_countdown; /* to the next allocation on a guard slot: protect/guard_slots.c */
     /* Without CPU caches, by sequences on this CPU alone (single.h): allocations that entered, those that left with a
      * slab, and releases. */
     _Atomic uint64_t single_entered, single_taken, single_given;
-    _Atomic int64_t single_peak; /* at so many of them taken and not given the use is looked at */
+    _Atomic int64_t single_peak; /* the use is checked when single_taken - single_given reaches this */
 };
 
 #endif
@@ -6328,11 +6328,11 @@ enum slb_gate_reason {
     SLB_GATE_SHRINKING = 1u << 7  /* live slabs are to be withdrawn: a release goes to the resize first */
 };
 
-/* Reasons for which slabs that came back are wanted before any allocation may have them. */
+/* Reasons for which returned slabs have another use before any allocation may take them. */
 #define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
 
-/* Reasons for which reuse_delay does not delay: slabs are wanted, or will not be allocated again, or the lists are
- * about to be made anew. */
+/* Reasons for which reuse_delay does not delay: slabs are needed now, or will not be allocated again, or the lists are
+ * about to be rebuilt. */
 #define SLB_GATE_HURRY (SLB_GATE_SERVE | SLB_GATE_SCARCE | SLB_GATE_CLOSED | SLB_GATE_FORKED)
 
 /* Reasons that ask for slb_pool_run_deferred at the end of a slow operation. */
@@ -6400,14 +6400,16 @@ struct slb_shard {
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. The bits above count the pools, so
- * no value comes back: a thread that has seen that nothing holds an ended pool unmaps that pool, not a later one. */
+/* The part of a pool's bookkeeping that is still mapped, in the low bits of `remains`. The bits above count the pools
+ * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
+ * not a later one. */
 enum slb_remains {
-    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
-    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
-    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended, and who sees its last hold go unmaps it */
-    SLB_REMAINS_STATE = 3,  /* the bits of the state */
-    SLB_REMAINS_POOL = 4    /* added for each pool */
+    SLB_REMAINS_NONE = 0, /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1, /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED =
+        2, /* all of it; the pool has ended; the thread that sees its last hold end unmaps it */
+    SLB_REMAINS_STATE = 3, /* the bits of the state */
+    SLB_REMAINS_POOL = 4   /* added for each pool */
 };
 
 /* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
@@ -6424,10 +6426,11 @@ enum slb_phase {
 };
 
 struct slabby_allocator {
-    /* What every operation reads; written by create only, before the handle exists. */
+    /* Fields that every operation reads; only create writes them, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
-    /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
-     * acts on releases, and with the portable backend; ref_end is the same for every pool. Changes as protect does. */
+    /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
+     * foreign ones. ref_limit is 0 while a protection acts on releases, and with the portable backend; it changes
+     * together with `protect`. ref_end is the same limit without these two exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
@@ -6450,7 +6453,7 @@ struct slabby_allocator {
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: room for so many caches and stripes */
     _Atomic uint32_t
-        used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
+        used_cpus; /* CPUs below this number have reached a slow path; the caches and stripes of all others are zero */
     _Atomic uint32_t
         word_cpus;        /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
     uint64_t guard_key;   /* bit_guard: secret of this pool */
@@ -6503,17 +6506,17 @@ struct slabby_allocator {
     _Atomic(struct slb_stacks *) stacks;      /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;      /* protect/guard_slots.h */
     _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
-    _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
+    _Atomic uint32_t guard_rate;              /* one allocation in guard_rate is guarded; 0: none */
     struct slb_options options;               /* effective values */
     bool label_is_name;                       /* observe/pool_label.h; fixed by create */
     struct slb_audit audit;
     struct slb_audit_chains *audit_chains;
-    int32_t binding; /* of the thread that made the pool: for threads that say nothing */
+    int32_t binding; /* of the thread that made the pool; for threads that have set none */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
-    uint64_t commit_unit; /* of which what is committed of the range consists */
+    uint64_t commit_unit; /* the range is committed in multiples of this */
     char *slab_mapping;
     size_t slab_mapping_size;
     char *metadata_mapping;
@@ -6576,8 +6579,9 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
-/* How many caches and stripes there is something in. seq_cst: a CPU counts among them before it touches its own, so who
- * misses one has looked before that, as if it had read zeros. */
+/* The number of caches and stripes that may hold anything. seq_cst: a CPU is counted here before it touches its own
+ * cache and stripe. So a thread whose count misses a CPU has loaded the count before that: it is as if the thread had
+ * read zeros there. */
 SLB_INLINE uint32_t slb_used_cpus(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->used_cpus, memory_order_seq_cst);
 }
@@ -6610,11 +6614,11 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
-/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold comes here again.
- * pool/remains.c has it. */
+/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold calls this
+ * function again. Defined in pool/remains.c. */
 SLB_PRIVATE void slb_pool_unmap_remains(struct slabby_allocator *pool);
 
-/* One more than the highest entry that ever had a pool. pool/create.c has it. */
+/* One more than the highest entry that ever had a pool. Defined in pool/create.c. */
 SLB_PRIVATE uint32_t slb_pool_table_end(void);
 
 /* The status for an entry without a pool: the handle of a destroyed pool, or a pointer that never was a handle. */
@@ -7113,9 +7117,9 @@ SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t
     }
 }
 
-/* Several at once: *out_top and what lies below it down to *out_last, linked as they were; answers how many. The links
- * are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the load of
- * the head acquires. */
+/* Pops several at once: *out_top and the indices below it down to *out_last, which stay linked; answers how many. The
+ * links are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the
+ * load of the head acquires. */
 SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t wanted,
                                         uint32_t *out_top, uint32_t *out_last) {
     uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
@@ -7200,8 +7204,8 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
 
 /* -------------------- tiers/in_flight.h */
 /*
- * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
- * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
+ * The number of operations that a thread is inside, for a signal handler that interrupts it. While this depth is above
+ * 0, a handler that waits for other threads might wait for its own thread, so its call answers Busy instead.
  *
  * With glibc the address is known without a call into the dynamic linker (os/system.h); elsewhere that call does not
  * allocate for a thread that has used the library before.
@@ -7222,8 +7226,9 @@ SLB_INLINE void slb_in_flight_leave(void) {
     slb_in_flight_depth--;
 }
 
-/* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
- * one, of whatever pool. One that it entered by a bias is not counted: its turn is odd. */
+/* Sections (section.h) are counted separately: a thread waits for all of them, so a handler must know whether its own
+ * thread is in one, for any pool. A section that the thread entered by a bias is not counted: the thread's turn is odd
+ * instead. */
 #define SLB_IN_FLIGHT_SECTION (1u << 16)
 
 /* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
@@ -7237,8 +7242,8 @@ SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
     return &slb_section_turns[thread / 2].turn;
 }
 
-/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
- * thread is due a bias for the first time. */
+/* The number of the calling thread; no two threads of a process have the same. It is above the numbers of turns until
+ * the thread is due a bias for the first time. */
 #define SLB_SECTION_NO_THREAD UINT64_MAX
 SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
@@ -7278,7 +7283,7 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];
 }
 
-/* This CPU is the first of its number to come to a slow path: from now on it has a cache and a stripe of its own. Not
+/* This CPU reaches a slow path for the first time: from now on it has a cache and a stripe of its own. Does nothing
  * while the gate is closed, or its lock is taken; then the next slow path tries again. */
 SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu);
 
@@ -7347,7 +7352,8 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
 /* -------------------- tiers/random.c */
 
 /* -------------------- tiers/random.h */
-/* Random numbers: the order of a batch, when a breaker probes. Not for secrets, but keyed by one. */
+/* Random numbers, for the order of a batch and for the time of a breaker's probes. Not for secrets, although a secret
+ * keys them. */
 #ifndef SLB_TIERS_RANDOM_H
 #define SLB_TIERS_RANDOM_H
 
@@ -7410,8 +7416,9 @@ SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t li
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
 SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
 
-/* The same, and where a neighbour has several, up to `wanted` of them, of which the others come into the own shard: a
- * CPU that allocates what another one releases then asks for that one's lines once for all of them. A move. */
+/* The same; but from a neighbour that has several ids it takes up to `wanted` of them, and puts all but one into this
+ * CPU's own shard. So a CPU that allocates slabs that another CPU releases requests the other CPU's cache lines once
+ * for all of these ids. Several ids move, so the caller is inside a move. */
 SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
                                   uint32_t *out_id);
 
@@ -7433,15 +7440,15 @@ SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint3
 /* Whether a slab that was never used is withheld. */
 SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
 
-/* Of `slabs` slabs shared evenly, how many fall to a shard of a pool with `reserved` slabs: the first ones of its
- * range. One slab more gives one shard one more. */
+/* How many slabs one shard of a pool with `reserved` slabs gets when `slabs` slabs are shared evenly: they are the
+ * first ones of its range. With one slab more, one shard gets one more. */
 SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard);
 
-/* A new pool: each shard withholds what lies beyond its share of the capacity; answers how many that are. */
+/* For a new pool: each shard withholds the slabs beyond its share of the capacity; answers how many those are. */
 SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity);
 
-/* Out of service with up to `wanted` unused slabs, and back, as far as they have memory; answer how many. See
- * resilience/resize.h. */
+/* Take up to `wanted` unused slabs out of service (withhold), or return up to `wanted` that have memory to service
+ * (concede); answer how many. See resilience/resize.h. */
 SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
 SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
 
@@ -7570,9 +7577,9 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
  *      line 1   8 23 38 ..
  *      line 2   1 16 31 ..
  *
- * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between
- * an allocation and a release. On one line of words, the two CPUs would then take it from each other at every
- * operation.
+ * Two ids that lie next to each other in a CPU's cache come to lie on top of two caches as soon as a thread moves to
+ * another CPU between an allocation and a release. If their words shared a line, the two CPUs would then take this line
+ * from each other at every operation.
  */
 static uint32_t slb_deal(uint32_t k, uint32_t count) {
     uint32_t lines = count / SLB_WORDS_A_LINE;
@@ -7797,11 +7804,11 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
  *
  * A sequence reads the CPU number, the header and an id, and ends with one store to the header, the commit. The kernel
  * restarts it at the abort address when the thread is preempted, migrated or interrupted by a signal before the commit;
- * so between load and commit nobody else ran on this CPU, and no atomic instruction is needed against its other
- * threads. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes the kernel restart
- * every running sequence (membarrier), and looks again: a commit that was already past its load has put its own
- * header over the lock, and the gate tries once more. After the fence every sequence loads the locked header and
- * fails its compare.
+ * so between load and commit no other thread ran on this CPU, and the thread needs no atomic instruction against the
+ * other threads of this CPU. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes
+ * the kernel restart every running sequence (membarrier), and looks again: a commit that was already past its load has
+ * put its own header over the lock, and the gate tries once more. After the fence every sequence loads the locked
+ * header and fails its compare.
  *
  * Sequences give up after SLB_RSEQ_TRIES restarts (a debugger that steps restarts each one); the caller then goes on
  * to the next tier. A thread without a registration has a CPU number above every limit and goes on at once.
@@ -8010,7 +8017,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+/* Replaces a biased word by `word`. The biased word must be `biased` with this CPU's number in the bits of the bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[biased], %%rcx\n\t"                                                                               \
@@ -8038,9 +8045,9 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU that
- * it is not for, or that expects a plain word, does not look at the word at all, so that its line is asked for once, to
- * be written. */
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
+ * or above the limit, or one that expects a plain word, does not read the word at all, so that the CPU requests the
+ * word's cache line once only, for writing. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
@@ -8069,8 +8076,8 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
+/* For sequences that read or swap a word while nothing else keeps the pool from ending: the sequence checks the limit
+ * first, and the end of a pool sets the limit to 0 and fences before it unmaps the words. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
     [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
 
@@ -8095,7 +8102,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
+/* A compare-and-swap that is valid on every CPU, and the last instruction of its sequence. *out_found: the word
+ * before. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
                                                       uint64_t expected, uint64_t word, uint64_t *out_found) {
     uint64_t found;
@@ -8163,7 +8171,7 @@ refused:
     return false;
 }
 
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
                      "4") ", %%ecx\n\t"
@@ -8214,8 +8222,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU, which it answers with the
- * number of before. */
+/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU. Answers the stripe, the CPU,
+ * and the number before. */
 #define SLB_HAVE_SINGLES 1
 
 SLB_INLINE bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe,
@@ -8291,7 +8299,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+/* `count` ids, at least one, off this CPU's stack; the copied ids are valid only after the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         union slb_cpu_cache_entry *const *stacks,
@@ -8404,21 +8412,21 @@ restarted:
 /*
  * Restartable sequences for aarch64; tiers/rseq_x86_64.h is the twin and says what an area and a descriptor are. The
  * area lies at the thread pointer (tpidr_el0) plus the offset that libc reports. The word before the abort address is
- * the signature: a brk that nobody executes.
+ * the signature: a brk that is never executed.
  *
- * Order. Loads and stores of one CPU keep their order for everybody who runs on that CPU later, and a switch of
- * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions do, as on x86-64.
- * Other CPUs may see the ids of a cache after its header. Two look from there:
+ * Order. Loads and stores of one CPU keep their order for every thread that runs on that CPU later, and a switch of
+ * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions are enough, as on
+ * x86-64. Other CPUs may see the ids of a cache after its header. Two readers run on other CPUs:
  * - The gate takes the ids. It locks the header, then runs a membarrier, then reads the ids. Every CPU that runs a
  *   thread of this process executes a full barrier inside the membarrier, and every other CPU did when it switched
- *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did
- *   the stores of the ids, which come before the commit in the program. A commit whose store was still under way put
- *   itself over the lock by the end of the barrier, and the gate begins again.
+ *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did the
+ *   stores of the ids, which come before the commit in the program. A commit whose store was still under way has
+ *   overwritten the lock by the end of the barrier, and the gate begins again.
  * - The statistics read headers against counters of the stripes: cache_in is raised before a batch enters, so the
  *   commit of slb_rseq_try_give_batch is a store-release; cache_out and folded are raised after ids or numbers left
  *   the header, so a release fence follows the commits of slb_rseq_try_take_batch and slb_rseq_try_fold.
  *
- * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 for the moment.
+ * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 temporary values.
  */
 #ifndef SLB_TIERS_RSEQ_AARCH64_H
 #define SLB_TIERS_RSEQ_AARCH64_H
@@ -8551,7 +8559,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+/* Replaces a biased word by `word`. The biased word must be `biased` with this CPU's number in the bits of the bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
     "ldr x10, [%[entry]]\n\t"                                                                                \
@@ -8581,8 +8589,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU at or above the limit, or one that expects a plain word, does not
+ * read the word at all, so that the CPU requests the word's cache line once only, for writing. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
@@ -8607,8 +8615,8 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
+/* For sequences that read or swap a word while nothing else keeps the pool from ending: the sequence checks the limit
+ * first, and the end of a pool sets the limit to 0 and fences before it unmaps the words. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
     [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
 
@@ -8634,8 +8642,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
- * the word of before. */
+/* A compare-and-swap that is valid on every CPU: the sequence ends with its store, or with the compare that fails.
+ * *out_found: the word before. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
                                                       uint64_t expected, uint64_t word, uint64_t *out_found) {
     uint64_t found;
@@ -8714,7 +8722,7 @@ refused:
     return false;
 }
 
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     __asm__ volatile goto(
         SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
@@ -8800,7 +8808,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+/* `count` ids, at least one, off this CPU's stack; the copied ids are valid only after the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         union slb_cpu_cache_entry *const *stacks,
@@ -8969,7 +8977,7 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
-/* `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
+/* Takes `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
 SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                     const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
                                     uint64_t slb_change, struct slb_cpu_cache **out_cache) {
@@ -8982,7 +8990,7 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu
     return false;
 }
 
-/* An audit record into this CPU's ring; *key is raised to the one that it has got. */
+/* Writes an audit record into this CPU's ring, and raises *key to the key of this record. */
 SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
         enum slb_rseq_result result = slb_rseq_try_audit(pool, key, ref, about);
@@ -8992,7 +9000,7 @@ SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uin
     return false;
 }
 
-/* For slb_rseq_release_next: what finds the area of the calling thread. */
+/* The value by which slb_rseq_release_next finds the area of the calling thread. */
 SLB_INLINE intptr_t slb_rseq_finder(void) {
     return SLB_RSEQ_AREA;
 }
@@ -10326,9 +10334,9 @@ SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool) {
 
 /* -------------------- tiers/delay_queue.h */
 /*
- * The queue of delayed slabs (option reuse_delay): rings, a CPU releases into its own. A ring has `limit` cells. Each
- * release into it has the next number {round:32, cell:32}, puts its id into this cell, and takes what lay there: the id
- * that came `limit` releases before.
+ * The queue of delayed slabs (option reuse_delay) consists of rings. Each CPU releases into its own ring. A ring has
+ * `limit` cells. Each release into it has the next number {round:32, cell:32}, puts its id into this cell, and takes
+ * the id that lay there: it came `limit` releases before.
  *
  *                  next number {5, 3}
  *                        |
@@ -10337,26 +10345,26 @@ SLB_PRIVATE bool slb_slabs_lock(const struct slabby_allocator *pool) {
  *      id      p    q    r    -    -    k    l    m      oldest: k; newest: r; two were taken early
  *
  * One compare-and-swap of the cell decides. It raises `rounds`, so it succeeds once for each number: numbers are used
- * in order, and a slab leaves by the release that comes exactly `limit` behind its own. A thread that stops ahead of
- * the swap has done nothing, and one that stops behind it has done all: no thread keeps another one waiting, and there
- * is always a cell for a release.
+ * in order, and a slab leaves by the release that comes exactly `limit` behind its own. A thread that stops before the
+ * swap has changed nothing, and a thread that stops after it has changed everything: no thread makes another one wait,
+ * and there is always a cell for a release.
  *
  * `hint` is where the next swap is tried. It is stored plainly behind the swap, so a thread that stops in between sets
- * it back later; it is never too high. Where the cell has had its turn, the next number is searched: as numbers come in
- * order, half of the ring is left at each step.
+ * it back later; it is never too high. If the cell at `hint` has been used already, a binary search finds the next
+ * number, because numbers come in order.
  *
- * Short of free slabs, the oldest id is taken early, and its cell says 0. The oldest lies behind the last such cell: a
- * thread takes an id only where it has seen that the one before has gone, and none comes back. So the oldest is
- * searched by halves too, and a ring whose newest id has gone is empty.
+ * When free slabs are short, the oldest id is taken early, and its cell then has 0 in the place of the id. The oldest
+ * id lies behind the last such cell: a thread takes an id only after it has seen that the id before it is gone, and no
+ * id comes back. So a binary search finds the oldest id too, and a ring whose newest id is gone is empty.
  *
- * The swap releases the id and the zeroes of its slab, and acquires those of the oldest. It is seq_cst: the look at the
- * gate comes behind it, see resilience/waiters.h. A thread that sleeps between its look at a cell and its swap, or
- * ahead of its store of `hint`, while exactly 2^32 rounds go by, would not notice.
+ * The swap releases the id and the zeroes of its slab, and acquires those of the oldest. It is seq_cst, because the
+ * check of the gate comes after it, see resilience/waiters.h. A thread that sleeps between its load of a cell and its
+ * swap, or before its store of `hint`, for exactly 2^32 rounds would not notice the change.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
 #define SLB_TIERS_DELAY_QUEUE_H
 
-/* Puts an id into this CPU's ring, always. False where none comes out of it. */
+/* Puts an id into this CPU's ring; this always succeeds. False if no id comes out of the ring. */
 SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint32_t id, uint32_t *out_oldest);
 
 /* The oldest id of the ring in which most wait; false where none waits in any. */
@@ -10397,8 +10405,8 @@ static uint64_t slb_next_round(uint64_t slb_number) {
     return (slb_number & ~(uint64_t)UINT32_MAX) + SLB_DELAY_ROUND;
 }
 
-/* acquire: pairs with the swap that put the id there. seq_cst: the proof of emptiness and a waiter, which looks for
- * slabs behind its reason at the gate, decide by cells. */
+/* acquire: pairs with the swap that put the id there. seq_cst: two readers decide by cells, the proof of emptiness, and
+ * a waiter that searches for slabs after it has set its reason at the gate. */
 static uint64_t slb_load_cell(struct slb_delay_ring *ring, uint64_t slb_number) {
     return atomic_load_explicit(&ring->cells[slb_cell_of(slb_number)], memory_order_seq_cst);
 }
@@ -10432,7 +10440,8 @@ static uint64_t slb_next_in_ring(const struct slb_delay *delay, struct slb_delay
 
 /* ----------------------------------------------------------------------------------------- what waits */
 
-/* The number that came last, with its cell. Numbers go on in between: then the cell is another one's by now. */
+/* The number that came last, with its cell. New numbers may come in between: then the cell already belongs to another
+ * number. */
 static uint64_t slb_newest_in_ring(const struct slb_delay *delay, struct slb_delay_ring *ring,
                                uint64_t *out_cell) {
     uint64_t newest;
@@ -10497,8 +10506,8 @@ SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out
 
 /* ------------------------------------------------------------------------------------------- a release */
 
-/* The processor waits in the swap until what was zeroed is in its cache; the oldest slab, which is checked next, comes
- * meanwhile. */
+/* In the swap the processor waits until the zeroed lines are in its cache. Meanwhile it loads the oldest slab, which is
+ * checked next. */
 static void slb_prefetch_slab(const struct slabby_allocator *pool, uint32_t id_plus_1) {
     if (slb_likely(id_plus_1 != 0))
         __builtin_prefetch(pool->slabs + (id_plus_1 - 1ull) * pool->stride);
@@ -10537,7 +10546,7 @@ SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_
     return (uint32_t)cell != 0;
 }
 
-/* Cells that no id has come to stay untouched pages. */
+/* Cells that have never had an id are not touched, so their pages stay untouched. */
 SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
     for (uint32_t i = 0; i <= pool->delay.ring_mask && pool->delay.limit != 0; i++) {
         struct slb_delay_ring *ring = slb_own_delay_ring(&pool->delay, i);
@@ -10669,8 +10678,8 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
         slb_stack_push(&pool->heap.head, pool->next, id);
 }
 
-/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: an id beyond the count is one
- * that this thread was not given yet. */
+/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: this thread has not been given
+ * any id beyond the count. */
 SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
                                uint32_t *out_id) {
     uint64_t used = atomic_load_explicit(&pool->heap.used, memory_order_relaxed);
@@ -10709,23 +10718,24 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
  *      ... inside ...                       load turn: even?
  *      turn = even
  *
- * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
- * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
- * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
- * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
+ * The fence is a full barrier in each thread, at one moment of that thread. If the store of `turn` came before that
+ * moment, the load of `turn` sees it. If the store came after that moment, so did the load of `owner`, which finds
+ * LOCKED. So the two threads are never inside at the same time. Where `turn` is odd, the thread that revokes waits for
+ * nothing: it leaves REVOKED, and goes on elsewhere. Only a thread itself stores its number as owner, so `owner` does
+ * not become the same again meanwhile.
  *
- * Only a thread itself stores its turn. It may have stopped before this store, and the section may be biased to another
- * thread when it goes on: so the turn is the thread's and not the section's, where the store would say that the other
- * thread is not inside. Turns are static, as sections are, and no second thread gets one: the first thousand threads of
- * a process that get a bias have one, and all others enter by a compare-and-swap.
+ * Only a thread itself stores its turn. It may stop before this store, and the section may be biased to another thread
+ * when it continues. If the turn belonged to the section, the late store would then say that the other thread is not
+ * inside. So the turn belongs to the thread. Turns are static, as sections are, and no second thread gets one: the
+ * first thousand threads of a process that get a bias have one, and all others enter by a compare-and-swap.
  *
- * REVOKED may be left, and come back with the same thread: so a thread that found the turn even locks the section, and
- * looks again.
+ * A section may leave the state REVOKED, and return to it with the same thread. So a thread that found the turn even
+ * locks the section, and then checks the turn again.
  *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
  * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
- * behind it. Then each section that may have missed the store is over:
+ * after the store. When the call returns, each section that may have missed the store is over:
  * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it
  *   loads inside a later one comes behind the barrier, and finds the store.
  * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
@@ -10742,12 +10752,12 @@ enum slb_section_owner {
     SLB_SECTION_FIRST_THREAD = 2,
 };
 
-/* What is not atomic belongs to the thread that has locked the section. */
+/* The fields that are not atomic belong to the thread that has locked the section. */
 struct slb_section {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
     uint64_t last;                                   /* the thread that was inside last */
     uint32_t in_a_row;                               /* how often it came back */
-    uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
+    uint32_t revocations; /* how often the bias was revoked before it paid; each time delays the next bias */
     uint64_t biased_at;   /* the thread's turn when the bias began */
 };
 
@@ -10766,8 +10776,8 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
 /* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
 SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
 
-/* Behind a store, which every section that begins from now on sees; what began earlier is over. Not in a signal handler
- * that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
+/* Call this after a store. When it returns, every later section sees the store, and every earlier section is over. Not
+ * for a signal handler that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
 SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
 
 /* In a child made by fork: no thread is inside. */
@@ -10785,7 +10795,7 @@ SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
 }
 
 /* The section was biased to the calling thread. A signal handler that interrupted its own thread inside finds an odd
- * turn; one that came between the load and the store has left again. */
+ * turn; a handler that ran between the load and the store has left the section again. */
 SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread,
                                          struct slb_inside *out) {
     _Atomic uint64_t *own = slb_section_turn_of(thread);
@@ -10793,7 +10803,8 @@ SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t t
     if (slb_unlikely(turn % 2 != 0))
         return false;
     atomic_store_explicit(own, turn + 1, memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
+    /* orders the compiler; the fence of all threads orders the processor */
+    atomic_signal_fence(memory_order_seq_cst);
     if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
         atomic_store_explicit(own, turn + 2, memory_order_release);
         return false;
@@ -10848,14 +10859,14 @@ struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
 #endif
 SLB_OF_THREAD SLB_THREAD_LOCAL uint64_t slb_section_thread = SLB_SECTION_NO_THREAD;
 
-/* Behind the fence an even turn means that the thread of the bias is not inside, and never will be by this bias.
- * acquire: with its exit. */
+/* After the fence an even turn means that the thread of the bias is not inside, and will never be inside by this bias.
+ * acquire: pairs with the thread's exit. */
 static bool slb_is_left(uint64_t owner) {
     return atomic_load_explicit(slb_section_turn_of(owner), memory_order_acquire) % 2 == 0;
 }
 
-/* What the thread did by the bias of another section meanwhile counts too. relaxed: a number, by which nothing is
- * handed over */
+/* Counts also the turns that the thread spent by the bias of another section meanwhile. relaxed: a number that
+ * publishes nothing else */
 static void slb_note_revocation(struct slb_section *section, uint64_t owner) {
     uint64_t turns =
         atomic_load_explicit(slb_section_turn_of(owner), memory_order_relaxed) - section->biased_at;
@@ -10894,7 +10905,7 @@ static uint64_t slb_number_of_thread(void) {
     return slb_section_thread;
 }
 
-/* False where all turns have been given away. A handler may come in between, and use up a second turn. */
+/* False where all turns have been given away. A signal handler may run in between, and use up a second turn. */
 static bool slb_has_a_turn(void) {
     static _Atomic uint64_t next = SLB_SECTION_FIRST_THREAD;
     if (slb_section_thread < 2 * SLB_SECTION_TURNS)
@@ -10937,7 +10948,7 @@ static uint64_t slb_wait_until_unlocked(struct slb_section *section) {
     }
 }
 
-/* A thread that has entered again since has left in between. */
+/* A thread that is inside again has left in between. */
 static void slb_wait_until_left(uint64_t owner) {
     _Atomic uint64_t *of_thread = slb_section_turn_of(owner);
     uint64_t turn = atomic_load_explicit(of_thread, memory_order_acquire);
@@ -11956,9 +11967,10 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in cpu_cache_state.h), kept by one of two backends.
  *
- * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
- * next tier.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); if the section is busy, the thread
+ * goes on to the next tier.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread that is preempted before the one committing
+ * store.
  *
  * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it
  * is closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the
@@ -11969,21 +11981,21 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
 
 /* -------------------- tiers/hold.h */
 /*
- * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
+ * Holds: they keep the bookkeeping of a pool mapped while a thread reads it.
  *
- * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
- * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
- * to go with the pool. So a call that follows one of these pointers
+ * The handle of a destroyed pool stays a valid argument, also in a call that another thread's destroy overtakes. The
+ * control block is never unmapped, and answers such a call; but the words, headers and counters that it points to are
+ * unmapped with the pool. So a call that follows one of these pointers
  *
  * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
  * - or holds the gate lock, under which pools end, and has seen that the pool exists;
  * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
  *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
  * - or is in a section, and has compared its CPU with portable_cpus there: the same;
- * - or is in a hold, and has seen behind its beginning that the pool exists.
+ * - or is in a hold, and has seen after the beginning of the hold that the pool exists.
  *
- * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
- * them, and they may be kept while waiting.
+ * No thread waits for a hold: the thread that ends the last hold unmaps the rest of the pool. So holds may be nested,
+ * signal handlers may take them, and a thread may keep one while it waits.
  */
 #ifndef SLB_TIERS_HOLD_H
 #define SLB_TIERS_HOLD_H
@@ -11994,7 +12006,7 @@ struct slb_hold {
 };
 
 /* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
- * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
+ * counts. Either the ending thread sees the hold, or the thread that began the hold sees here that the pool is gone. */
 SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
     struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
     atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
@@ -12002,8 +12014,8 @@ SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
     return hold;
 }
 
-/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
- * sees the other, and unmaps. */
+/* seq_cst, the count before the load of `remains`: of the end of a pool and the end of its last hold, at least one sees
+ * the other, and unmaps. */
 SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
     atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
     uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
@@ -12021,7 +12033,7 @@ SLB_INLINE uint32_t slb_header_length(uint64_t header) {
     return (uint32_t)(header & SLB_CACHE_LOCKED);
 }
 
-/* Ids that a header accounts for: none while locked, because then they are in somebody's hands. */
+/* The ids that a header counts: none while it is locked, because then the holder of the lock has them in hand. */
 SLB_INLINE uint32_t slb_header_ids(uint64_t header) {
     uint32_t length = slb_header_length(header);
     return length == SLB_CACHE_LOCKED ? 0 : length;
@@ -12037,7 +12049,7 @@ SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
     return pool->return_caches == pool->caches ? cpus : 2 * cpus;
 }
 
-/* Each of them, and whose it is. */
+/* The stack with this number, and its CPU. */
 SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
                                                  uint32_t *out_cpu) {
     bool single = pool->return_caches == pool->caches;
@@ -12052,8 +12064,8 @@ struct slb_portable_change {
     uint64_t header;
 };
 
-/* Begins one on `stacks`, a field of the pool. False where the section is busy, or the header locked by the gate. The
- * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
+/* Begins a change of the caches in `stacks`, a field of the pool. False if the section is busy, or the gate has locked
+ * the header. The limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
 SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                    struct slb_portable_change *out) {
     uint32_t cpu = slb_rseq_cpu();
@@ -12081,7 +12093,7 @@ SLB_INLINE void slb_portable_abandon(const struct slb_portable_change *slb_chang
     slb_section_leave(&slb_change->inside);
 }
 
-/* release: a thread that sees the header sees the ids and the counters; for the gate, which reads them behind it */
+/* release: a thread that sees the header sees the ids and the counters; the gate reads both after the header */
 SLB_INLINE void slb_portable_commit(const struct slb_portable_change *slb_change, uint64_t header) {
     atomic_store_explicit(&slb_change->cache->header, header, memory_order_release);
     slb_section_leave(&slb_change->inside);
@@ -12140,8 +12152,9 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     return true;
 }
 
-/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
- * backend releases the header; sequences store it plainly, and order that themselves. */
+/* Counts an event before the store of the header that makes it possible. A thread that sees this header also sees the
+ * count: the portable backend stores the header with release; sequences store it plainly, and order the two stores
+ * themselves. */
 SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
     slb_count(counter, by);
 #if SLB_HAVE_RSEQ
@@ -12149,7 +12162,8 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 #endif
 }
 
-/* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
+/* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
+ * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
     if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
@@ -12217,9 +12231,9 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
- * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
- * counts it. */
+/* Moves a batch into or out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. Ids
+ * that enter count as released, unless cache_in counts them too; ids that leave no longer count as brought in, and
+ * cache_out counts them. */
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                       const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
@@ -12231,13 +12245,14 @@ SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe
                                 union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
                                 uint32_t count);
 
-/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+/* Headers are folded long before their 48 bits are full: once one CPU has served this many allocations. */
 #define SLB_CACHE_FOLD_AT (1ull << 41)
 
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
-/* Behind a store that changes of CPU caches go by (a header, a limit): none that missed it is under way any more. */
+/* Call this after a store that changes of CPU caches depend on (a header, a limit). When it returns, no change that
+ * missed the store is still under way. */
 SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool);
 
 #endif
@@ -12263,7 +12278,7 @@ static bool slb_portable_give_batch(struct slabby_allocator *pool, union slb_cpu
     return fits;
 }
 
-/* The oldest ids go, the recently touched stay. */
+/* Takes the oldest ids; the recently touched ids stay in the cache. */
 static bool slb_portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                 uint32_t *out_ids, uint32_t count) {
     struct slb_portable_change slb_change;
@@ -12331,8 +12346,8 @@ static bool slb_cache_fold_here(struct slabby_allocator *pool) {
     return enough;
 }
 
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many, and published
- * counters do not go back. */
+/* Subtracts from the header first, and adds to the stripe then: a reader in between sees too few, never too many, and
+ * published counters do not go back. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)
@@ -12357,7 +12372,7 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
 /*
  * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
- * A compare-and-swap is most of what a release costs on many processors. It is there only because another CPU might
+ * On many processors the compare-and-swap is most of the cost of a release. It is needed only because another CPU might
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
@@ -12388,24 +12403,24 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
 #ifndef SLB_TIERS_WORD_BIAS_H
 #define SLB_TIERS_WORD_BIAS_H
 
-/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
- * fences are paid for. */
+/* One for the whole process, because a fence disturbs all of it: the ticks that the cheapest fence took, and the time
+ * until which fences are paid for. */
 struct slb_fence_budget {
     _Atomic uint64_t cheapest, paid_until;
 };
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* What goes into the word of a slab that this cache served: the bias to its CPU, or nothing. relaxed: a hint, each
- * word says for itself which CPU it is biased to. */
+/* The bits that go into the word of a slab that this cache served: the bias to its CPU, or none. relaxed: a hint,
+ * because each word itself says which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->slb_own_issue, memory_order_relaxed);
 }
 
-/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and
- * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another.
- * Restarted: nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel
- * came in between. */
+/* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
+ * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
+ * Restarted: the word was not read, because of the limit, because this CPU expects plain words, or because the kernel
+ * restarted the sequence. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
@@ -12414,13 +12429,13 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
-/* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
+/* The same in a hold, for a caller that cannot run the sequence; the word of a pool that has ended is 0. */
 SLB_PRIVATE bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word);
 SLB_PRIVATE bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word);
 
-/* The word of a slab, also for callers whom nothing assures that the pool has not ended (tiers/hold.h). False: it
- * has. */
+/* The word of a slab, also for callers that do not know whether the pool has ended (tiers/hold.h). False: it has
+ * ended. */
 SLB_INLINE bool slb_word_read(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
     if (slb_likely(slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE))
         return true;
@@ -12460,16 +12475,16 @@ SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64
 /* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 
-/* What is served from now on is not biased, until slb_bias_poll allows it again. */
+/* Slabs that are served from now on are not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* On slow paths of a CPU: biases to it what its cache serves from now on, unless it backs off or protections act;
- * answers as slb_bias_here. */
+/* For slow paths of a CPU: slabs that its cache serves from now on are biased to it, unless the CPU backs off or
+ * protections act. Answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that is not biased to this CPU. A thread that releases what others allocated
- * would ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones,
- * until it meets one that is biased to it. */
+/* The hot path of release found a word that is not biased to this CPU. A thread that releases slabs that others
+ * allocated would request each line twice, to read and to swap: after a few such words in a row the CPU expects plain
+ * ones, until it meets one that is biased to it. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
@@ -12477,7 +12492,7 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define SLB_NEIGHBOURS 64u
 
-/* What sharing all slabs does at once where it gets no memory. */
+/* How many words slb_bias_revoke_all notes at once where it gets no memory. */
 #define SLB_FEW_AT_ONCE 128u
 
 #define SLB_ANY_CPU UINT32_MAX
@@ -12485,8 +12500,8 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 /* So many plain words in a row make a CPU expect the next one. */
 #define SLB_PLAIN_IN_A_ROW 8u
 
-/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
- * fence counts at the most, however long its thread was kept from running. */
+/* Fences take at most one part in 2^BACKOFF_LOG2 of all time; this many may come at once; and a fence counts at most
+ * this many times the cheapest one, however long its thread was kept from running. */
 #define SLB_BACKOFF_LOG2 10
 #define SLB_AT_ONCE_LOG2 4
 #define SLB_DEAREST_LOG2 6
@@ -12554,8 +12569,8 @@ static uint64_t slb_cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << SLB_DEAREST_LOG2 ? cheapest << SLB_DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs
- * lose their bias while that lies too far ahead backs off until then: no word is biased to it. */
+/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. A CPU whose
+ * slabs lose their bias while this time is too far ahead backs off until then: no word is biased to it. */
 static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = slb_cost_of_fence(began, ended) << SLB_BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
@@ -12649,8 +12664,7 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- changing */
 
-/* In a hold. The id is one of an earlier pool where this thread was stopped for as long as the entry took to get its
- * next. */
+/* In a hold. The id may belong to an earlier pool, if this thread was stopped while the entry got its next pool. */
 static bool slb_has_word(struct slabby_allocator *pool, uint32_t id) {
     return slb_pool_exists(pool) && id < atomic_load_explicit(&pool->id_limit, memory_order_relaxed);
 }
@@ -12694,7 +12708,7 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
         slb_revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
-        if (!slb_os_fences_well()) { /* they take long here: once and for all */
+        if (!slb_os_fences_well()) { /* fences are slow here: no word is biased any more */
             slb_bias_disable(pool);
             slb_bias_revoke_all(pool);
         }
@@ -13196,8 +13210,8 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
 
 /* -------------------- tiers/lease.h */
 /*
- * Leases: caches that a binding's own code takes slabs from and gives them to, without a call into the core. The memory
- * is the core's; docs/go-fast-path.md has the argument.
+ * Leases: caches from which a binding's own code takes slabs, and to which it gives them, without a call into the core.
+ * The memory belongs to the core. docs/go-fast-path.md explains why this is correct.
  *
  * A lease has one user at a time and two magazines, each a stack of free ids under a header like that of a CPU cache:
  *
@@ -13209,10 +13223,10 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
  *   given       the user gives and takes; the core only takes out (a full one is flushed to the depot)
  *   refilled    the core puts in (a batch from the depot); the user only takes
  *
- * So nobody writes an id where somebody else may be about to: what a user stores above the length of `given` before a
- * compare-and-swap that fails is read by nobody. The turn grows with every id that is taken and with every change by
- * the core, so a header that the user has read never comes back. `turned` counts the core's changes: turn - turned is
- * the number of slabs served.
+ * So no two threads write an id to the same place at the same time: if the user's compare-and-swap fails, no thread
+ * reads the id that the user stored above the length of `given`. The turn grows with every id that is taken and with
+ * every change by the core, so a header that the user has read never comes back. `turned` counts the core's changes:
+ * turn - turned is the number of slabs served.
  *
  * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
  */
@@ -13235,7 +13249,8 @@ struct slb_lease {
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id; written by the user alone */
     _Atomic uint64_t fast_given;
     _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
-    _Atomic uint32_t user; /* for a binding that has more threads than leases: who uses it; not read here */
+    /* For a binding with more threads than leases: the user of the lease. The core does not read it. */
+    _Atomic uint32_t user;
 };
 
 _Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
@@ -13263,7 +13278,7 @@ struct slb_lease_block {
 SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
                                             struct slb_lease_block **out);
 
-/* What they hold goes to the shards. False where no attached block begins there. */
+/* Moves the ids in the leases to the shards. False if no attached block begins at the address. */
 SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address);
 
 /* The lease at an address, or NULL. */
@@ -13294,7 +13309,7 @@ SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_
 /* Unlocks them, empty. */
 SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool);
 
-/* In a child of fork: locked, whatever a thread that is gone was doing. */
+/* In a child of fork: locks every magazine, whatever a vanished thread was doing with it. */
 SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool);
 
 /* With every magazine locked: the next allocation of each lease is the first to be timed. */
@@ -13302,10 +13317,10 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
 
 struct slb_lease_counts {
     uint64_t served, cached, fast_taken, fast_given;
-    bool locked; /* a magazine was, so that its ids are not among the cached ones */
+    bool locked; /* a magazine was locked, so `cached` does not include its ids */
 };
 
-/* Magazines that the core has locked for a moment are looked at so often more. */
+/* A magazine that the core has locked for a moment is read again, up to `attempts` times. */
 SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
 
 /* Bytes of all blocks. */
@@ -13389,7 +13404,7 @@ static struct slb_lease_block *slb_first_block(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->leases, memory_order_acquire);
 }
 
-/* relaxed: who attached or detached did so under the gate lock, or is the caller */
+/* relaxed: the thread that attached or detached did so under the gate lock, or is the caller */
 static bool slb_is_attached(struct slb_lease_block *block) {
     return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
 }
@@ -13462,7 +13477,7 @@ SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
 
 /* ---------------------------------------------------------------------------------------- batches in and out */
 
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
+/* Subtracts from the header first, and adds to the stripe then: a reader in between sees too few, never too many. */
 static uint64_t slb_fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
     uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
     *out_folded = turn - turned >= 2 * SLB_FOLD_BY ? SLB_FOLD_BY : 0;
@@ -13489,7 +13504,7 @@ static void slb_push_all(struct slabby_allocator *pool, const uint32_t *ids, uin
         slb_shards_push(pool, slb_os_cpu(), ids[i]);
 }
 
-/* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
+/* The ids are counted as brought in before they enter, and counted out again where they do not enter. */
 static void slb_keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
                  const uint32_t *ids, uint32_t count) {
     uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
@@ -13627,7 +13642,8 @@ SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------ attaching and detaching */
 
-/* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
+/* All magazines of one kind in `count` leases together hold at most an eighth of the pool, and each one at most a
+ * batch. */
 static uint32_t slb_magazine_max(const struct slabby_allocator *pool, uint32_t count) {
     uint64_t share = pool->reserved / (8ull * count);
     uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
@@ -13733,7 +13749,7 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
     }
 }
 
-/* The core locks a header for a few instructions: look again rather than miss what lies below. */
+/* The core locks a header for a few instructions: read it again, so that the ids below it are not missed. */
 static uint64_t slb_read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
                               struct slb_magazine *magazine, uint32_t attempts) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
@@ -14711,16 +14727,17 @@ static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
-/* Reasons for which the short road without CPU caches (single.h) is closed, and counted behind a fence. */
+/* Reasons for which the short path without CPU caches (single.h) is closed; its counters are then read after a
+ * fence. */
 #define SLB_STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
 
-/* Behind the reason, and ahead of every look at a counter: see single.h. */
+/* Call this after the reason is set, and before any counter is read: see single.h. */
 static void slb_stop_singles(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->single_cpus, 0, memory_order_seq_cst);
     slb_os_fence_rseq();
 }
 
-/* release: behind the work that the road was closed for */
+/* release: after the work for which the path was closed */
 static void slb_allow_singles(struct slabby_allocator *pool) {
     bool stopped = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_STOPS_SINGLES) != 0;
     if (pool->takes_singles && !stopped && slb_pool_exists(pool))
@@ -14771,8 +14788,8 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     slb_allow_singles(pool);
 }
 
-/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
- * open again, nor more than half of a small pool. */
+/* Enough free slabs to fill every cache twice. But not more free slabs than a pool at 99 % use has, because the gate
+ * must open again there, and not more than half of a small pool. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
     uint64_t enough = 2ull * pool->batch * pool->cpus;
     uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
@@ -16856,7 +16873,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 
 /* -------------------- tiers/single.h */
 /*
- * The short road of a pool without CPU caches: one id at a time between a shard and its user, counted by restartable
+ * The short path of a pool without CPU caches: one id at a time between a shard and its user, counted by restartable
  * sequences. An allocation has one atomic instruction (the pop), a release two (its word, the push).
  *
  *      allocate                                        release
@@ -16866,29 +16883,30 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
  *      the word: free -> live                          look at the gate
  *
  * The counters lie in the stripe of a CPU, and only sequences on that CPU add to them: an addition is one instruction,
- * the commit. Where a sequence does not come through, the stripe's atomic counters take its place (`hits` and `left`,
+ * the commit. Where a sequence does not complete, the stripe's atomic counters take its place (`hits` and `left`,
  * `releases`). An allocation is inside from single_entered to single_taken, as others are from slb_enter to slb_leave.
  *
- * No count is a barrier. So who needs to know that no thread is inside, or what is live, fences behind its reason: the
- * gate that closes for SLB_GATE_RESETTING or SLB_GATE_CLOSED stores single_cpus = 0, and issues slb_os_fence_rseq
- * before it looks at any counter. The fence is a full barrier in each running thread, at one moment of that thread, and
- * restarts a sequence that has not committed.
+ * No count is a barrier. So a thread that needs to know that no thread is inside, or which slabs are live, sets its
+ * reason and then fences: the gate that closes for SLB_GATE_RESETTING or SLB_GATE_CLOSED stores single_cpus = 0, and
+ * issues slb_os_fence_rseq before it looks at any counter. The fence is a full barrier in each running thread, at one
+ * moment of that thread, and restarts a sequence that has not committed.
  *
  * - An allocation that entered before that moment is visible to slb_is_idle, and waited for. One that enters later
- *   reads 0 and goes the long way, which sees the reason. So between its two counts the pool does not end, and no work
- *   on the whole pool goes on: what the thread follows of the pool stays, and no slab is taken meanwhile.
- * - A release that has pushed and not counted has a slab in hand, for all that the counters say. Where it counted
- *   before that moment, the closing thread sees it. Where it counts later, it looks at the gate later still, and finds
- *   CLOSED. So one of them ends the pool. The count is the last access to what goes with the pool.
+ *   reads 0 and takes the slow path, which sees the reason. So between its two counts the pool does not end, and no
+ *   work on the whole pool goes on: the memory of the pool that the thread accesses stays mapped, and no slab is taken
+ *   meanwhile.
+ * - A release that has pushed and not counted has a slab in hand, as far as the counters show. If it counted before
+ *   that moment, the closing thread sees the count. If it counts later, it checks the gate later still, and finds
+ *   CLOSED. So one of them ends the pool. The count is the last access to memory that is unmapped with the pool.
  *
  * Other reasons need no fence. An allocation that has read the gate before a reason was set may take one slab more, as
- * on the long way. A release: {push, look at the gate} against {set the reason, look into the shards}, as in
+ * on the slow path. A release: {push, look at the gate} against {set the reason, look into the shards}, as in
  * resilience/waiters.h; the push is a locked instruction, which is a full barrier on x86-64.
  *
- * The proof of emptiness (gate.h): the id is in one pair of hands all along, so nothing here is a move.
+ * The proof of emptiness (gate.h): exactly one thread or list has the id at any time, so nothing here is a move.
  *
- * Quiescence (pool/quiesce.h): single_taken is stored before the word says live, single_given behind the word that
- * says free; stores become visible in their order on x86-64.
+ * Quiescence (pool/quiesce.h): single_taken is stored before the word says live, single_given after the word that says
+ * free; stores become visible in their order on x86-64.
  */
 #ifndef SLB_TIERS_SINGLE_H
 #define SLB_TIERS_SINGLE_H
@@ -16902,7 +16920,7 @@ struct slb_single {
 
 #if SLB_HAVE_SINGLES
 
-/* One try; false: the pool does not take this road now, or not on this CPU. */
+/* One try; false: the pool does not take this path now, or not on this CPU. */
 SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_single *out) {
     slb_in_flight_enter();
     if (slb_likely(slb_rseq_enter_single(pool, &out->stripe, &out->cpu, &out->slb_number)))
@@ -16911,13 +16929,13 @@ SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_singl
     return false;
 }
 
-/* With nothing taken. seq_cst: as slb_leave. */
+/* Leaves without a slab. seq_cst: as slb_leave. */
 SLB_INLINE void slb_single_leave(const struct slb_single *single) {
     atomic_fetch_add_explicit(&single->stripe->left, 1, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* With a slab, which counts as allocated from now on. */
+/* Leaves with a slab, which counts as allocated from now on. */
 SLB_INLINE void slb_single_leave_with_slab(const struct slb_single *single) {
     struct slb_stripe *stripe = single->stripe;
     if (slb_likely(slb_rseq_try_add(single->cpu, &stripe->single_taken, 1) == SLB_RSEQ_DONE)) {
@@ -16934,8 +16952,8 @@ SLB_INLINE bool slb_single_pop(struct slabby_allocator *pool, const struct slb_s
     return slb_stack_pop(&pool->shards[single->cpu & pool->shard_mask].head, pool->next, out_id);
 }
 
-/* The id of a slab that this thread has freed. Until it is counted the slab is in hand, and with the count the pool may
- * end. False: nothing was done. */
+/* Gives back the id of a slab that this thread has freed. Until the release is counted, the slab is in hand; from the
+ * count on, the pool may end. False: nothing was done. */
 SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
     uint32_t cpu = slb_rseq_cpu();
     /* relaxed: a hint; a stripe that has been used once stays */
@@ -20956,19 +20974,20 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
  *
  * The sequence looks at one word after the other, stores those that say live and biased to this CPU as free, writes
  * their ids above the stack of this CPU's cache, and commits all ids by one store of the header. Each word is a commit
- * of its own: it stays free when the kernel restarts the sequence behind it. So an interrupted run must know whether
- * the word that it was at is its own doing, or another thread of this CPU released that slab. The words themselves do
- * not say. Registers do, for the kernel changes nothing but the address at which the thread goes on:
+ * of its own: it stays free when the kernel restarts the sequence behind it. So an interrupted run must know whether it
+ * has stored the current word itself, or another thread of this CPU has released that slab. The words do not show this.
+ * The registers do, because the kernel changes nothing but the address at which the thread continues:
  *
  *      compare        the word is what it must be, so it is not the one stored last: that one says free
  *      at = word      the address of the word ..
  *      begun + 1      .. that was begun last
  *      stosq          one instruction: the word is stored, and `at` moves on
  *
- * At whichever instruction the run ended, all words begun are stored, but the last one if `at` still points to it.
+ * At whichever instruction the run ended, all words that were begun are stored, except the last one if `at` still
+ * points to it.
  *
- * Until the header is stored the slabs are the thread's own, and count as used: they are its demand until the call
- * returns, as the one slab of slabby_release is. So nothing is counted as a move.
+ * Until the header is stored, the slabs belong to the thread and count as used: they are part of its demand until the
+ * call returns, like the one slab of slabby_release. So nothing is counted as a move.
  */
 #ifndef SLB_TIERS_RSEQ_RUN_H
 #define SLB_TIERS_RSEQ_RUN_H
@@ -20981,7 +21000,7 @@ struct slb_rseq_run {
     enum slb_rseq_result result;
 };
 
-/* How many slabs the words of a run that was restarted, or is done, say free. */
+/* The number of slabs that a run has freed, by their words, when it was restarted or is done. */
 SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _Atomic uint64_t *words,
                                        const uint32_t *ids) {
     return run->begun != 0 && run->at == &words[ids[run->begun - 1]] ? run->begun - 1 : run->begun;
@@ -20994,8 +21013,8 @@ SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _At
 #ifndef SLB_TIERS_RSEQ_RUN_X86_64_H
 #define SLB_TIERS_RSEQ_RUN_X86_64_H
 
-/* What a word of this CPU says beside its generation into r9; its stack into r8, the header into r10, and the end of
- * where the ids go into r11. */
+/* Loads into r9 the bits of this CPU's words other than the generation, into r8 its stack, into r10 the header, and
+ * into r11 the end of the place for the ids. */
 #define SLB_RSEQ_RUN_BEGIN                                                                                   \
     "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
                              "cmpl %c[cpus](%[pool]), %%ecx\n\t"                                             \
@@ -21027,7 +21046,8 @@ SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _At
     "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
     "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
 
-/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change what the addition says. */
+/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change the flags that the addition
+ * sets. */
 #define SLB_RSEQ_RUN_WORD                                                                                    \
     "leaq (%%rax, %%r9), %%rdx\n\t"                                                                          \
     "cmpq (%[words], %%rcx, 8), %%rdx\n\t"                                                                   \

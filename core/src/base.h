@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What every file of the core starts from: visibility, branch hints, assertions, named race windows. */
+/* The definitions that every file of the core uses: visibility, branch hints, assertions, named race windows. */
 #ifndef SLB_BASE_H
 #define SLB_BASE_H
 
@@ -29,7 +29,7 @@
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
-/* A hint to a linker that optimises a static program. clang needs none, and warns of it where the function calls a
+/* A hint to a linker that optimises a static program. clang needs no hint, and warns about it if the function calls a
  * static one. */
 #ifdef __clang__
 #define SLB_LINK_INLINE
@@ -42,7 +42,7 @@
 
 #define SLB_CACHE_LINE 64u
 
-/* States a law that the core itself must keep; a caller's mistake is never an assertion. On in test builds. */
+/* Asserts an invariant of the core. A caller's mistake never fails an assertion. Active in test builds. */
 #ifdef SLABBY_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where things lie.
+ * The memory layout of a pool.
  *
- * Slabs: stride = slab_size rounded up to the alignment; when that is a multiple of 512 and the alignment is below 512,
- * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
- * set.
+ * Slabs: stride = slab_size rounded up to the alignment; if that is a multiple of 512 and the alignment is below 512,
+ * the stride is one alignment unit (at least 64) longer, so that the first lines of neighbouring slabs do not fall into
+ * the same cache set.
  *
  * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
  * begin:
@@ -15,8 +15,8 @@
  *
  *   | slack | front pattern | user's bytes | guard page |
  *
- * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
- * many slabs compete for the same set:
+ * Bookkeeping: one mapping, with offsets from its start. Cache headers do not begin on a page boundary, because the
+ * first lines of many slabs compete for the cache set of such an address:
  *
  *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
  *   event rates | events | audit: written chains | what readers share | rings | keys of slabs | entries | slots
@@ -32,8 +32,8 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
-    uint64_t edge;         /* what the usable range begins at a multiple of */
-    uint64_t unit;         /* bytes that are committed at once: a page, or with huge_pages a huge one */
+    uint64_t edge;         /* alignment of the start of the usable range */
+    uint64_t unit;         /* bytes that are committed at once: a page, or with huge_pages a huge page */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
@@ -41,7 +41,7 @@ struct slb_layout {
     uint64_t audit_records, audit_slots_a_ring, record_bytes;
     uint64_t delay_limit, delay_ring_bytes;
     uint64_t cache_bytes, list_bytes;
-    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
+    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs with address space */
     uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes, delay_rings;
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a pool is.
+ * The table of pools, and the data of one pool.
  *
  * The control blocks of all pools lie in a static table of 4,096 entries. The index of the entry is the pool's tag,
  * so a handle determines tag and control block. The table is never unmapped: the handle of a destroyed pool still
  * points to an entry that says "closed". Entry 0 is not used, so that no reference is ever 0.
  *
- *   control block        read-mostly fields first: what allocate and release need fits two cache lines
+ *   control block        read-mostly fields first: those that allocate and release need fit two cache lines
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
@@ -55,14 +55,16 @@
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. The bits above count the pools, so
- * no value comes back: a thread that has seen that nothing holds an ended pool unmaps that pool, not a later one. */
+/* The part of a pool's bookkeeping that is still mapped, in the low bits of `remains`. The bits above count the pools
+ * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
+ * not a later one. */
 enum slb_remains {
-    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
-    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
-    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended, and who sees its last hold go unmaps it */
-    SLB_REMAINS_STATE = 3,  /* the bits of the state */
-    SLB_REMAINS_POOL = 4    /* added for each pool */
+    SLB_REMAINS_NONE = 0, /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1, /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED =
+        2, /* all of it; the pool has ended; the thread that sees its last hold end unmaps it */
+    SLB_REMAINS_STATE = 3, /* the bits of the state */
+    SLB_REMAINS_POOL = 4   /* added for each pool */
 };
 
 /* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
@@ -79,10 +81,11 @@ enum slb_phase {
 };
 
 struct slabby_allocator {
-    /* What every operation reads; written by create only, before the handle exists. */
+    /* Fields that every operation reads; only create writes them, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
-    /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
-     * acts on releases, and with the portable backend; ref_end is the same for every pool. Changes as protect does. */
+    /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
+     * foreign ones. ref_limit is 0 while a protection acts on releases, and with the portable backend; it changes
+     * together with `protect`. ref_end is the same limit without these two exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
@@ -105,7 +108,7 @@ struct slabby_allocator {
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: room for so many caches and stripes */
     _Atomic uint32_t
-        used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
+        used_cpus; /* CPUs below this number have reached a slow path; the caches and stripes of all others are zero */
     _Atomic uint32_t
         word_cpus;        /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
     uint64_t guard_key;   /* bit_guard: secret of this pool */
@@ -158,17 +161,17 @@ struct slabby_allocator {
     _Atomic(struct slb_stacks *) stacks;      /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;      /* protect/guard_slots.h */
     _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
-    _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
+    _Atomic uint32_t guard_rate;              /* one allocation in guard_rate is guarded; 0: none */
     struct slb_options options;               /* effective values */
     bool label_is_name;                       /* observe/pool_label.h; fixed by create */
     struct slb_audit audit;
     struct slb_audit_chains *audit_chains;
-    int32_t binding; /* of the thread that made the pool: for threads that say nothing */
+    int32_t binding; /* of the thread that made the pool; for threads that have set none */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
-    uint64_t commit_unit; /* of which what is committed of the range consists */
+    uint64_t commit_unit; /* the range is committed in multiples of this */
     char *slab_mapping;
     size_t slab_mapping_size;
     char *metadata_mapping;
@@ -231,8 +234,9 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
-/* How many caches and stripes there is something in. seq_cst: a CPU counts among them before it touches its own, so who
- * misses one has looked before that, as if it had read zeros. */
+/* The number of caches and stripes that may hold anything. seq_cst: a CPU is counted here before it touches its own
+ * cache and stripe. So a thread whose count misses a CPU has loaded the count before that: it is as if the thread had
+ * read zeros there. */
 SLB_INLINE uint32_t slb_used_cpus(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->used_cpus, memory_order_seq_cst);
 }
@@ -265,11 +269,11 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
-/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold comes here again.
- * pool/remains.c has it. */
+/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold calls this
+ * function again. Defined in pool/remains.c. */
 SLB_PRIVATE void slb_pool_unmap_remains(struct slabby_allocator *pool);
 
-/* One more than the highest entry that ever had a pool. pool/create.c has it. */
+/* One more than the highest entry that ever had a pool. Defined in pool/create.c. */
 SLB_PRIVATE uint32_t slb_pool_table_end(void);
 
 /* The status for an entry without a pool: the handle of a destroyed pool, or a pointer that never was a handle. */

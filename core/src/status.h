@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+/* Reports of errors: the details of an error in a cold call, and text in a caller's buffer. */
 #ifndef SLB_STATUS_H
 #define SLB_STATUS_H
 
@@ -15,8 +15,8 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
-/* NoSystemMemory, right behind the system's refusal of so many bytes: errno is its reason. The text says what for, and
- * what to change. */
+/* Reports NoSystemMemory, directly after the system has refused `size` bytes: errno is the reason. The text says what
+ * the memory was for (`what`), and what to change (`remedy`). */
 SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
                                             const char *remedy);
 

@@ -24,7 +24,7 @@ static bool portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cac
     return fits;
 }
 
-/* The oldest ids go, the recently touched stay. */
+/* Takes the oldest ids; the recently touched ids stay in the cache. */
 static bool portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                 uint32_t *out_ids, uint32_t count) {
     struct slb_portable_change change;
@@ -92,8 +92,8 @@ static bool cache_fold_here(struct slabby_allocator *pool) {
     return enough;
 }
 
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many, and published
- * counters do not go back. */
+/* Subtracts from the header first, and adds to the stripe then: a reader in between sees too few, never too many, and
+ * published counters do not go back. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)

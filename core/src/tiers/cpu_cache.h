@@ -2,9 +2,10 @@
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in cpu_cache_state.h), kept by one of two backends.
  *
- * Portable: a thread changes the stack inside the section of its CPU (section.h); a busy section sends it on to the
- * next tier.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
+ * Portable: a thread changes the stack inside the section of its CPU (section.h); if the section is busy, the thread
+ * goes on to the next tier.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread that is preempted before the one committing
+ * store.
  *
  * Either way the change becomes valid by one plain store of the header. The gate locks every header for as long as it
  * is closed; both backends then find len = 0xFFFF and go on. A change that began before may store its header over the
@@ -24,7 +25,7 @@ SLB_INLINE uint32_t slb_header_length(uint64_t header) {
     return (uint32_t)(header & SLB_CACHE_LOCKED);
 }
 
-/* Ids that a header accounts for: none while locked, because then they are in somebody's hands. */
+/* The ids that a header counts: none while it is locked, because then the holder of the lock has them in hand. */
 SLB_INLINE uint32_t slb_header_ids(uint64_t header) {
     uint32_t length = slb_header_length(header);
     return length == SLB_CACHE_LOCKED ? 0 : length;
@@ -40,7 +41,7 @@ SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
     return pool->return_caches == pool->caches ? cpus : 2 * cpus;
 }
 
-/* Each of them, and whose it is. */
+/* The stack with this number, and its CPU. */
 SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
                                                  uint32_t *out_cpu) {
     bool single = pool->return_caches == pool->caches;
@@ -55,8 +56,8 @@ struct slb_portable_change {
     uint64_t header;
 };
 
-/* Begins one on `stacks`, a field of the pool. False where the section is busy, or the header locked by the gate. The
- * limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
+/* Begins a change of the caches in `stacks`, a field of the pool. False if the section is busy, or the gate has locked
+ * the header. The limit is read inside: the end of a pool sets it to 0, then fences (slb_cache_fence). */
 SLB_INLINE bool slb_portable_begin(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                    struct slb_portable_change *out) {
     uint32_t cpu = slb_rseq_cpu();
@@ -84,7 +85,7 @@ SLB_INLINE void slb_portable_abandon(const struct slb_portable_change *change) {
     slb_section_leave(&change->inside);
 }
 
-/* release: a thread that sees the header sees the ids and the counters; for the gate, which reads them behind it */
+/* release: a thread that sees the header sees the ids and the counters; the gate reads both after the header */
 SLB_INLINE void slb_portable_commit(const struct slb_portable_change *change, uint64_t header) {
     atomic_store_explicit(&change->cache->header, header, memory_order_release);
     slb_section_leave(&change->inside);
@@ -143,8 +144,9 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     return true;
 }
 
-/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
- * backend releases the header; sequences store it plainly, and order that themselves. */
+/* Counts an event before the store of the header that makes it possible. A thread that sees this header also sees the
+ * count: the portable backend stores the header with release; sequences store it plainly, and order the two stores
+ * themselves. */
 SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
     slb_count(counter, by);
 #if SLB_HAVE_RSEQ
@@ -152,7 +154,8 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 #endif
 }
 
-/* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
+/* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
+ * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
     if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
@@ -220,9 +223,9 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
- * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
- * counts it. */
+/* Moves a batch into or out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. Ids
+ * that enter count as released, unless cache_in counts them too; ids that leave no longer count as brought in, and
+ * cache_out counts them. */
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                       const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
@@ -234,13 +237,14 @@ SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe
                                 union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
                                 uint32_t count);
 
-/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+/* Headers are folded long before their 48 bits are full: once one CPU has served this many allocations. */
 #define SLB_CACHE_FOLD_AT (1ull << 41)
 
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
-/* Behind a store that changes of CPU caches go by (a header, a limit): none that missed it is under way any more. */
+/* Call this after a store that changes of CPU caches depend on (a header, a limit). When it returns, no change that
+ * missed the store is still under way. */
 SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool);
 
 #endif

@@ -4,11 +4,11 @@
  *
  * A sequence reads the CPU number, the header and an id, and ends with one store to the header, the commit. The kernel
  * restarts it at the abort address when the thread is preempted, migrated or interrupted by a signal before the commit;
- * so between load and commit nobody else ran on this CPU, and no atomic instruction is needed against its other
- * threads. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes the kernel restart
- * every running sequence (membarrier), and looks again: a commit that was already past its load has put its own
- * header over the lock, and the gate tries once more. After the fence every sequence loads the locked header and
- * fails its compare.
+ * so between load and commit no other thread ran on this CPU, and the thread needs no atomic instruction against the
+ * other threads of this CPU. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes
+ * the kernel restart every running sequence (membarrier), and looks again: a commit that was already past its load has
+ * put its own header over the lock, and the gate tries once more. After the fence every sequence loads the locked
+ * header and fails its compare.
  *
  * Sequences give up after SLB_RSEQ_TRIES restarts (a debugger that steps restarts each one); the caller then goes on
  * to the next tier. A thread without a registration has a CPU number above every limit and goes on at once.
@@ -92,7 +92,7 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
-/* `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
+/* Takes `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
 SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
                                     const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
                                     uint64_t change, struct slb_cpu_cache **out_cache) {
@@ -105,7 +105,7 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu
     return false;
 }
 
-/* An audit record into this CPU's ring; *key is raised to the one that it has got. */
+/* Writes an audit record into this CPU's ring, and raises *key to the key of this record. */
 SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
         enum slb_rseq_result result = slb_rseq_try_audit(pool, key, ref, about);
@@ -115,7 +115,7 @@ SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uin
     return false;
 }
 
-/* For slb_rseq_release_next: what finds the area of the calling thread. */
+/* The value by which slb_rseq_release_next finds the area of the calling thread. */
 SLB_INLINE intptr_t slb_rseq_finder(void) {
     return SLB_RSEQ_AREA;
 }

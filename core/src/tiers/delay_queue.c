@@ -26,8 +26,8 @@ static uint64_t next_round(uint64_t number) {
     return (number & ~(uint64_t)UINT32_MAX) + DELAY_ROUND;
 }
 
-/* acquire: pairs with the swap that put the id there. seq_cst: the proof of emptiness and a waiter, which looks for
- * slabs behind its reason at the gate, decide by cells. */
+/* acquire: pairs with the swap that put the id there. seq_cst: two readers decide by cells, the proof of emptiness, and
+ * a waiter that searches for slabs after it has set its reason at the gate. */
 static uint64_t load_cell(struct slb_delay_ring *ring, uint64_t number) {
     return atomic_load_explicit(&ring->cells[cell_of(number)], memory_order_seq_cst);
 }
@@ -61,7 +61,8 @@ static uint64_t next_in_ring(const struct slb_delay *delay, struct slb_delay_rin
 
 /* ----------------------------------------------------------------------------------------- what waits */
 
-/* The number that came last, with its cell. Numbers go on in between: then the cell is another one's by now. */
+/* The number that came last, with its cell. New numbers may come in between: then the cell already belongs to another
+ * number. */
 static uint64_t newest_in_ring(const struct slb_delay *delay, struct slb_delay_ring *ring,
                                uint64_t *out_cell) {
     uint64_t newest;
@@ -126,8 +127,8 @@ SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out
 
 /* ------------------------------------------------------------------------------------------- a release */
 
-/* The processor waits in the swap until what was zeroed is in its cache; the oldest slab, which is checked next, comes
- * meanwhile. */
+/* In the swap the processor waits until the zeroed lines are in its cache. Meanwhile it loads the oldest slab, which is
+ * checked next. */
 static void prefetch_slab(const struct slabby_allocator *pool, uint32_t id_plus_1) {
     if (slb_likely(id_plus_1 != 0))
         __builtin_prefetch(pool->slabs + (id_plus_1 - 1ull) * pool->stride);
@@ -166,7 +167,7 @@ SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_
     return (uint32_t)cell != 0;
 }
 
-/* Cells that no id has come to stay untouched pages. */
+/* Cells that have never had an id are not touched, so their pages stay untouched. */
 SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
     for (uint32_t i = 0; i <= pool->delay.ring_mask && pool->delay.limit != 0; i++) {
         struct slb_delay_ring *ring = delay_ring(&pool->delay, i);

@@ -121,16 +121,17 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
-/* Reasons for which the short road without CPU caches (single.h) is closed, and counted behind a fence. */
+/* Reasons for which the short path without CPU caches (single.h) is closed; its counters are then read after a
+ * fence. */
 #define STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
 
-/* Behind the reason, and ahead of every look at a counter: see single.h. */
+/* Call this after the reason is set, and before any counter is read: see single.h. */
 static void stop_singles(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->single_cpus, 0, memory_order_seq_cst);
     slb_os_fence_rseq();
 }
 
-/* release: behind the work that the road was closed for */
+/* release: after the work for which the path was closed */
 static void allow_singles(struct slabby_allocator *pool) {
     bool stopped = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & STOPS_SINGLES) != 0;
     if (pool->takes_singles && !stopped && slb_pool_exists(pool))
@@ -181,8 +182,8 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     allow_singles(pool);
 }
 
-/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
- * open again, nor more than half of a small pool. */
+/* Enough free slabs to fill every cache twice. But not more free slabs than a pool at 99 % use has, because the gate
+ * must open again there, and not more than half of a small pool. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
     uint64_t enough = 2ull * pool->batch * pool->cpus;
     uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;

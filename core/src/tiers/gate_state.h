@@ -17,11 +17,11 @@ enum slb_gate_reason {
     SLB_GATE_SHRINKING = 1u << 7  /* live slabs are to be withdrawn: a release goes to the resize first */
 };
 
-/* Reasons for which slabs that came back are wanted before any allocation may have them. */
+/* Reasons for which returned slabs have another use before any allocation may take them. */
 #define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
 
-/* Reasons for which reuse_delay does not delay: slabs are wanted, or will not be allocated again, or the lists are
- * about to be made anew. */
+/* Reasons for which reuse_delay does not delay: slabs are needed now, or will not be allocated again, or the lists are
+ * about to be rebuilt. */
 #define SLB_GATE_HURRY (SLB_GATE_SERVE | SLB_GATE_SCARCE | SLB_GATE_CLOSED | SLB_GATE_FORKED)
 
 /* Reasons that ask for slb_pool_run_deferred at the end of a slow operation. */

@@ -99,8 +99,8 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
         slb_stack_push(&pool->heap.head, pool->next, id);
 }
 
-/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: an id beyond the count is one
- * that this thread was not given yet. */
+/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: this thread has not been given
+ * any id beyond the count. */
 SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
                                uint32_t *out_id) {
     uint64_t used = atomic_load_explicit(&pool->heap.used, memory_order_relaxed);

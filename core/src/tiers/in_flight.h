@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
- * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
+ * The number of operations that a thread is inside, for a signal handler that interrupts it. While this depth is above
+ * 0, a handler that waits for other threads might wait for its own thread, so its call answers Busy instead.
  *
  * With glibc the address is known without a call into the dynamic linker (os/system.h); elsewhere that call does not
  * allocate for a thread that has used the library before.
@@ -26,8 +26,9 @@ SLB_INLINE void slb_in_flight_leave(void) {
     slb_in_flight_depth--;
 }
 
-/* Sections (section.h) count apart: a thread waits for all of them, so a handler must know whether its own thread is in
- * one, of whatever pool. One that it entered by a bias is not counted: its turn is odd. */
+/* Sections (section.h) are counted separately: a thread waits for all of them, so a handler must know whether its own
+ * thread is in one, for any pool. A section that the thread entered by a bias is not counted: the thread's turn is odd
+ * instead. */
 #define SLB_IN_FLIGHT_SECTION (1u << 16)
 
 /* Where the number of a thread is below 2 * SLB_SECTION_TURNS, the thread has the turn of this number. */
@@ -41,8 +42,8 @@ SLB_INLINE _Atomic uint64_t *slb_section_turn_of(uint64_t thread) {
     return &slb_section_turns[thread / 2].turn;
 }
 
-/* The number of the calling thread; no two threads of a process have the same. It is above those of turns until the
- * thread is due a bias for the first time. */
+/* The number of the calling thread; no two threads of a process have the same. It is above the numbers of turns until
+ * the thread is due a bias for the first time. */
 #define SLB_SECTION_NO_THREAD UINT64_MAX
 SLB_SHARED_DATA SLB_THREAD_LOCAL uint64_t slb_section_thread;
 
@@ -82,7 +83,7 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];
 }
 
-/* This CPU is the first of its number to come to a slow path: from now on it has a cache and a stripe of its own. Not
+/* This CPU reaches a slow path for the first time: from now on it has a cache and a stripe of its own. Does nothing
  * while the gate is closed, or its lock is taken; then the next slow path tries again. */
 SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu);
 

@@ -24,7 +24,7 @@ static struct slb_lease_block *first_block(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->leases, memory_order_acquire);
 }
 
-/* relaxed: who attached or detached did so under the gate lock, or is the caller */
+/* relaxed: the thread that attached or detached did so under the gate lock, or is the caller */
 static bool is_attached(struct slb_lease_block *block) {
     return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
 }
@@ -97,7 +97,7 @@ SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
 
 /* ---------------------------------------------------------------------------------------- batches in and out */
 
-/* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
+/* Subtracts from the header first, and adds to the stripe then: a reader in between sees too few, never too many. */
 static uint64_t fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
     uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
     *out_folded = turn - turned >= 2 * FOLD_BY ? FOLD_BY : 0;
@@ -124,7 +124,7 @@ static void push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_
         slb_shards_push(pool, slb_os_cpu(), ids[i]);
 }
 
-/* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
+/* The ids are counted as brought in before they enter, and counted out again where they do not enter. */
 static void keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
                  const uint32_t *ids, uint32_t count) {
     uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
@@ -262,7 +262,8 @@ SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------ attaching and detaching */
 
-/* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
+/* All magazines of one kind in `count` leases together hold at most an eighth of the pool, and each one at most a
+ * batch. */
 static uint32_t magazine_max(const struct slabby_allocator *pool, uint32_t count) {
     uint64_t share = pool->reserved / (8ull * count);
     uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
@@ -368,7 +369,7 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
     }
 }
 
-/* The core locks a header for a few instructions: look again rather than miss what lies below. */
+/* The core locks a header for a few instructions: read it again, so that the ids below it are not missed. */
 static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
                               struct slb_magazine *magazine, uint32_t attempts) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Leases: caches that a binding's own code takes slabs from and gives them to, without a call into the core. The memory
- * is the core's; docs/go-fast-path.md has the argument.
+ * Leases: caches from which a binding's own code takes slabs, and to which it gives them, without a call into the core.
+ * The memory belongs to the core. docs/go-fast-path.md explains why this is correct.
  *
  * A lease has one user at a time and two magazines, each a stack of free ids under a header like that of a CPU cache:
  *
@@ -13,10 +13,10 @@
  *   given       the user gives and takes; the core only takes out (a full one is flushed to the depot)
  *   refilled    the core puts in (a batch from the depot); the user only takes
  *
- * So nobody writes an id where somebody else may be about to: what a user stores above the length of `given` before a
- * compare-and-swap that fails is read by nobody. The turn grows with every id that is taken and with every change by
- * the core, so a header that the user has read never comes back. `turned` counts the core's changes: turn - turned is
- * the number of slabs served.
+ * So no two threads write an id to the same place at the same time: if the user's compare-and-swap fails, no thread
+ * reads the id that the user stored above the length of `given`. The turn grows with every id that is taken and with
+ * every change by the core, so a header that the user has read never comes back. `turned` counts the core's changes:
+ * turn - turned is the number of slabs served.
  *
  * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
  */
@@ -42,7 +42,8 @@ struct slb_lease {
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id; written by the user alone */
     _Atomic uint64_t fast_given;
     _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
-    _Atomic uint32_t user; /* for a binding that has more threads than leases: who uses it; not read here */
+    /* For a binding with more threads than leases: the user of the lease. The core does not read it. */
+    _Atomic uint32_t user;
 };
 
 _Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
@@ -70,7 +71,7 @@ struct slb_lease_block {
 SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
                                             struct slb_lease_block **out);
 
-/* What they hold goes to the shards. False where no attached block begins there. */
+/* Moves the ids in the leases to the shards. False if no attached block begins at the address. */
 SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address);
 
 /* The lease at an address, or NULL. */
@@ -101,7 +102,7 @@ SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_
 /* Unlocks them, empty. */
 SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool);
 
-/* In a child of fork: locked, whatever a thread that is gone was doing. */
+/* In a child of fork: locks every magazine, whatever a vanished thread was doing with it. */
 SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool);
 
 /* With every magazine locked: the next allocation of each lease is the first to be timed. */
@@ -109,10 +110,10 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
 
 struct slb_lease_counts {
     uint64_t served, cached, fast_taken, fast_given;
-    bool locked; /* a magazine was, so that its ids are not among the cached ones */
+    bool locked; /* a magazine was locked, so `cached` does not include its ids */
 };
 
-/* Magazines that the core has locked for a moment are looked at so often more. */
+/* A magazine that the core has locked for a moment is read again, up to `attempts` times. */
 SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
 
 /* Bytes of all blocks. */

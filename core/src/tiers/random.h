@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Random numbers: the order of a batch, when a breaker probes. Not for secrets, but keyed by one. */
+/* Random numbers, for the order of a batch and for the time of a breaker's probes. Not for secrets, although a secret
+ * keys them. */
 #ifndef SLB_TIERS_RANDOM_H
 #define SLB_TIERS_RANDOM_H
 

@@ -2,21 +2,21 @@
 /*
  * Restartable sequences for aarch64; tiers/rseq_x86_64.h is the twin and says what an area and a descriptor are. The
  * area lies at the thread pointer (tpidr_el0) plus the offset that libc reports. The word before the abort address is
- * the signature: a brk that nobody executes.
+ * the signature: a brk that is never executed.
  *
- * Order. Loads and stores of one CPU keep their order for everybody who runs on that CPU later, and a switch of
- * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions do, as on x86-64.
- * Other CPUs may see the ids of a cache after its header. Two look from there:
+ * Order. Loads and stores of one CPU keep their order for every thread that runs on that CPU later, and a switch of
+ * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions are enough, as on
+ * x86-64. Other CPUs may see the ids of a cache after its header. Two readers run on other CPUs:
  * - The gate takes the ids. It locks the header, then runs a membarrier, then reads the ids. Every CPU that runs a
  *   thread of this process executes a full barrier inside the membarrier, and every other CPU did when it switched
- *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did
- *   the stores of the ids, which come before the commit in the program. A commit whose store was still under way put
- *   itself over the lock by the end of the barrier, and the gate begins again.
+ *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did the
+ *   stores of the ids, which come before the commit in the program. A commit whose store was still under way has
+ *   overwritten the lock by the end of the barrier, and the gate begins again.
  * - The statistics read headers against counters of the stripes: cache_in is raised before a batch enters, so the
  *   commit of slb_rseq_try_give_batch is a store-release; cache_out and folded are raised after ids or numbers left
  *   the header, so a release fence follows the commits of slb_rseq_try_take_batch and slb_rseq_try_fold.
  *
- * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 for the moment.
+ * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 temporary values.
  */
 #ifndef SLB_TIERS_RSEQ_AARCH64_H
 #define SLB_TIERS_RSEQ_AARCH64_H
@@ -149,7 +149,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+/* Replaces a biased word by `word`. The biased word must be `biased` with this CPU's number in the bits of the bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
     "ldr x10, [%[entry]]\n\t"                                                                                \
@@ -179,8 +179,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU at or above the limit, or one that expects a plain word, does not
+ * read the word at all, so that the CPU requests the word's cache line once only, for writing. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
@@ -205,8 +205,8 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
+/* For sequences that read or swap a word while nothing else keeps the pool from ending: the sequence checks the limit
+ * first, and the end of a pool sets the limit to 0 and fences before it unmaps the words. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
     [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
 
@@ -232,8 +232,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
- * the word of before. */
+/* A compare-and-swap that is valid on every CPU: the sequence ends with its store, or with the compare that fails.
+ * *out_found: the word before. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
                                                       uint64_t expected, uint64_t word, uint64_t *out_found) {
     uint64_t found;
@@ -312,7 +312,7 @@ refused:
     return false;
 }
 
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     __asm__ volatile goto(
         SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
@@ -398,7 +398,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+/* `count` ids, at least one, off this CPU's stack; the copied ids are valid only after the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         union slb_cpu_cache_entry *const *stacks,

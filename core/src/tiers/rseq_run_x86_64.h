@@ -3,8 +3,8 @@
 #ifndef SLB_TIERS_RSEQ_RUN_X86_64_H
 #define SLB_TIERS_RSEQ_RUN_X86_64_H
 
-/* What a word of this CPU says beside its generation into r9; its stack into r8, the header into r10, and the end of
- * where the ids go into r11. */
+/* Loads into r9 the bits of this CPU's words other than the generation, into r8 its stack, into r10 the header, and
+ * into r11 the end of the place for the ids. */
 #define SLB_RSEQ_RUN_BEGIN                                                                                   \
     "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
                              "cmpl %c[cpus](%[pool]), %%ecx\n\t"                                             \
@@ -36,7 +36,8 @@
     "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
     "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
 
-/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change what the addition says. */
+/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change the flags that the addition
+ * sets. */
 #define SLB_RSEQ_RUN_WORD                                                                                    \
     "leaq (%%rax, %%r9), %%rdx\n\t"                                                                          \
     "cmpq (%[words], %%rcx, 8), %%rdx\n\t"                                                                   \

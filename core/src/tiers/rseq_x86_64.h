@@ -192,7 +192,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+/* Replaces a biased word by `word`. The biased word must be `biased` with this CPU's number in the bits of the bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[biased], %%rcx\n\t"                                                                               \
@@ -220,9 +220,9 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU that
- * it is not for, or that expects a plain word, does not look at the word at all, so that its line is asked for once, to
- * be written. */
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
+ * or above the limit, or one that expects a plain word, does not read the word at all, so that the CPU requests the
+ * word's cache line once only, for writing. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
@@ -251,8 +251,8 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
+/* For sequences that read or swap a word while nothing else keeps the pool from ending: the sequence checks the limit
+ * first, and the end of a pool sets the limit to 0 and fences before it unmaps the words. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
     [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
 
@@ -277,7 +277,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
+/* A compare-and-swap that is valid on every CPU, and the last instruction of its sequence. *out_found: the word
+ * before. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
                                                       uint64_t expected, uint64_t word, uint64_t *out_found) {
     uint64_t found;
@@ -345,7 +346,7 @@ refused:
     return false;
 }
 
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
                      "4") ", %%ecx\n\t"
@@ -396,8 +397,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU, which it answers with the
- * number of before. */
+/* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU. Answers the stripe, the CPU,
+ * and the number before. */
 #define SLB_HAVE_SINGLES 1
 
 SLB_INLINE bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe,
@@ -473,7 +474,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+/* `count` ids, at least one, off this CPU's stack; the copied ids are valid only after the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         union slb_cpu_cache_entry *const *stacks,

@@ -10,14 +10,14 @@ struct slb_section_turn slb_section_turns[SLB_SECTION_TURNS];
 #endif
 OF_THREAD SLB_THREAD_LOCAL uint64_t slb_section_thread = SLB_SECTION_NO_THREAD;
 
-/* Behind the fence an even turn means that the thread of the bias is not inside, and never will be by this bias.
- * acquire: with its exit. */
+/* After the fence an even turn means that the thread of the bias is not inside, and will never be inside by this bias.
+ * acquire: pairs with the thread's exit. */
 static bool is_left(uint64_t owner) {
     return atomic_load_explicit(slb_section_turn_of(owner), memory_order_acquire) % 2 == 0;
 }
 
-/* What the thread did by the bias of another section meanwhile counts too. relaxed: a number, by which nothing is
- * handed over */
+/* Counts also the turns that the thread spent by the bias of another section meanwhile. relaxed: a number that
+ * publishes nothing else */
 static void note_revocation(struct slb_section *section, uint64_t owner) {
     uint64_t turns =
         atomic_load_explicit(slb_section_turn_of(owner), memory_order_relaxed) - section->biased_at;
@@ -56,7 +56,7 @@ static uint64_t number_of_thread(void) {
     return slb_section_thread;
 }
 
-/* False where all turns have been given away. A handler may come in between, and use up a second turn. */
+/* False where all turns have been given away. A signal handler may run in between, and use up a second turn. */
 static bool has_a_turn(void) {
     static _Atomic uint64_t next = SLB_SECTION_FIRST_THREAD;
     if (slb_section_thread < 2 * SLB_SECTION_TURNS)
@@ -99,7 +99,7 @@ static uint64_t wait_until_unlocked(struct slb_section *section) {
     }
 }
 
-/* A thread that has entered again since has left in between. */
+/* A thread that is inside again has left in between. */
 static void wait_until_left(uint64_t owner) {
     _Atomic uint64_t *of_thread = slb_section_turn_of(owner);
     uint64_t turn = atomic_load_explicit(of_thread, memory_order_acquire);

@@ -21,23 +21,24 @@
  *      ... inside ...                       load turn: even?
  *      turn = even
  *
- * The fence is a full barrier in each thread, at one moment of that thread. Where the store of `turn` came before that
- * moment, the load of `turn` sees it. Where it came behind, so does the load of `owner`, which finds LOCKED. So never
- * are both inside. Where `turn` is odd, the thread that revokes waits for nothing: it leaves REVOKED, and goes on
- * elsewhere. Only a thread itself stores its number as owner, so `owner` does not become the same again meanwhile.
+ * The fence is a full barrier in each thread, at one moment of that thread. If the store of `turn` came before that
+ * moment, the load of `turn` sees it. If the store came after that moment, so did the load of `owner`, which finds
+ * LOCKED. So the two threads are never inside at the same time. Where `turn` is odd, the thread that revokes waits for
+ * nothing: it leaves REVOKED, and goes on elsewhere. Only a thread itself stores its number as owner, so `owner` does
+ * not become the same again meanwhile.
  *
- * Only a thread itself stores its turn. It may have stopped before this store, and the section may be biased to another
- * thread when it goes on: so the turn is the thread's and not the section's, where the store would say that the other
- * thread is not inside. Turns are static, as sections are, and no second thread gets one: the first thousand threads of
- * a process that get a bias have one, and all others enter by a compare-and-swap.
+ * Only a thread itself stores its turn. It may stop before this store, and the section may be biased to another thread
+ * when it continues. If the turn belonged to the section, the late store would then say that the other thread is not
+ * inside. So the turn belongs to the thread. Turns are static, as sections are, and no second thread gets one: the
+ * first thousand threads of a process that get a bias have one, and all others enter by a compare-and-swap.
  *
- * REVOKED may be left, and come back with the same thread: so a thread that found the turn even locks the section, and
- * looks again.
+ * A section may leave the state REVOKED, and return to it with the same thread. So a thread that found the turn even
+ * locks the section, and then checks the turn again.
  *
  * What one thread did inside is visible to the next: an exit releases (`owner`, or `turn`), an entry acquires both.
  *
  * A thread that stores something for all sections to see (a header that is locked, a limit) calls slb_sections_fence
- * behind it. Then each section that may have missed the store is over:
+ * after the store. When the call returns, each section that may have missed the store is over:
  * - With the fence of all threads: the entries of a thread before the barrier are visible, and waited for; what it
  *   loads inside a later one comes behind the barrier, and finds the store.
  * - By compare-and-swap: the fence swaps `owner` as well. Exits before that are visible, and later entries acquire what
@@ -57,12 +58,12 @@ enum slb_section_owner {
     SLB_SECTION_FIRST_THREAD = 2,
 };
 
-/* What is not atomic belongs to the thread that has locked the section. */
+/* The fields that are not atomic belong to the thread that has locked the section. */
 struct slb_section {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t owner; /* enum slb_section_owner, or the number of a thread */
     uint64_t last;                                   /* the thread that was inside last */
     uint32_t in_a_row;                               /* how often it came back */
-    uint32_t revocations; /* how often the bias was revoked before it paid: each makes the next one dearer */
+    uint32_t revocations; /* how often the bias was revoked before it paid; each time delays the next bias */
     uint64_t biased_at;   /* the thread's turn when the bias began */
 };
 
@@ -81,8 +82,8 @@ SLB_PRIVATE SLB_COLD bool slb_section_revoke(struct slb_section *section, uint64
 /* The exit of a thread that has not been inside last, or has been often enough to get the bias. */
 SLB_PRIVATE SLB_COLD void slb_section_note_exit(struct slb_section *section);
 
-/* Behind a store, which every section that begins from now on sees; what began earlier is over. Not in a signal handler
- * that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
+/* Call this after a store. When it returns, every later section sees the store, and every earlier section is over. Not
+ * for a signal handler that interrupted its own thread in a section (slb_in_section): it would wait for itself. */
 SLB_PRIVATE void slb_sections_fence(uint32_t cpus);
 
 /* In a child made by fork: no thread is inside. */
@@ -100,7 +101,7 @@ SLB_INLINE uint32_t slb_section_enough(const struct slb_section *section) {
 }
 
 /* The section was biased to the calling thread. A signal handler that interrupted its own thread inside finds an odd
- * turn; one that came between the load and the store has left again. */
+ * turn; a handler that ran between the load and the store has left the section again. */
 SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t thread,
                                          struct slb_inside *out) {
     _Atomic uint64_t *own = slb_section_turn_of(thread);
@@ -108,7 +109,8 @@ SLB_INLINE bool slb_section_enter_biased(struct slb_section *section, uint64_t t
     if (slb_unlikely(turn % 2 != 0))
         return false;
     atomic_store_explicit(own, turn + 1, memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by the fence of all threads */
+    /* orders the compiler; the fence of all threads orders the processor */
+    atomic_signal_fence(memory_order_seq_cst);
     if (slb_unlikely(atomic_load_explicit(&section->owner, memory_order_acquire) != thread)) {
         atomic_store_explicit(own, turn + 2, memory_order_release);
         return false;

@@ -126,9 +126,9 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
  *      line 1   8 23 38 ..
  *      line 2   1 16 31 ..
  *
- * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between
- * an allocation and a release. On one line of words, the two CPUs would then take it from each other at every
- * operation.
+ * Two ids that lie next to each other in a CPU's cache come to lie on top of two caches as soon as a thread moves to
+ * another CPU between an allocation and a release. If their words shared a line, the two CPUs would then take this line
+ * from each other at every operation.
  */
 static uint32_t deal(uint32_t k, uint32_t count) {
     uint32_t lines = count / SLB_WORDS_A_LINE;

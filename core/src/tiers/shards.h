@@ -10,8 +10,9 @@
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
 SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
 
-/* The same, and where a neighbour has several, up to `wanted` of them, of which the others come into the own shard: a
- * CPU that allocates what another one releases then asks for that one's lines once for all of them. A move. */
+/* The same; but from a neighbour that has several ids it takes up to `wanted` of them, and puts all but one into this
+ * CPU's own shard. So a CPU that allocates slabs that another CPU releases requests the other CPU's cache lines once
+ * for all of these ids. Several ids move, so the caller is inside a move. */
 SLB_PRIVATE bool slb_shards_fetch(struct slabby_allocator *pool, uint32_t hint, uint32_t wanted,
                                   uint32_t *out_id);
 
@@ -33,15 +34,15 @@ SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint3
 /* Whether a slab that was never used is withheld. */
 SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
 
-/* Of `slabs` slabs shared evenly, how many fall to a shard of a pool with `reserved` slabs: the first ones of its
- * range. One slab more gives one shard one more. */
+/* How many slabs one shard of a pool with `reserved` slabs gets when `slabs` slabs are shared evenly: they are the
+ * first ones of its range. With one slab more, one shard gets one more. */
 SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard);
 
-/* A new pool: each shard withholds what lies beyond its share of the capacity; answers how many that are. */
+/* For a new pool: each shard withholds the slabs beyond its share of the capacity; answers how many those are. */
 SLB_PRIVATE uint32_t slb_shards_begin(struct slabby_allocator *pool, uint32_t capacity);
 
-/* Out of service with up to `wanted` unused slabs, and back, as far as they have memory; answer how many. See
- * resilience/resize.h. */
+/* Take up to `wanted` unused slabs out of service (withhold), or return up to `wanted` that have memory to service
+ * (concede); answer how many. See resilience/resize.h. */
 SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
 SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
 

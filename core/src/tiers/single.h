@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The short road of a pool without CPU caches: one id at a time between a shard and its user, counted by restartable
+ * The short path of a pool without CPU caches: one id at a time between a shard and its user, counted by restartable
  * sequences. An allocation has one atomic instruction (the pop), a release two (its word, the push).
  *
  *      allocate                                        release
@@ -10,29 +10,30 @@
  *      the word: free -> live                          look at the gate
  *
  * The counters lie in the stripe of a CPU, and only sequences on that CPU add to them: an addition is one instruction,
- * the commit. Where a sequence does not come through, the stripe's atomic counters take its place (`hits` and `left`,
+ * the commit. Where a sequence does not complete, the stripe's atomic counters take its place (`hits` and `left`,
  * `releases`). An allocation is inside from single_entered to single_taken, as others are from slb_enter to slb_leave.
  *
- * No count is a barrier. So who needs to know that no thread is inside, or what is live, fences behind its reason: the
- * gate that closes for SLB_GATE_RESETTING or SLB_GATE_CLOSED stores single_cpus = 0, and issues slb_os_fence_rseq
- * before it looks at any counter. The fence is a full barrier in each running thread, at one moment of that thread, and
- * restarts a sequence that has not committed.
+ * No count is a barrier. So a thread that needs to know that no thread is inside, or which slabs are live, sets its
+ * reason and then fences: the gate that closes for SLB_GATE_RESETTING or SLB_GATE_CLOSED stores single_cpus = 0, and
+ * issues slb_os_fence_rseq before it looks at any counter. The fence is a full barrier in each running thread, at one
+ * moment of that thread, and restarts a sequence that has not committed.
  *
  * - An allocation that entered before that moment is visible to slb_is_idle, and waited for. One that enters later
- *   reads 0 and goes the long way, which sees the reason. So between its two counts the pool does not end, and no work
- *   on the whole pool goes on: what the thread follows of the pool stays, and no slab is taken meanwhile.
- * - A release that has pushed and not counted has a slab in hand, for all that the counters say. Where it counted
- *   before that moment, the closing thread sees it. Where it counts later, it looks at the gate later still, and finds
- *   CLOSED. So one of them ends the pool. The count is the last access to what goes with the pool.
+ *   reads 0 and takes the slow path, which sees the reason. So between its two counts the pool does not end, and no
+ *   work on the whole pool goes on: the memory of the pool that the thread accesses stays mapped, and no slab is taken
+ *   meanwhile.
+ * - A release that has pushed and not counted has a slab in hand, as far as the counters show. If it counted before
+ *   that moment, the closing thread sees the count. If it counts later, it checks the gate later still, and finds
+ *   CLOSED. So one of them ends the pool. The count is the last access to memory that is unmapped with the pool.
  *
  * Other reasons need no fence. An allocation that has read the gate before a reason was set may take one slab more, as
- * on the long way. A release: {push, look at the gate} against {set the reason, look into the shards}, as in
+ * on the slow path. A release: {push, look at the gate} against {set the reason, look into the shards}, as in
  * resilience/waiters.h; the push is a locked instruction, which is a full barrier on x86-64.
  *
- * The proof of emptiness (gate.h): the id is in one pair of hands all along, so nothing here is a move.
+ * The proof of emptiness (gate.h): exactly one thread or list has the id at any time, so nothing here is a move.
  *
- * Quiescence (pool/quiesce.h): single_taken is stored before the word says live, single_given behind the word that
- * says free; stores become visible in their order on x86-64.
+ * Quiescence (pool/quiesce.h): single_taken is stored before the word says live, single_given after the word that says
+ * free; stores become visible in their order on x86-64.
  */
 #ifndef SLB_TIERS_SINGLE_H
 #define SLB_TIERS_SINGLE_H
@@ -50,7 +51,7 @@ struct slb_single {
 
 #if SLB_HAVE_SINGLES
 
-/* One try; false: the pool does not take this road now, or not on this CPU. */
+/* One try; false: the pool does not take this path now, or not on this CPU. */
 SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_single *out) {
     slb_in_flight_enter();
     if (slb_likely(slb_rseq_enter_single(pool, &out->stripe, &out->cpu, &out->number)))
@@ -59,13 +60,13 @@ SLB_INLINE bool slb_single_enter(struct slabby_allocator *pool, struct slb_singl
     return false;
 }
 
-/* With nothing taken. seq_cst: as slb_leave. */
+/* Leaves without a slab. seq_cst: as slb_leave. */
 SLB_INLINE void slb_single_leave(const struct slb_single *single) {
     atomic_fetch_add_explicit(&single->stripe->left, 1, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* With a slab, which counts as allocated from now on. */
+/* Leaves with a slab, which counts as allocated from now on. */
 SLB_INLINE void slb_single_leave_with_slab(const struct slb_single *single) {
     struct slb_stripe *stripe = single->stripe;
     if (slb_likely(slb_rseq_try_add(single->cpu, &stripe->single_taken, 1) == SLB_RSEQ_DONE)) {
@@ -82,8 +83,8 @@ SLB_INLINE bool slb_single_pop(struct slabby_allocator *pool, const struct slb_s
     return slb_stack_pop(&pool->shards[single->cpu & pool->shard_mask].head, pool->next, out_id);
 }
 
-/* The id of a slab that this thread has freed. Until it is counted the slab is in hand, and with the count the pool may
- * end. False: nothing was done. */
+/* Gives back the id of a slab that this thread has freed. Until the release is counted, the slab is in hand; from the
+ * count on, the pool may end. False: nothing was done. */
 SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
     uint32_t cpu = slb_rseq_cpu();
     /* relaxed: a hint; a stripe that has been used once stays */

@@ -46,9 +46,9 @@ SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t
     }
 }
 
-/* Several at once: *out_top and what lies below it down to *out_last, linked as they were; answers how many. The links
- * are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the load of
- * the head acquires. */
+/* Pops several at once: *out_top and the indices below it down to *out_last, which stay linked; answers how many. The
+ * links are those of the head that the swap finds unchanged. They were stored before swaps of this stack, which the
+ * load of the head acquires. */
 SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t wanted,
                                         uint32_t *out_top, uint32_t *out_last) {
     uint64_t head = atomic_load_explicit(stack, memory_order_acquire);

@@ -9,7 +9,7 @@
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define NEIGHBOURS 64u
 
-/* What sharing all slabs does at once where it gets no memory. */
+/* How many words slb_bias_revoke_all notes at once where it gets no memory. */
 #define FEW_AT_ONCE 128u
 
 #define ANY_CPU UINT32_MAX
@@ -17,8 +17,8 @@
 /* So many plain words in a row make a CPU expect the next one. */
 #define PLAIN_IN_A_ROW 8u
 
-/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
- * fence counts at the most, however long its thread was kept from running. */
+/* Fences take at most one part in 2^BACKOFF_LOG2 of all time; this many may come at once; and a fence counts at most
+ * this many times the cheapest one, however long its thread was kept from running. */
 #define BACKOFF_LOG2 10
 #define AT_ONCE_LOG2 4
 #define DEAREST_LOG2 6
@@ -86,8 +86,8 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs
- * lose their bias while that lies too far ahead backs off until then: no word is biased to it. */
+/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. A CPU whose
+ * slabs lose their bias while this time is too far ahead backs off until then: no word is biased to it. */
 static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
@@ -181,8 +181,7 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- changing */
 
-/* In a hold. The id is one of an earlier pool where this thread was stopped for as long as the entry took to get its
- * next. */
+/* In a hold. The id may belong to an earlier pool, if this thread was stopped while the entry got its next pool. */
 static bool has_word(struct slabby_allocator *pool, uint32_t id) {
     return slb_pool_exists(pool) && id < atomic_load_explicit(&pool->id_limit, memory_order_relaxed);
 }
@@ -226,7 +225,7 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
         revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
-        if (!slb_os_fences_well()) { /* they take long here: once and for all */
+        if (!slb_os_fences_well()) { /* fences are slow here: no word is biased any more */
             slb_bias_disable(pool);
             slb_bias_revoke_all(pool);
         }

@@ -2,7 +2,7 @@
 /*
  * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
- * A compare-and-swap is most of what a release costs on many processors. It is there only because another CPU might
+ * On many processors the compare-and-swap is most of the cost of a release. It is needed only because another CPU might
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
@@ -37,24 +37,24 @@
 #include "ref.h"
 #include "tiers/cpu_cache_rseq.h"
 
-/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
- * fences are paid for. */
+/* One for the whole process, because a fence disturbs all of it: the ticks that the cheapest fence took, and the time
+ * until which fences are paid for. */
 struct slb_fence_budget {
     _Atomic uint64_t cheapest, paid_until;
 };
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* What goes into the word of a slab that this cache served: the bias to its CPU, or nothing. relaxed: a hint, each
- * word says for itself which CPU it is biased to. */
+/* The bits that go into the word of a slab that this cache served: the bias to its CPU, or none. relaxed: a hint,
+ * because each word itself says which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and
- * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another.
- * Restarted: nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel
- * came in between. */
+/* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
+ * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
+ * Restarted: the word was not read, because of the limit, because this CPU expects plain words, or because the kernel
+ * restarted the sequence. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
@@ -63,13 +63,13 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
-/* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
+/* The same in a hold, for a caller that cannot run the sequence; the word of a pool that has ended is 0. */
 SLB_PRIVATE bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word);
 SLB_PRIVATE bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word);
 
-/* The word of a slab, also for callers whom nothing assures that the pool has not ended (tiers/hold.h). False: it
- * has. */
+/* The word of a slab, also for callers that do not know whether the pool has ended (tiers/hold.h). False: it has
+ * ended. */
 SLB_INLINE bool slb_word_read(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
     if (slb_likely(slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE))
         return true;
@@ -109,16 +109,16 @@ SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64
 /* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 
-/* What is served from now on is not biased, until slb_bias_poll allows it again. */
+/* Slabs that are served from now on are not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* On slow paths of a CPU: biases to it what its cache serves from now on, unless it backs off or protections act;
- * answers as slb_bias_here. */
+/* For slow paths of a CPU: slabs that its cache serves from now on are biased to it, unless the CPU backs off or
+ * protections act. Answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that is not biased to this CPU. A thread that releases what others allocated
- * would ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones,
- * until it meets one that is biased to it. */
+/* The hot path of release found a word that is not biased to this CPU. A thread that releases slabs that others
+ * allocated would request each line twice, to read and to swap: after a few such words in a row the CPU expects plain
+ * ones, until it meets one that is biased to it. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
