@@ -6049,9 +6049,9 @@ struct slb_breaker {
     _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
     _Atomic uint64_t window_ns, window_allocations, window_failures;
     _Atomic uint64_t until_ns;       /* open until, or probes admitted until */
-    _Atomic uint64_t probes_running; /* above SLB_PROBE_BITS the number of their round, below how many */
+    _Atomic uint64_t probes_running; /* the number of their round above SLB_PROBE_BITS, their count below */
     _Atomic uint64_t
-        expired_at; /* metrics_only: allocations when somebody first saw the timeout over, + 1; or 0 */
+        expired_at; /* metrics_only: allocations when a thread first saw the end of the timeout, + 1; or 0 */
 };
 
 /* Whether the mode lets an open breaker refuse allocations. */
@@ -6072,7 +6072,7 @@ struct slb_degrade {
     _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
     _Atomic uint32_t every;    /* slow operations of a CPU between checks; 0: both thresholds are off */
     uint32_t tracking;         /* latency_tracking as requested; under the gate lock */
-    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
+    _Atomic uint64_t calm_ns;  /* since when a lower state has been enough; 0: it is not enough */
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 
@@ -15372,7 +15372,7 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 /* -------------------- pool/memory_report.c */
 
 /* -------------------- pool/memory_report.h */
-/* What a pool takes of the system, by use. */
+/* The memory that a pool takes from the system, by use. */
 #ifndef SLB_POOL_MEMORY_REPORT_H
 #define SLB_POOL_MEMORY_REPORT_H
 
@@ -15405,7 +15405,8 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
 /* -------------------- pool/remains.c */
 /* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
 
-/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
+/* It is enough to read the counts one after the other and find 0 in each: a thread that begins a hold from now on sees
+ * that there is no pool. */
 static bool slb_anybody_holds(struct slabby_allocator *pool) {
     for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
         if (atomic_load_explicit(&pool->slb_holds[i].count, memory_order_seq_cst) != 0)
@@ -15413,9 +15414,9 @@ static bool slb_anybody_holds(struct slabby_allocator *pool) {
     return false;
 }
 
-/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
- * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
- * take_entry). */
+/* If several threads find that the last hold has ended, one of them unmaps. `remains` is read before the holds: the
+ * swap fails if the entry has had another pool since, which may be held. After the last step the entry may be taken
+ * (release, pairs with take_entry). */
 SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
     uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
     if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || slb_anybody_holds(pool))
@@ -17093,15 +17094,16 @@ SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct 
  *      +------------------------------- a probe succeeded -------------------------------------+
  *
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
- * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
- * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations at a time. One that ends with neither success nor failure, such as a wait in
- * vain, makes room for the next; if a probe has not ended after another timeout, the next one is admitted too.
+ * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout varies
+ * by up to a tenth, so that pools which opened together do not probe together. Half open admits circuit_breaker_probes
+ * allocations at a time. If a probe ends without success and without failure, for example a wait that times out, the
+ * next allocation may probe in its place. If a probe has not ended after another timeout, the next one is admitted too.
  *
- * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
+ * In the states open and half open the breaker is a gate reason, so a closed breaker costs nothing. Each change of
+ * state is an event.
  *
- * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes it half
- * open, or closes it if an allocation succeeded since the end of the timeout was first noticed.
+ * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes the
+ * breaker half open, or closes it if an allocation has succeeded since the end of the timeout was first noticed.
  *
  * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They
  * change no state and raise no event.
@@ -17113,7 +17115,8 @@ SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct 
  * 0 where the breaker has closed meanwhile. For callers inside slb_enter, which deliver events after they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe);
 
-/* A probe ended with neither success nor failure. 0 is none, and one of an earlier round no longer counts. */
+/* Call this when a probe has ended without success and without failure. 0 means that there was no probe; a probe of an
+ * earlier round no longer counts. */
 SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe);
 
 SLB_INLINE void slb_probe_return(struct slabby_allocator *pool, uint64_t probe) {
@@ -17155,7 +17158,7 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 #define SLB_BREAKER_WINDOW_NS 10000000000ull
 #define SLB_BREAKER_FEWEST_CALLS 20u
 
-/* Timeout, a tenth less to a tenth more. */
+/* The timeout, changed at random by up to a tenth. */
 static uint64_t slb_spread(struct slabby_allocator *pool, uint64_t timeout) {
     uint64_t fifth = timeout / 5;
     return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
@@ -17240,7 +17243,7 @@ static bool slb_too_many_in_a_row(struct slabby_allocator *pool, uint64_t alloca
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
-/* Of metrics_only, once the timeout is over: allocations when somebody first saw that. */
+/* For metrics_only, after the timeout: the number of allocations when a thread first saw that the timeout was over. */
 static uint64_t slb_allocations_at_expiry(struct slabby_allocator *pool) {
     uint64_t first = 0, now = slb_count_allocations(pool);
     if (atomic_compare_exchange_strong(&pool->breaker.expired_at, &first, now + 1))
@@ -17332,7 +17335,7 @@ SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
 
 /* -------------------------------------------------------------------------------------------------- probes */
 
-/* Each round has a number above 0, so that what comes back later than its round changes nothing. */
+/* Each round has a number above 0, so that a probe that comes back after its round has ended changes nothing. */
 static void slb_begin_round(struct slb_breaker *breaker) {
     uint64_t before = atomic_load(&breaker->probes_running);
     while (!atomic_compare_exchange_weak(&breaker->probes_running, &before,
@@ -17350,7 +17353,7 @@ static bool slb_begin_probe(struct slb_breaker *breaker, uint64_t *out_probe) {
     return true;
 }
 
-/* Another thread may have ended the pool since; the control block, which alone is touched here, stays. */
+/* Another thread may have ended the pool since. This function touches only the control block, which stays. */
 SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe) {
     uint64_t before = atomic_load(&pool->breaker.probes_running);
     while (before >> SLB_PROBE_BITS == probe && (uint32_t)before != 0 &&
@@ -17430,7 +17433,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 
 /* -------------------- resilience/degrade.h */
 /*
- * Degradation: a pool that runs short switches off what it can do without, step by step, and reports each step.
+ * Degradation: a pool that runs short of slabs switches off what it can do without, step by step, and reports each
+ * step.
  *
  *                from degrade_at on          from survive_at on         the heap serves
  *     healthy ----------------------> degraded ----------> survival ----------------------> fallback
@@ -17452,11 +17456,11 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 #ifndef SLB_RESILIENCE_DEGRADE_H
 #define SLB_RESILIENCE_DEGRADE_H
 
-/* How far the thresholds lie below for the way back, and for how long the use must. */
+/* On the way back a threshold is lower by this many points, and the use must stay below it for this long. */
 #define SLB_DEGRADE_POINTS 10u
 #define SLB_DEGRADE_CALM_NS 1000000000u
 
-/* At the making of a pool. */
+/* When a pool is made. */
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at);
 
 /* One of the two thresholds changes; at once healthy where both are off. */
@@ -17473,7 +17477,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
 /* The same for callers outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 
-/* The state as the next look that takes steps would leave it. */
+/* The state that the next check that takes steps would lead to. */
 SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
@@ -17503,7 +17507,7 @@ SLB_INLINE bool slb_degrade_delays(struct slabby_allocator *pool) {
 /* Delayed slabs that one check moves at most, because the checking thread is in an allocation or a release. */
 #define SLB_DEGRADE_DRAIN_AT_ONCE 1024u
 
-/* Looks are rarer in large pools, where one costs more and says less. */
+/* Checks are rarer in large pools, where one check costs more and tells less. */
 #define SLB_DEGRADE_RAREST_CHECK 16u
 
 static const char *slb_state_name(uint32_t state) {
@@ -17513,7 +17517,7 @@ static const char *slb_state_name(uint32_t state) {
 
 /* ------------------------------------------------------------------------------------------------- judging */
 
-/* Whether the use reaches a threshold, or, for a state that has been reached, has not left it yet. */
+/* Whether the use reaches a threshold; for a state that has been reached, whether the use has not yet left it. */
 static bool slb_reaches(struct slabby_allocator *pool, uint64_t used, uint32_t threshold, bool reached) {
     uint64_t low = threshold > SLB_DEGRADE_POINTS ? threshold - SLB_DEGRADE_POINTS : 0;
     if (threshold == 0)
@@ -17701,14 +17705,14 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
  *
- * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
- * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while
- * other threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING,
- * which collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays. From then on
- * no allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its
- * id, then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize
- * sets the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason,
- * check the tiers}, at least one sees the other, as with waiters.
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
+ * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
+ * threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING, which
+ * collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays set. From then on no
+ * allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its id,
+ * then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize sets
+ * the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason, check
+ * the tiers}, at least one sees the other, as with waiters.
  *
  * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
  * least as many as the new capacity, which is stored before the first slab is given up.
@@ -17723,7 +17727,7 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error);
 
-/* As far as it goes at once. Needs the gate lock. */
+/* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
 /* The capacity that a pool begins with. */
@@ -17733,14 +17737,14 @@ SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capaci
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 
-/* The pages of claimed slabs back to the system, after somebody wrote there. Needs the lock. */
+/* Returns the pages of claimed slabs to the system, after a write to them. Needs the lock. */
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
 #endif
 
 #include <inttypes.h>
 
-/* Slabs that change sides while the lock is held once. */
+/* How many slabs are given up or returned to service while the lock is held once. */
 #define SLB_RESIZE_STEP 256u
 
 /* Only holders of the lock count; the others read. */
@@ -17758,7 +17762,8 @@ static bool slb_is_given_up(struct slabby_allocator *pool, uint32_t id) {
     return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
 }
 
-/* The pages that this slab lies on go back, those at its ends only where the neighbours on them are given up too. */
+/* Returns the pages of this slab to the system; the pages at its two ends only if the neighbours on them are given up
+ * too. */
 static void slb_discard_pages(struct slabby_allocator *pool, uint32_t id) {
     uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
     uint64_t start = id * pool->stride / page * page;
@@ -17783,7 +17788,7 @@ SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
 
 /* ----------------------------------------------------------------------------------------- giving up, coming back */
 
-/* The slab is ours: its word says free, and it waits in no tier. */
+/* This thread has the slab in hand: its word says free, and it is in no tier. */
 static void slb_claim(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
@@ -17912,8 +17917,8 @@ static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
-/* Memory for the slabs that a higher capacity than any before brings into service: what is withheld and committed is
- * then at least what is missing, because claimed slabs are committed too. Under the gate lock. */
+/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
+ * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
 static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
     struct slb_slab_area area = slb_slab_area_of(pool);
     struct slb_slab_guards guards;
@@ -17959,7 +17964,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     if (!begun)
         return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
                              "the pool is closed; its capacity is of no use any more");
-    slb_gate_note_free(pool, 0); /* what came back may be enough to open */
+    slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
 }
@@ -18221,7 +18226,7 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
 
 /* -------------------- resilience/conditions.h */
 /* The states of a pool as statistics and health show them: what the next allocation would meet. Reading them changes
- * none and raises no event; those that change with time alone are worked out for this moment. */
+ * none and raises no event; states that change with time alone are computed for the moment of the call. */
 #ifndef SLB_RESILIENCE_CONDITIONS_H
 #define SLB_RESILIENCE_CONDITIONS_H
 
@@ -18258,16 +18263,16 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
 
 /* -------------------- resilience/waiters.h */
 /*
- * Waiting for a slab, first come first served across threads, listeners and languages.
+ * Waiting for a slab: first come, first served, across threads, listeners and languages.
  *
  * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
  * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
  * leaves that to the holder of the lock, which checks again after unlocking). A waiter sets the reason first, then
  * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
  * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
+ * while another thread or ticket waits.
  *
- * What publishes what. `state` says where a waiter is, and changes under the lock alone:
+ * Publication. `state` says where a waiter is, and changes under the lock only:
  *
  *   DRAWN -> WAITING -> GRANTED -> UNUSED             drawn, in the queue, in the listener's list, taken or cancelled
  *                    -> CLOSED                        the pool was closed while it waited
@@ -18275,15 +18280,16 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
  *
  * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
  * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
- * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
- * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
- * granted and nobody will, for the waiter leaves the queue before the lock is free.
+ * last access by the thread that finishes the waiter (release, pairs with the acquire load in slb_wait) and publishes
+ * `id`; the word is woken by its address alone. A thread that gives up reads `state` again under the lock. If it is
+ * still WAITING, no thread has granted a slab and no thread will, because the waiter leaves the queue before the lock
+ * is released.
  *
- * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
- * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
+ * No thread holds the lock for more than SLB_WAITERS_AT_ONCE waiters. If a longer job (many slabs for many waiters, a
+ * close) has more to do, deferred_pending is set, and slb_pool_run_deferred does the rest.
  *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- * grants.h says who owns a grant that is not taken yet.
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant gets the
+ * slab. grants.h says who owns a grant that is not taken yet.
  */
 #ifndef SLB_RESILIENCE_WAITERS_H
 #define SLB_RESILIENCE_WAITERS_H
@@ -18291,7 +18297,7 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
 /* The most waiters that one holder of the lock touches. */
 #define SLB_WAITERS_AT_ONCE 64u
 
-/* One waiter was touched under the lock. Tests bound how many are. */
+/* Notes that one waiter was touched under the lock. Tests limit how many are. */
 #ifdef SLABBY_TEST_HOOKS
 #define SLB_WAITER_STEP() slb_test_waiter_step()
 #else
@@ -18314,15 +18320,16 @@ struct slb_waiter {
     uint64_t ticket;                  /* tickets.h */
     uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
-    uint64_t probe;                   /* as which the breaker admitted it, until it is over; listeners only */
-    uint32_t id;                      /* the slab, once granted */
+    uint64_t probe; /* its number as a probe of the breaker, until that is over; listeners only */
+    uint32_t id;    /* the slab, once granted */
     _Atomic uint32_t state;
 };
 
-/* Enqueues; Closed where nobody will ever be served. */
+/* Enqueues; Closed if the pool will never serve the waiter. */
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
 
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+/* Takes the waiter out of the queue; false if it had been granted a slab, or told of the end, before. Needs the
+ * lock. */
 SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
 
 /* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
@@ -18386,8 +18393,8 @@ static void slb_unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *
     atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
 }
 
-/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
- * may take the slab and end, and its waiter with it. The word is woken by address alone. */
+/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees the
+ * state may take the slab and end, and then its waiter is gone. So the word is woken by its address alone. */
 static void slb_finish_waiter(struct slb_waiter *waiter, uint32_t state) {
     bool asleep = waiter->listener == NULL;
     _Atomic uint32_t *word = &waiter->state;
@@ -18398,7 +18405,8 @@ static void slb_finish_waiter(struct slb_waiter *waiter, uint32_t state) {
         slb_listener_note(waiter);
 }
 
-/* There is more to do than one holder of the lock may. seq_cst: who unlocks looks for it behind the unlock. */
+/* More work is left than one holder of the lock may do. seq_cst: the thread that unlocks checks for this after the
+ * unlock. */
 static void slb_leave_the_rest(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
 }
@@ -18461,7 +18469,7 @@ SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_wai
     return true;
 }
 
-/* Giving up needs the lock, because somebody may be granting at this moment. */
+/* Giving up needs the lock, because another thread may be granting a slab at this moment. */
 SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
     struct slb_waiter waiter = {.state = SLB_WAITER_DRAWN};
     slabby_status status = slb_waiters_join(pool, &waiter);
@@ -18542,7 +18550,7 @@ SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 #endif
 
 /* -------------------- resilience/listeners.h */
-/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
+/* What a listener is. The gate lock of its pool guards all of it, except the word that threads sleep on. */
 #ifndef SLB_RESILIENCE_LISTENERS_H
 #define SLB_RESILIENCE_LISTENERS_H
 
@@ -18568,7 +18576,7 @@ SLB_INLINE bool slb_listener_is_ready(const struct slabby_listener *listener) {
     return listener->granted.first != NULL || listener->revoked.first != NULL || listener->closed;
 }
 
-/* The waiter is in no list; it comes last in this one, and the listener is told. Needs the lock. */
+/* Appends a waiter that is in no list to the end of this list, and tells the listener. Needs the lock. */
 SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter);
 
 /* The waiter has been granted a slab just now. Needs the lock. */
@@ -18580,7 +18588,7 @@ SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_wa
 /* Called when something was taken: the descriptor stays readable while there is more. Needs the lock. */
 SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener);
 
-/* Into the pool's list, and out of it when its tickets are over. */
+/* Links the listener into the pool's list, and unlinks it when all of its tickets are over. */
 SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener);
 SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener);
 
@@ -18765,9 +18773,9 @@ SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener)
 
 /* ------------------------------------------------------------------------------------------------- its lists */
 
-/* One write tells a loop of all that come until it has taken them. The descriptor is signalled and cleared under the
- * lock, so that it is readable exactly while there is something to take. Threads that sleep have read `signals` under
- * the lock, too, and are woken behind the change. */
+/* One signal tells an event loop of all grants that come until the loop has taken them. The descriptor is signalled and
+ * cleared under the lock, so that it is readable exactly while there is something to take. Threads that sleep have read
+ * `signals` under the lock too, and are woken after the change. */
 static void slb_signal_listener(struct slabby_listener *listener) {
     if (listener->notifier >= 0)
         slb_os_notifier_signal(listener->notifier);
@@ -18805,7 +18813,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
         slb_listener_grant(waiter);
 }
 
-/* Every listener hears of the end, whether it has tickets out or not. */
+/* Every listener is told of the end, even if it has no tickets out. */
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
@@ -18822,7 +18830,7 @@ SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
 /* --------------------------------------------------------------------------------------------------- fork */
 
 /* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
- * queue was dropped with its threads; what had been granted still waits to be taken. */
+ * queue was dropped together with its threads; slabs that had been granted still wait to be taken. */
 static void slb_renew_lists(struct slabby_listener *listener) {
     struct slb_tickets *tickets = &listener->tickets;
     listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};
@@ -18856,28 +18864,32 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
 /*
  * Grants that nobody has taken yet: counted as allocated, in no list of free slabs, their words say free.
  *
- * A grant has one owner at any time, and who that is changes under the gate lock alone: the waiter is in its listener's
- * list `granted` (the listener owns the slab), or somebody has unlinked it under the lock and owns the slab from then
- * on. Those who may unlink it are slabby_wait_take, slabby_wait_cancel, slabby_listener_destroy and slb_grants_revoke;
- * each unlinks, changes the state and copies the id before it unlocks, and works on the slab afterwards. So of a
- * revocation and a take that meet, the first to lock has the slab, and the second finds the waiter in another list.
+ * A grant has one owner at any time, and the owner changes under the gate lock only: either the waiter is in its
+ * listener's list `granted` (the listener owns the slab), or a thread has unlinked it under the lock and owns the slab
+ * from then on. The functions that may unlink it are slabby_wait_take, slabby_wait_cancel, slabby_listener_destroy and
+ * slb_grants_revoke; each unlinks, changes the state and copies the id before it unlocks, and works on the slab
+ * afterwards. So if a revocation and a take meet, the first to lock gets the slab, and the second finds the waiter in
+ * another list.
  *
- * Protections acted when the slab came back the last time, and nobody has had it since: it goes back as it is.
+ * The protections acted when the slab came back the last time, and no user has had it since: it goes back to the tiers
+ * as it is.
  *
- * From the moment it is unlinked to its word's change or its return to the tiers the slab is counted as live and is in
- * nobody's list, as a slab is in the middle of a release: maintenance waits for that, and the pool cannot end.
+ * From the moment when the grant is unlinked until its word changes or the slab returns to the tiers, the slab counts
+ * as live and is in no list, like a slab in the middle of a release. Maintenance waits for the end of this state, and
+ * the pool cannot end.
  */
 #ifndef SLB_RESILIENCE_GRANTS_H
 #define SLB_RESILIENCE_GRANTS_H
 
-/* What is to be known of one grant. */
+/* The data of one grant, for observers. */
 struct slb_grant {
     uint64_t ticket, age_ns;
     uint32_t id;
 };
 
-/* Takes back what was not taken within the time that its listener allows, and serves who waits. Answers how many
- * slabs. Where the caller interrupted its own thread inside the core it never waits for the lock. */
+/* Takes back the grants that were not taken within the time that their listener allows, and serves the waiters. Answers
+ * how many slabs it took back. If the caller interrupted its own thread inside the core, this never waits for the
+ * lock. */
 SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool);
 
 /* Slabs that were granted and will not be issued go back to the tiers. Without the lock. */
@@ -19104,7 +19116,8 @@ static void slb_own_tick(struct slabby_allocator *pool, uint32_t what) {
         slb_conditions_tick(pool);
 }
 
-/* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
+/* Whether a tick is due; then the next one is set. relaxed: a thread that changes the interval wakes this thread
+ * afterwards. */
 static bool slb_is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
     if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
         return false;
@@ -19167,7 +19180,8 @@ static bool slb_ticker_ends(void) {
     return ends;
 }
 
-/* The turn is read before the round, so that a change during it is not slept over. */
+/* The turn is read before the round, so that this thread does not sleep through a change that comes during the
+ * round. */
 static void *slb_ticker_body(void *unused) {
     (void)unused;
     slb_inside_ticker = true;
@@ -19459,9 +19473,9 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
             dressed = false;
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
-            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
         slb_reopen(pool);
-        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
+        slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
     }
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);
@@ -19477,8 +19491,8 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 #ifndef SLB_POOL_ADDRESS_H
 #define SLB_POOL_ADDRESS_H
 
-/* The live slab that begins at an address which is no slab's own: on a guard slot or of the heap. Searches the heap's
- * slabs one by one. */
+/* The live slab whose data begins at an address that is no slab's ordinary address: on a guard slot, or on the heap.
+ * Searches the heap's slabs one by one. */
 SLB_PRIVATE bool slb_address_find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
                                             uint32_t *out_id);
 
@@ -19549,7 +19563,8 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
-/* Taken by create, and by those who read pools that other threads may end; destroy only marks an entry. */
+/* Create takes it, and so does every thread that reads pools which other threads may end; destroy only marks an
+ * entry. */
 static slb_os_mutex slb_locations_mutex = SLB_OS_MUTEX_INIT;
 static uint32_t slb_locations_cursor;
 static _Atomic uint32_t slb_locations_end;
@@ -19654,7 +19669,7 @@ static void slb_number_references(struct slabby_allocator *pool, const struct sl
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
-/* The fields of an entry but its tag_spent, its holds and its locks, which outlive the pool. */
+/* Clears all fields of an entry except its tag_spent, its holds and its locks, which outlive the pool. */
 static void slb_clear_entry(struct slabby_allocator *pool) {
     slb_ticker_forget(pool);
     atomic_store(&pool->guard_rate, 0);
@@ -19689,7 +19704,8 @@ static void slb_configure_protections(struct slabby_allocator *pool, const struc
     slb_protections_set(pool, protect);
 }
 
-/* Newton's iteration doubles the correct bits, of which an odd number as its own inverse has three. */
+/* Newton's iteration doubles the number of correct bits. It begins with three: an odd number is its own inverse modulo
+ * 8. */
 static void slb_init_stride(struct slabby_allocator *pool, uint64_t stride) {
     uint32_t shift = (uint32_t)__builtin_ctzll(stride);
     uint64_t odd = stride >> shift, inverse = odd;
@@ -19703,7 +19719,7 @@ static void slb_init_stride(struct slabby_allocator *pool, uint64_t stride) {
 static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
-    /* relaxed: the entry is this thread's */
+    /* relaxed: only this thread uses the entry */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     slb_clear_entry(pool);
     pool->options = *options;
@@ -19731,20 +19747,20 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     slb_init_records(pool, layout, memory->metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     slb_number_references(pool, layout);
-    /* no late sequence goes on with a pointer of the last pool and a limit of this one */
+    /* so that no late sequence combines a pointer of the last pool with a limit of this one */
     if (reused && slb_rseq_available())
         slb_os_fence_rseq();
     atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
-    uint32_t cpu = slb_os_cpu(); /* the others join as they come */
+    uint32_t cpu = slb_os_cpu(); /* the other CPUs join when they first reach a slow path */
     uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
     atomic_store(&pool->used_cpus, used);
     pool->takes_singles =
         SLB_HAVE_SINGLES && layout->cache_max == 0 &&
         slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
     if (used > SLB_WORD_REVOKING)
-        used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+        used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
@@ -19759,7 +19775,7 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* behind everything that a section goes by, or the short road without CPU caches */
+    /* after everything that a section reads, or the short path without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
     atomic_store(&pool->single_cpus, pool->takes_singles ? slb_used_cpus(pool) : 0);
@@ -19775,8 +19791,8 @@ static slabby_status slb_try_map(struct slb_layout *layout, struct slb_memory *m
     return status == SLABBY_OK ? slb_memory_map(memory, layout, capacity, options, error) : status;
 }
 
-/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
- * Guard pages that were requested by name are refused instead. */
+/* A preset must work on every machine: if this machine has too few mappings for its guard pages, patterns replace the
+ * guard pages. Guard pages that were requested by name are refused instead. */
 static slabby_status slb_map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                               uint32_t capacity, struct slb_options *options, bool *out_softened,
                               slabby_error *error) {
@@ -19868,8 +19884,8 @@ SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for a caller that may start over: while it waits, the gate opens for a moment from time to time. A signal
- * handler that interrupted a fast operation may itself be waiting to allocate, and its thread continues only after
- * it. The pool may be destroyed afterwards. */
+ * handler that interrupted a fast operation may itself be waiting to allocate, and the interrupted thread continues
+ * only after the handler. The pool may be destroyed afterwards. */
 SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
 
 #endif
@@ -19902,7 +19918,7 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
     uint64_t before = UINT64_MAX;
     uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        uint64_t live = slb_count_live(pool); /* before the words, see quiesce.h */
         uint64_t out = slb_count_words_out(pool);
         out += granted;
         if (out == live)
@@ -19918,7 +19934,8 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
 /* Attempts of slb_os_wait_a_little that sleep begin here. */
 #define SLB_SLEEPS_FROM 4096u
 
-/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+/* The number of sleeps in the first wait, doubled for each later wait; and the number of sleeps while the gate is open
+ * in between. */
 #define SLB_FIRST_SLEEPS 128u
 #define SLB_OPEN_SLEEPS 20u
 
@@ -21773,7 +21790,7 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
 }
 
 /* -------------------- pool/end.c */
-/* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
+/* How a pool ends: close, destroy and abandon, and the work that these leave to later calls. */
 
 /* The highest reference that this pool can have issued, for the next pool under the tag to start above. */
 static void slb_remember_spent(struct slabby_allocator *pool) {
@@ -21791,11 +21808,11 @@ static void slb_remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
- * follows a pointer of the pool. seq_cst: before the fence.
+/* After the fence no sequence or section that saw a limit above 0 still runs, and each later one ends before it follows
+ * a pointer of the pool. seq_cst: before the fence.
  *
- * A signal handler may give back the last slab while its own thread is in a section, which it cannot wait for. Then the
- * pool keeps its bookkeeping, by a hold that does not end. */
+ * A signal handler may give back the last slab while its own thread is in a section, and it cannot wait for that
+ * section. Then the pool keeps its bookkeeping, by a hold that does not end. */
 static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
@@ -21813,8 +21830,8 @@ static void slb_forbid_sequences(struct slabby_allocator *pool) {
         slb_cache_fence(pool);
 }
 
-/* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no
- * live slab. */
+/* Unmaps the slabs at once. The bookkeeping is unmapped when the last call that holds it ends (tiers/hold.h). Needs the
+ * gate lock and no live slab. */
 static void slb_tear_down(struct slabby_allocator *pool) {
     slb_remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
@@ -21822,7 +21839,7 @@ static void slb_tear_down(struct slabby_allocator *pool) {
     slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_os_return_guards(pool->claimed_guards);
-    /* seq_cst, before the look at the holds: pairs with slb_hold_end */
+    /* seq_cst, before the check of the holds: pairs with slb_hold_end */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_UNUSED - SLB_REMAINS_USED, memory_order_seq_cst);
     slb_pool_unmap_remains(pool);
 }
@@ -21833,8 +21850,8 @@ static void slb_drain_closed(struct slabby_allocator *pool) {
         (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
-/* The pool is closed. Idle before: each allocation that did not see that is counted. Idle afterwards: who gave the last
- * slab back has left too, and touches nothing any more. */
+/* The pool is closed. Idle before the count: each allocation that did not see the close is counted. Idle after the
+ * count: the thread that gave the last slab back has left too, and touches nothing of the pool any more. */
 static bool slb_nothing_is_held(struct slabby_allocator *pool) {
     return slb_is_idle(pool) && slb_count_live(pool) == 0 && slb_is_idle(pool);
 }
@@ -21889,7 +21906,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. The caller sends the notification once it has given the lock back; it is empty where the pool was
+/* Needs the lock. The caller sends the notification after it has unlocked; the notification is empty if the pool was
  * closed before. */
 static void slb_stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
@@ -21920,7 +21937,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
 }
 
-/* Under maintenance nobody allocates; a release that is still on its way counts as live. */
+/* Under maintenance no thread allocates; the slab of an unfinished release counts as live. */
 static slabby_status slb_destroy_last(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
@@ -21933,7 +21950,7 @@ static slabby_status slb_destroy_last(struct slabby_allocator *pool) {
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
         slb_stop_allocations(pool, &notification);
-        slb_wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
+        slb_wait_until_idle(pool); /* releases go on: the thread that gave the last slab back must have left */
         slb_tear_down(pool);
     }
     slb_maintenance_end(pool);
@@ -22159,8 +22176,9 @@ static void slb_walk_delay(struct slb_check *slb_check) {
             slb_see_free(slb_check, id);
 }
 
-/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
- * away. The word is read again: a release that came in between has taken the slab away. */
+/* Checks the patterns of a live slab. Patterns on a guard slot are checked only at the release, because a release may
+ * come at any moment and make the pages inaccessible. The word is read again: if a release came in between, the
+ * patterns no longer belong to this allocation. */
 static void slb_check_guard(struct slb_check *slb_check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = slb_check->pool;
     struct slb_damage damage;
@@ -22173,7 +22191,7 @@ static void slb_check_guard(struct slb_check *slb_check, uint32_t id, uint64_t w
     slb_report_damage(slb_check, id, &damage);
 }
 
-/* A loop that lives takes what it was granted within milliseconds. */
+/* A running event loop takes a grant within milliseconds. */
 #define SLB_LONG_GRANTED_NS 10000000000u
 
 static void slb_see_granted(void *context, const struct slb_grant *grant) {
@@ -23486,8 +23504,9 @@ static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
     return slb_word_state(word) == SLABBY_SLAB_STATE_QUARANTINED;
 }
 
-/* Zeroes what was released before `secure` was switched on. Live slabs were live while no thread was inside a call,
- * so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
+/* Zeroes the slabs that were released before `secure` was switched on. Slabs that were live while no thread was inside
+ * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
+ * maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};
@@ -23676,7 +23695,8 @@ static slabby_status slb_trim_step(struct slabby_allocator *pool, const struct s
     return status;
 }
 
-/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+/* Large pools take larger steps, with their bits in a mapping. If the system refuses the mapping, small steps are
+ * used. */
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
     uint64_t few[SLB_FREE_RANGE / 64];
     uint32_t slabs = pool->reserved, length = slabs / 16;

@@ -5,8 +5,8 @@
 
 #include "pool.h"
 
-/* The live slab that begins at an address which is no slab's own: on a guard slot or of the heap. Searches the heap's
- * slabs one by one. */
+/* The live slab whose data begins at an address that is no slab's ordinary address: on a guard slot, or on the heap.
+ * Searches the heap's slabs one by one. */
 SLB_PRIVATE bool slb_address_find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
                                             uint32_t *out_id);
 

@@ -35,7 +35,8 @@
 union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
-/* Taken by create, and by those who read pools that other threads may end; destroy only marks an entry. */
+/* Create takes it, and so does every thread that reads pools which other threads may end; destroy only marks an
+ * entry. */
 static slb_os_mutex locations_mutex = SLB_OS_MUTEX_INIT;
 static uint32_t locations_cursor;
 static _Atomic uint32_t locations_end;
@@ -140,7 +141,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
-/* The fields of an entry but its tag_spent, its holds and its locks, which outlive the pool. */
+/* Clears all fields of an entry except its tag_spent, its holds and its locks, which outlive the pool. */
 static void clear_entry(struct slabby_allocator *pool) {
     slb_ticker_forget(pool);
     atomic_store(&pool->guard_rate, 0);
@@ -175,7 +176,8 @@ static void configure_protections(struct slabby_allocator *pool, const struct sl
     slb_protections_set(pool, protect);
 }
 
-/* Newton's iteration doubles the correct bits, of which an odd number as its own inverse has three. */
+/* Newton's iteration doubles the number of correct bits. It begins with three: an odd number is its own inverse modulo
+ * 8. */
 static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
     uint32_t shift = (uint32_t)__builtin_ctzll(stride);
     uint64_t odd = stride >> shift, inverse = odd;
@@ -189,7 +191,7 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
-    /* relaxed: the entry is this thread's */
+    /* relaxed: only this thread uses the entry */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     clear_entry(pool);
     pool->options = *options;
@@ -217,20 +219,20 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     init_records(pool, layout, memory->metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
-    /* no late sequence goes on with a pointer of the last pool and a limit of this one */
+    /* so that no late sequence combines a pointer of the last pool with a limit of this one */
     if (reused && slb_rseq_available())
         slb_os_fence_rseq();
     atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
-    uint32_t cpu = slb_os_cpu(); /* the others join as they come */
+    uint32_t cpu = slb_os_cpu(); /* the other CPUs join when they first reach a slow path */
     uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
     atomic_store(&pool->used_cpus, used);
     pool->takes_singles =
         SLB_HAVE_SINGLES && layout->cache_max == 0 &&
         slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
     if (used > SLB_WORD_REVOKING)
-        used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+        used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
@@ -245,7 +247,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* behind everything that a section goes by, or the short road without CPU caches */
+    /* after everything that a section reads, or the short path without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
     atomic_store(&pool->single_cpus, pool->takes_singles ? slb_used_cpus(pool) : 0);
@@ -261,8 +263,8 @@ static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memor
     return status == SLABBY_OK ? slb_memory_map(memory, layout, capacity, options, error) : status;
 }
 
-/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them.
- * Guard pages that were requested by name are refused instead. */
+/* A preset must work on every machine: if this machine has too few mappings for its guard pages, patterns replace the
+ * guard pages. Guard pages that were requested by name are refused instead. */
 static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                               uint32_t capacity, struct slb_options *options, bool *out_softened,
                               slabby_error *error) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
+/* How a pool ends: close, destroy and abandon, and the work that these leave to later calls. */
 #include "pool/lifecycle.h"
 
 #include "observe/audit.h"
@@ -37,11 +37,11 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* Behind the fence no sequence or section runs that saw a limit above 0, and each later one refuses itself before it
- * follows a pointer of the pool. seq_cst: before the fence.
+/* After the fence no sequence or section that saw a limit above 0 still runs, and each later one ends before it follows
+ * a pointer of the pool. seq_cst: before the fence.
  *
- * A signal handler may give back the last slab while its own thread is in a section, which it cannot wait for. Then the
- * pool keeps its bookkeeping, by a hold that does not end. */
+ * A signal handler may give back the last slab while its own thread is in a section, and it cannot wait for that
+ * section. Then the pool keeps its bookkeeping, by a hold that does not end. */
 static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
@@ -59,8 +59,8 @@ static void forbid_sequences(struct slabby_allocator *pool) {
         slb_cache_fence(pool);
 }
 
-/* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no
- * live slab. */
+/* Unmaps the slabs at once. The bookkeeping is unmapped when the last call that holds it ends (tiers/hold.h). Needs the
+ * gate lock and no live slab. */
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
@@ -68,7 +68,7 @@ static void tear_down(struct slabby_allocator *pool) {
     slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_os_return_guards(pool->claimed_guards);
-    /* seq_cst, before the look at the holds: pairs with slb_hold_end */
+    /* seq_cst, before the check of the holds: pairs with slb_hold_end */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_UNUSED - SLB_REMAINS_USED, memory_order_seq_cst);
     slb_pool_unmap_remains(pool);
 }
@@ -79,8 +79,8 @@ static void drain_closed(struct slabby_allocator *pool) {
         (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
-/* The pool is closed. Idle before: each allocation that did not see that is counted. Idle afterwards: who gave the last
- * slab back has left too, and touches nothing any more. */
+/* The pool is closed. Idle before the count: each allocation that did not see the close is counted. Idle after the
+ * count: the thread that gave the last slab back has left too, and touches nothing of the pool any more. */
 static bool nothing_is_held(struct slabby_allocator *pool) {
     return slb_is_idle(pool) && slb_count_live(pool) == 0 && slb_is_idle(pool);
 }
@@ -135,7 +135,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. The caller sends the notification once it has given the lock back; it is empty where the pool was
+/* Needs the lock. The caller sends the notification after it has unlocked; the notification is empty if the pool was
  * closed before. */
 static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
@@ -166,7 +166,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
 }
 
-/* Under maintenance nobody allocates; a release that is still on its way counts as live. */
+/* Under maintenance no thread allocates; the slab of an unfinished release counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
@@ -179,7 +179,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
         stop_allocations(pool, &notification);
-        wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
+        wait_until_idle(pool); /* releases go on: the thread that gave the last slab back must have left */
         tear_down(pool);
     }
     slb_maintenance_end(pool);

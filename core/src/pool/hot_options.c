@@ -23,8 +23,9 @@ static bool is_quarantined(struct slabby_allocator *pool, uint32_t id) {
     return slb_word_state(word) == SLABBY_SLAB_STATE_QUARANTINED;
 }
 
-/* Zeroes what was released before `secure` was switched on. Live slabs were live while no thread was inside a call,
- * so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
+/* Zeroes the slabs that were released before `secure` was switched on. Slabs that were live while no thread was inside
+ * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
+ * maintenance. */
 static bool zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};

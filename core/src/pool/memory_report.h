@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a pool takes of the system, by use. */
+/* The memory that a pool takes from the system, by use. */
 #ifndef SLB_POOL_MEMORY_REPORT_H
 #define SLB_POOL_MEMORY_REPORT_H
 

@@ -37,7 +37,7 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
     uint64_t before = UINT64_MAX;
     uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        uint64_t live = slb_count_live(pool); /* before the words, see quiesce.h */
         uint64_t out = count_words_out(pool);
         out += granted;
         if (out == live)
@@ -53,7 +53,8 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
 /* Attempts of slb_os_wait_a_little that sleep begin here. */
 #define SLEEPS_FROM 4096u
 
-/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+/* The number of sleeps in the first wait, doubled for each later wait; and the number of sleeps while the gate is open
+ * in between. */
 #define FIRST_SLEEPS 128u
 #define OPEN_SLEEPS 20u
 

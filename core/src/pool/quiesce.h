@@ -24,8 +24,8 @@ SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for a caller that may start over: while it waits, the gate opens for a moment from time to time. A signal
- * handler that interrupted a fast operation may itself be waiting to allocate, and its thread continues only after
- * it. The pool may be destroyed afterwards. */
+ * handler that interrupted a fast operation may itself be waiting to allocate, and the interrupted thread continues
+ * only after the handler. The pool may be destroyed afterwards. */
 SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
 
 #endif

@@ -9,7 +9,8 @@
 #include "tiers/heap.h"
 #include "tiers/lease.h"
 
-/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
+/* It is enough to read the counts one after the other and find 0 in each: a thread that begins a hold from now on sees
+ * that there is no pool. */
 static bool anybody_holds(struct slabby_allocator *pool) {
     for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
         if (atomic_load_explicit(&pool->holds[i].count, memory_order_seq_cst) != 0)
@@ -17,9 +18,9 @@ static bool anybody_holds(struct slabby_allocator *pool) {
     return false;
 }
 
-/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
- * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
- * take_entry). */
+/* If several threads find that the last hold has ended, one of them unmaps. `remains` is read before the holds: the
+ * swap fails if the entry has had another pool since, which may be held. After the last step the entry may be taken
+ * (release, pairs with take_entry). */
 SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
     uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
     if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || anybody_holds(pool))

@@ -44,7 +44,8 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_f
     return status;
 }
 
-/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+/* Large pools take larger steps, with their bits in a mapping. If the system refuses the mapping, small steps are
+ * used. */
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
     uint64_t few[SLB_FREE_RANGE / 64];
     uint32_t slabs = pool->reserved, length = slabs / 16;

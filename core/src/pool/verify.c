@@ -116,8 +116,9 @@ static void walk_delay(struct check *check) {
             see_free(check, id);
 }
 
-/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
- * away. The word is read again: a release that came in between has taken the slab away. */
+/* Checks the patterns of a live slab. Patterns on a guard slot are checked only at the release, because a release may
+ * come at any moment and make the pages inaccessible. The word is read again: if a release came in between, the
+ * patterns no longer belong to this allocation. */
 static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;
@@ -130,7 +131,7 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
-/* A loop that lives takes what it was granted within milliseconds. */
+/* A running event loop takes a grant within milliseconds. */
 #define LONG_GRANTED_NS 10000000000u
 
 static void see_granted(void *context, const struct slb_grant *grant) {

@@ -15,7 +15,7 @@
 #define BREAKER_WINDOW_NS 10000000000ull
 #define BREAKER_FEWEST_CALLS 20u
 
-/* Timeout, a tenth less to a tenth more. */
+/* The timeout, changed at random by up to a tenth. */
 static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
     uint64_t fifth = timeout / 5;
     return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
@@ -100,7 +100,7 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
-/* Of metrics_only, once the timeout is over: allocations when somebody first saw that. */
+/* For metrics_only, after the timeout: the number of allocations when a thread first saw that the timeout was over. */
 static uint64_t allocations_at_expiry(struct slabby_allocator *pool) {
     uint64_t first = 0, now = slb_count_allocations(pool);
     if (atomic_compare_exchange_strong(&pool->breaker.expired_at, &first, now + 1))
@@ -192,7 +192,7 @@ SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
 
 /* -------------------------------------------------------------------------------------------------- probes */
 
-/* Each round has a number above 0, so that what comes back later than its round changes nothing. */
+/* Each round has a number above 0, so that a probe that comes back after its round has ended changes nothing. */
 static void begin_round(struct slb_breaker *breaker) {
     uint64_t before = atomic_load(&breaker->probes_running);
     while (!atomic_compare_exchange_weak(&breaker->probes_running, &before,
@@ -210,7 +210,7 @@ static bool begin_probe(struct slb_breaker *breaker, uint64_t *out_probe) {
     return true;
 }
 
-/* Another thread may have ended the pool since; the control block, which alone is touched here, stays. */
+/* Another thread may have ended the pool since. This function touches only the control block, which stays. */
 SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe) {
     uint64_t before = atomic_load(&pool->breaker.probes_running);
     while (before >> SLB_PROBE_BITS == probe && (uint32_t)before != 0 &&

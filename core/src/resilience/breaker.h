@@ -10,15 +10,16 @@
  *      +------------------------------- a probe succeeded -------------------------------------+
  *
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
- * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
- * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations at a time. One that ends with neither success nor failure, such as a wait in
- * vain, makes room for the next; if a probe has not ended after another timeout, the next one is admitted too.
+ * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout varies
+ * by up to a tenth, so that pools which opened together do not probe together. Half open admits circuit_breaker_probes
+ * allocations at a time. If a probe ends without success and without failure, for example a wait that times out, the
+ * next allocation may probe in its place. If a probe has not ended after another timeout, the next one is admitted too.
  *
- * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
+ * In the states open and half open the breaker is a gate reason, so a closed breaker costs nothing. Each change of
+ * state is an event.
  *
- * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes it half
- * open, or closes it if an allocation succeeded since the end of the timeout was first noticed.
+ * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes the
+ * breaker half open, or closes it if an allocation has succeeded since the end of the timeout was first noticed.
  *
  * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They
  * change no state and raise no event.
@@ -32,7 +33,8 @@
  * 0 where the breaker has closed meanwhile. For callers inside slb_enter, which deliver events after they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out_probe);
 
-/* A probe ended with neither success nor failure. 0 is none, and one of an earlier round no longer counts. */
+/* Call this when a probe has ended without success and without failure. 0 means that there was no probe; a probe of an
+ * earlier round no longer counts. */
 SLB_PRIVATE SLB_COLD void slb_breaker_return(struct slabby_allocator *pool, uint64_t probe);
 
 SLB_INLINE void slb_probe_return(struct slabby_allocator *pool, uint64_t probe) {

@@ -15,9 +15,9 @@ struct slb_breaker {
     _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
     _Atomic uint64_t window_ns, window_allocations, window_failures;
     _Atomic uint64_t until_ns;       /* open until, or probes admitted until */
-    _Atomic uint64_t probes_running; /* above SLB_PROBE_BITS the number of their round, below how many */
+    _Atomic uint64_t probes_running; /* the number of their round above SLB_PROBE_BITS, their count below */
     _Atomic uint64_t
-        expired_at; /* metrics_only: allocations when somebody first saw the timeout over, + 1; or 0 */
+        expired_at; /* metrics_only: allocations when a thread first saw the end of the timeout, + 1; or 0 */
 };
 
 /* Whether the mode lets an open breaker refuse allocations. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The states of a pool as statistics and health show them: what the next allocation would meet. Reading them changes
- * none and raises no event; those that change with time alone are worked out for this moment. */
+ * none and raises no event; states that change with time alone are computed for the moment of the call. */
 #ifndef SLB_RESILIENCE_CONDITIONS_H
 #define SLB_RESILIENCE_CONDITIONS_H
 

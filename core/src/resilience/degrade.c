@@ -14,7 +14,7 @@
 /* Delayed slabs that one check moves at most, because the checking thread is in an allocation or a release. */
 #define DEGRADE_DRAIN_AT_ONCE 1024u
 
-/* Looks are rarer in large pools, where one costs more and says less. */
+/* Checks are rarer in large pools, where one check costs more and tells less. */
 #define DEGRADE_RAREST_CHECK 16u
 
 static const char *state_name(uint32_t state) {
@@ -24,7 +24,7 @@ static const char *state_name(uint32_t state) {
 
 /* ------------------------------------------------------------------------------------------------- judging */
 
-/* Whether the use reaches a threshold, or, for a state that has been reached, has not left it yet. */
+/* Whether the use reaches a threshold; for a state that has been reached, whether the use has not yet left it. */
 static bool reaches(struct slabby_allocator *pool, uint64_t used, uint32_t threshold, bool reached) {
     uint64_t low = threshold > SLB_DEGRADE_POINTS ? threshold - SLB_DEGRADE_POINTS : 0;
     if (threshold == 0)

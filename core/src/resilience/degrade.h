@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Degradation: a pool that runs short switches off what it can do without, step by step, and reports each step.
+ * Degradation: a pool that runs short of slabs switches off what it can do without, step by step, and reports each
+ * step.
  *
  *                from degrade_at on          from survive_at on         the heap serves
  *     healthy ----------------------> degraded ----------> survival ----------------------> fallback
@@ -25,11 +26,11 @@
 #include "observe/events.h"
 #include "pool.h"
 
-/* How far the thresholds lie below for the way back, and for how long the use must. */
+/* On the way back a threshold is lower by this many points, and the use must stay below it for this long. */
 #define SLB_DEGRADE_POINTS 10u
 #define SLB_DEGRADE_CALM_NS 1000000000u
 
-/* At the making of a pool. */
+/* When a pool is made. */
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at);
 
 /* One of the two thresholds changes; at once healthy where both are off. */
@@ -46,7 +47,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
 /* The same for callers outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 
-/* The state as the next look that takes steps would leave it. */
+/* The state that the next check that takes steps would lead to. */
 SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {

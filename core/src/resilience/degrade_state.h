@@ -12,7 +12,7 @@ struct slb_degrade {
     _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
     _Atomic uint32_t every;    /* slow operations of a CPU between checks; 0: both thresholds are off */
     uint32_t tracking;         /* latency_tracking as requested; under the gate lock */
-    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
+    _Atomic uint64_t calm_ns;  /* since when a lower state has been enough; 0: it is not enough */
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 

@@ -186,9 +186,9 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
             dressed = false;
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
-            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
         reopen(pool);
-        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
+        slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
     }
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);

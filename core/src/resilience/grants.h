@@ -2,30 +2,34 @@
 /*
  * Grants that nobody has taken yet: counted as allocated, in no list of free slabs, their words say free.
  *
- * A grant has one owner at any time, and who that is changes under the gate lock alone: the waiter is in its listener's
- * list `granted` (the listener owns the slab), or somebody has unlinked it under the lock and owns the slab from then
- * on. Those who may unlink it are slabby_wait_take, slabby_wait_cancel, slabby_listener_destroy and slb_grants_revoke;
- * each unlinks, changes the state and copies the id before it unlocks, and works on the slab afterwards. So of a
- * revocation and a take that meet, the first to lock has the slab, and the second finds the waiter in another list.
+ * A grant has one owner at any time, and the owner changes under the gate lock only: either the waiter is in its
+ * listener's list `granted` (the listener owns the slab), or a thread has unlinked it under the lock and owns the slab
+ * from then on. The functions that may unlink it are slabby_wait_take, slabby_wait_cancel, slabby_listener_destroy and
+ * slb_grants_revoke; each unlinks, changes the state and copies the id before it unlocks, and works on the slab
+ * afterwards. So if a revocation and a take meet, the first to lock gets the slab, and the second finds the waiter in
+ * another list.
  *
- * Protections acted when the slab came back the last time, and nobody has had it since: it goes back as it is.
+ * The protections acted when the slab came back the last time, and no user has had it since: it goes back to the tiers
+ * as it is.
  *
- * From the moment it is unlinked to its word's change or its return to the tiers the slab is counted as live and is in
- * nobody's list, as a slab is in the middle of a release: maintenance waits for that, and the pool cannot end.
+ * From the moment when the grant is unlinked until its word changes or the slab returns to the tiers, the slab counts
+ * as live and is in no list, like a slab in the middle of a release. Maintenance waits for the end of this state, and
+ * the pool cannot end.
  */
 #ifndef SLB_RESILIENCE_GRANTS_H
 #define SLB_RESILIENCE_GRANTS_H
 
 #include "resilience/waiters.h"
 
-/* What is to be known of one grant. */
+/* The data of one grant, for observers. */
 struct slb_grant {
     uint64_t ticket, age_ns;
     uint32_t id;
 };
 
-/* Takes back what was not taken within the time that its listener allows, and serves who waits. Answers how many
- * slabs. Where the caller interrupted its own thread inside the core it never waits for the lock. */
+/* Takes back the grants that were not taken within the time that their listener allows, and serves the waiters. Answers
+ * how many slabs it took back. If the caller interrupted its own thread inside the core, this never waits for the
+ * lock. */
 SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool);
 
 /* Slabs that were granted and will not be issued go back to the tiers. Without the lock. */

@@ -55,9 +55,9 @@ SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener)
 
 /* ------------------------------------------------------------------------------------------------- its lists */
 
-/* One write tells a loop of all that come until it has taken them. The descriptor is signalled and cleared under the
- * lock, so that it is readable exactly while there is something to take. Threads that sleep have read `signals` under
- * the lock, too, and are woken behind the change. */
+/* One signal tells an event loop of all grants that come until the loop has taken them. The descriptor is signalled and
+ * cleared under the lock, so that it is readable exactly while there is something to take. Threads that sleep have read
+ * `signals` under the lock too, and are woken after the change. */
 static void signal_listener(struct slabby_listener *listener) {
     if (listener->notifier >= 0)
         slb_os_notifier_signal(listener->notifier);
@@ -95,7 +95,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
         slb_listener_grant(waiter);
 }
 
-/* Every listener hears of the end, whether it has tickets out or not. */
+/* Every listener is told of the end, even if it has no tickets out. */
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
@@ -112,7 +112,7 @@ SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
 /* --------------------------------------------------------------------------------------------------- fork */
 
 /* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
- * queue was dropped with its threads; what had been granted still waits to be taken. */
+ * queue was dropped together with its threads; slabs that had been granted still wait to be taken. */
 static void renew_lists(struct slabby_listener *listener) {
     struct slb_tickets *tickets = &listener->tickets;
     listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
+/* What a listener is. The gate lock of its pool guards all of it, except the word that threads sleep on. */
 #ifndef SLB_RESILIENCE_LISTENERS_H
 #define SLB_RESILIENCE_LISTENERS_H
 
@@ -27,7 +27,7 @@ SLB_INLINE bool slb_listener_is_ready(const struct slabby_listener *listener) {
     return listener->granted.first != NULL || listener->revoked.first != NULL || listener->closed;
 }
 
-/* The waiter is in no list; it comes last in this one, and the listener is told. Needs the lock. */
+/* Appends a waiter that is in no list to the end of this list, and tells the listener. Needs the lock. */
 SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter);
 
 /* The waiter has been granted a slab just now. Needs the lock. */
@@ -39,7 +39,7 @@ SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_wa
 /* Called when something was taken: the descriptor stays readable while there is more. Needs the lock. */
 SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener);
 
-/* Into the pool's list, and out of it when its tickets are over. */
+/* Links the listener into the pool's list, and unlinks it when all of its tickets are over. */
 SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener);
 SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener);
 

@@ -15,7 +15,7 @@
 
 #include <inttypes.h>
 
-/* Slabs that change sides while the lock is held once. */
+/* How many slabs are given up or returned to service while the lock is held once. */
 #define RESIZE_STEP 256u
 
 /* Only holders of the lock count; the others read. */
@@ -33,7 +33,8 @@ static bool is_given_up(struct slabby_allocator *pool, uint32_t id) {
     return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
 }
 
-/* The pages that this slab lies on go back, those at its ends only where the neighbours on them are given up too. */
+/* Returns the pages of this slab to the system; the pages at its two ends only if the neighbours on them are given up
+ * too. */
 static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
     uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
     uint64_t start = id * pool->stride / page * page;
@@ -58,7 +59,7 @@ SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
 
 /* ----------------------------------------------------------------------------------------- giving up, coming back */
 
-/* The slab is ours: its word says free, and it waits in no tier. */
+/* This thread has the slab in hand: its word says free, and it is in no tier. */
 static void claim(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
@@ -187,8 +188,8 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
-/* Memory for the slabs that a higher capacity than any before brings into service: what is withheld and committed is
- * then at least what is missing, because claimed slabs are committed too. Under the gate lock. */
+/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
+ * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
 static slabby_status commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
     struct slb_slab_area area = slb_slab_area_of(pool);
     struct slb_slab_guards guards;
@@ -234,7 +235,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     if (!begun)
         return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
                              "the pool is closed; its capacity is of no use any more");
-    slb_gate_note_free(pool, 0); /* what came back may be enough to open */
+    slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
 }

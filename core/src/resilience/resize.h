@@ -6,14 +6,14 @@
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
  *
- * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
- * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while
- * other threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING,
- * which collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays. From then on
- * no allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its
- * id, then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize
- * sets the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason,
- * check the tiers}, at least one sees the other, as with waiters.
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
+ * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
+ * threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING, which
+ * collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays set. From then on no
+ * allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its id,
+ * then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize sets
+ * the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason, check
+ * the tiers}, at least one sees the other, as with waiters.
  *
  * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
  * least as many as the new capacity, which is stored before the first slab is given up.
@@ -30,7 +30,7 @@
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error);
 
-/* As far as it goes at once. Needs the gate lock. */
+/* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
 /* The capacity that a pool begins with. */
@@ -40,7 +40,7 @@ SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capaci
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 
-/* The pages of claimed slabs back to the system, after somebody wrote there. Needs the lock. */
+/* Returns the pages of claimed slabs to the system, after a write to them. Needs the lock. */
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
 #endif

@@ -45,7 +45,8 @@ static void tick(struct slabby_allocator *pool, uint32_t what) {
         slb_conditions_tick(pool);
 }
 
-/* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
+/* Whether a tick is due; then the next one is set. relaxed: a thread that changes the interval wakes this thread
+ * afterwards. */
 static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
     if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
         return false;
@@ -108,7 +109,8 @@ static bool ticker_ends(void) {
     return ends;
 }
 
-/* The turn is read before the round, so that a change during it is not slept over. */
+/* The turn is read before the round, so that this thread does not sleep through a change that comes during the
+ * round. */
 static void *ticker_body(void *unused) {
     (void)unused;
     inside_ticker = true;

@@ -16,8 +16,8 @@ static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *wait
     atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
 }
 
-/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
- * may take the slab and end, and its waiter with it. The word is woken by address alone. */
+/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees the
+ * state may take the slab and end, and then its waiter is gone. So the word is woken by its address alone. */
 static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
     bool asleep = waiter->listener == NULL;
     _Atomic uint32_t *word = &waiter->state;
@@ -28,7 +28,8 @@ static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
         slb_listener_note(waiter);
 }
 
-/* There is more to do than one holder of the lock may. seq_cst: who unlocks looks for it behind the unlock. */
+/* More work is left than one holder of the lock may do. seq_cst: the thread that unlocks checks for this after the
+ * unlock. */
 static void leave_the_rest(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
 }
@@ -91,7 +92,7 @@ SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_wai
     return true;
 }
 
-/* Giving up needs the lock, because somebody may be granting at this moment. */
+/* Giving up needs the lock, because another thread may be granting a slab at this moment. */
 SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
     struct slb_waiter waiter = {.state = SLB_WAITER_DRAWN};
     slabby_status status = slb_waiters_join(pool, &waiter);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Waiting for a slab, first come first served across threads, listeners and languages.
+ * Waiting for a slab: first come, first served, across threads, listeners and languages.
  *
  * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
  * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
  * leaves that to the holder of the lock, which checks again after unlocking). A waiter sets the reason first, then
  * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
  * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
+ * while another thread or ticket waits.
  *
- * What publishes what. `state` says where a waiter is, and changes under the lock alone:
+ * Publication. `state` says where a waiter is, and changes under the lock only:
  *
  *   DRAWN -> WAITING -> GRANTED -> UNUSED             drawn, in the queue, in the listener's list, taken or cancelled
  *                    -> CLOSED                        the pool was closed while it waited
@@ -17,15 +17,16 @@
  *
  * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
  * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
- * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
- * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
- * granted and nobody will, for the waiter leaves the queue before the lock is free.
+ * last access by the thread that finishes the waiter (release, pairs with the acquire load in slb_wait) and publishes
+ * `id`; the word is woken by its address alone. A thread that gives up reads `state` again under the lock. If it is
+ * still WAITING, no thread has granted a slab and no thread will, because the waiter leaves the queue before the lock
+ * is released.
  *
- * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
- * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
+ * No thread holds the lock for more than SLB_WAITERS_AT_ONCE waiters. If a longer job (many slabs for many waiters, a
+ * close) has more to do, deferred_pending is set, and slb_pool_run_deferred does the rest.
  *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- * grants.h says who owns a grant that is not taken yet.
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant gets the
+ * slab. grants.h says who owns a grant that is not taken yet.
  */
 #ifndef SLB_RESILIENCE_WAITERS_H
 #define SLB_RESILIENCE_WAITERS_H
@@ -35,7 +36,7 @@
 /* The most waiters that one holder of the lock touches. */
 #define SLB_WAITERS_AT_ONCE 64u
 
-/* One waiter was touched under the lock. Tests bound how many are. */
+/* Notes that one waiter was touched under the lock. Tests limit how many are. */
 #ifdef SLABBY_TEST_HOOKS
 #define SLB_WAITER_STEP() slb_test_waiter_step()
 #else
@@ -58,15 +59,16 @@ struct slb_waiter {
     uint64_t ticket;                  /* tickets.h */
     uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
-    uint64_t probe;                   /* as which the breaker admitted it, until it is over; listeners only */
-    uint32_t id;                      /* the slab, once granted */
+    uint64_t probe; /* its number as a probe of the breaker, until that is over; listeners only */
+    uint32_t id;    /* the slab, once granted */
     _Atomic uint32_t state;
 };
 
-/* Enqueues; Closed where nobody will ever be served. */
+/* Enqueues; Closed if the pool will never serve the waiter. */
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
 
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+/* Takes the waiter out of the queue; false if it had been granted a slab, or told of the end, before. Needs the
+ * lock. */
 SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
 
 /* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
