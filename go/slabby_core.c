@@ -13,7 +13,7 @@
 
 /* -------------------- os/system.h */
 /* Which system this build is for, and how its compilers spell what C11 does not: visibility, fast thread-local
- * variables. base.h starts with it, so that what cannot work ends with a sentence. */
+ * variables. base.h includes it first, so that an unsupported build stops with a readable error. */
 #ifndef SLB_OS_SYSTEM_H
 #define SLB_OS_SYSTEM_H
 
@@ -1566,8 +1566,8 @@ SLB_PRIVATE bool
 slb_os_discard_keeps_guards(void); /* a discarded range may contain guards and pages that are reserved only */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 
-/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of
- * a range lie on huge pages takes as long as the process has mappings. */
+/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. Counting the bytes
+ * of a range that lie on huge pages takes time in proportion to the mappings of the process. */
 SLB_PRIVATE size_t slb_os_huge_page_size(void);
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size);
@@ -1645,7 +1645,7 @@ SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_INLINE char *slb_os_rseq_area(void) {
     return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
 }
-#else /* where a library that is loaded late may have its variables anywhere */
+#else /* the variables of a library that is loaded late may be anywhere */
 #define SLB_OS_RSEQ_FIXED 0
 SLB_SHARED_DATA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area;
 SLB_INLINE char *slb_os_rseq_area(void) {
@@ -1693,7 +1693,7 @@ SLB_PRIVATE void slb_os_name_thread(const char *name);
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
 
-/* From one to the other, also what user code does is no cancellation point. */
+/* Between these two calls there is no cancellation point, not even in user code. */
 SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 
@@ -1816,8 +1816,8 @@ SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     return slb_os_cpu_count();
 }
 
-/* Not every version of these systems says where a thread runs. Each thread gets a number when it first asks, in turns:
- * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
+/* Not every version of these systems says where a thread runs. So each thread gets the next number in turn when it
+ * first asks. Threads then spread over the caches just as evenly, and a thread keeps its cache when it moves. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     static _Atomic uint32_t turn, count;
     static SLB_THREAD_LOCAL uint32_t slb_number; /* from 1 */
@@ -1858,7 +1858,7 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 
 #include <sys/mman.h>
 
-/* A fresh mapping over pages that are locked would unlock them in silence: once any are, all pages stay. */
+/* A fresh mapping over locked pages would unlock them without an error: once any page is locked, all pages stay. */
 static _Atomic uint32_t slb_memory_is_locked;
 
 /* The fresh mapping takes the place of the old one in one step: a reader that is late finds zeros, never a hole. */
@@ -1898,7 +1898,7 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 #endif
 
 /* -------------------- os/darwin.c */
-/* What macOS does its own way; the rest is in the files for POSIX and BSD. */
+/* The functions that are specific to macOS; the rest is in the files for POSIX and BSD. */
 
 #ifdef SLB_OS_DARWIN
 
@@ -1943,7 +1943,7 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
 #endif
 
 /* -------------------- os/freebsd.c */
-/* What FreeBSD does its own way; the rest is in the files for POSIX and BSD. */
+/* The functions that are specific to FreeBSD; the rest is in the files for POSIX and BSD. */
 
 #ifdef SLB_OS_FREEBSD
 
@@ -2048,7 +2048,7 @@ SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     (void)kevent(notifier, NULL, 0, &event, 1, &slb_at_once);
 }
 
-/* A child of fork has no queues: the number is free there, or belongs to something that was opened since. */
+/* A child of fork has no queues: the descriptor number is free there, or belongs to something that was opened since. */
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
     int fresh = slb_fresh_queue();
     if (fresh < 0 || fresh == notifier)
@@ -2067,7 +2067,7 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 #endif
 
 /* -------------------- os/linux.c */
-/* What Linux does its own way about memory and CPUs. */
+/* Memory and CPUs on Linux: the functions that are specific to Linux. */
 
 #ifdef SLB_OS_LINUX
 
@@ -2145,7 +2145,8 @@ static uint32_t slb_count_allowed(pid_t thread) {
     return count;
 }
 
-/* Of the caller and of the first thread, whichever may use more: one of them may have been bound to a few. */
+/* The CPUs of the caller or of the first thread, whichever may use more: one of them may have been bound to a few
+ * CPUs. */
 SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     uint32_t configured = slb_os_cpu_count(), here = slb_count_allowed(0), first = slb_count_allowed(getpid());
     uint32_t usable = here > first ? here : first;
@@ -2212,8 +2213,8 @@ SLB_PRIVATE size_t slb_os_huge_page_size(void) {
     return size >= slb_os_page_size() && (size & (size - 1)) == 0 ? size : 0;
 }
 
-/* The system takes the advice also where nothing comes of it: where an administrator has switched huge pages off, or
- * this process, or who started it. */
+/* The system accepts the advice even if it has no effect: an administrator, this process, or the process that started
+ * it may have switched huge pages off. */
 static bool slb_are_switched_off(void) {
     char text[64];
     slb_read_file(SLB_THP "enabled", text, sizeof text);
@@ -2298,8 +2299,8 @@ SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
 #define MLOCK_ONFAULT 1
 #endif
 
-/* QEMU's emulation of a process accepts advice that it does not know, and does nothing. It would answer OK here, too;
- * a kernel that has guard regions reads no page of one. */
+/* QEMU's emulation of a process accepts advice that it does not know, and does nothing, so it would answer OK here too.
+ * A kernel that has guard regions cannot read a page of one. */
 static bool slb_guards_really(void *address) {
     return madvise(address, slb_os_page_size(), MADV_POPULATE_READ) != 0;
 }
@@ -2371,7 +2372,8 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 #define SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
-/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it was told not to, or could not. */
+/* glibc 2.35 and newer register every thread and say where; a size of 0 means that glibc was told not to register, or
+ * could not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
@@ -2390,7 +2392,8 @@ intptr_t slb_os_rseq_offset;
 #define SLB_NOT_REGISTERED UINT32_MAX
 #define SLB_NEVER_REGISTERED (UINT32_MAX - 1)
 
-/* A sequence writes into its thread's area before it checks whether it may run: this one where there is no other. */
+/* A sequence writes into its thread's area before it checks whether it may run. A thread without another area uses this
+ * one. */
 SLB_OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = SLB_NOT_REGISTERED};
 
 static _Atomic uint32_t slb_rseq_usable;
@@ -2459,8 +2462,8 @@ static bool slb_watch_end_of_this_thread(void) {
 }
 #endif
 
-/* EBUSY: a signal handler came first. Any other refusal lasts. Where somebody else owns this thread's sequences, or a
- * filter forbids them, new pools take the portable backend. */
+/* EBUSY: a signal handler has registered the area first. Any other refusal is permanent. If other code owns this
+ * thread's sequences, or a filter forbids them, new pools use the portable backend. */
 static SLB_COLD bool slb_register_own_area(void) {
     int saved_errno = errno;
     bool done = slb_watch_end_of_this_thread() &&
@@ -2479,8 +2482,9 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
-/* Early: other constructors may make pools already. Where one comes before even this, as those of a static program may,
- * the first pool runs it; there is one thread then. A libc that was told not to register is obeyed. */
+/* This constructor runs early, because other constructors may already make pools. If another constructor runs even
+ * before this one, as in a static program, the first pool calls this function; at that time there is one thread. If
+ * libc was told not to register, the core does not register either. */
 static bool slb_rseq_checked;
 
 __attribute__((constructor(101))) static void slb_find_rseq(void) {
@@ -2571,7 +2575,7 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
     slb_fence_by(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
 }
 
-/* A thread that is preempted or moved passes a barrier as well, so the slow way serves here too. */
+/* A thread that is preempted or moved executes a barrier as well, so the slow way also works here. */
 SLB_PRIVATE void slb_os_fence_threads(void) {
     if (slb_thread_fence == 0)
         atomic_thread_fence(memory_order_seq_cst);
@@ -2636,8 +2640,8 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
  *
  *   return address -> how to find the caller's frame from there: {base register, offset, where rbp was saved}
  *
- * Where anything is unusual it gives up, and libc's own walker does the work: another register as the base, a DWARF
- * expression, the frame of a signal handler, code without frame information (of a just-in-time compiler, of Go).
+ * It gives up in unusual cases, and libc's own walker does the work: another register as the base, a DWARF expression,
+ * the frame of a signal handler, code without frame information (of a just-in-time compiler, of Go).
  */
 #ifndef SLB_OS_UNWIND_H
 #define SLB_OS_UNWIND_H
@@ -2648,7 +2652,8 @@ struct slb_os_registers {
 };
 
 #if defined(__x86_64__) && defined(SLB_OS_LINUX) && defined(__GLIBC__)
-/* rax aside, which no frame information is about, nothing changes in between, so the three belong together. */
+/* Between the three reads nothing changes except rax, which frame information never mentions, so the three values
+ * belong together. */
 #define SLB_OS_REGISTERS_HERE(registers)                                                                     \
     __asm__ __volatile__("leaq 9f(%%rip), %%rax\n9:\n\t"                                                     \
                          "movq %%rax, %0\n\t"                                                                \
@@ -3167,7 +3172,7 @@ SLB_PRIVATE int slb_os_notifier_create(void) {
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
     uint64_t one = 1;
     (void)syscall(SYS_write, notifier, &one,
-                  sizeof one); /* fails only when it rings already, 2^64 times over */
+                  sizeof one); /* fails only if it is signalled already, 2^64 times */
 }
 
 SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
@@ -3175,7 +3180,8 @@ SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     (void)syscall(SYS_read, notifier, &rings, sizeof rings);
 }
 
-/* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
+/* If the system refuses a new descriptor, the number still names the parent's: an unnecessary wakeup is better than a
+ * missed one. */
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
     int fresh = slb_os_notifier_create();
     if (fresh < 0)
@@ -3191,7 +3197,7 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 #endif
 
 /* -------------------- os/no_rseq.c */
-/* A build without restartable sequences: no pool uses them, so nothing asks for their fence. Windows has one of all
+/* A build without restartable sequences: no pool uses them, so nothing calls their fence. Windows has a fence of all
  * threads. */
 
 #if !SLB_OS_RSEQ
@@ -3236,8 +3242,8 @@ SLB_PRIVATE bool slb_os_fences_well(void) {
 #endif
 
 /* -------------------- os/plain_pages.c */
-/* What is the same on every system without Linux's advice on pages: a discard replaces guards too, pages are touched
- * one by one, and nothing is known of huge pages. */
+/* The functions that are the same on every system without Linux's advice on pages: a discard replaces guards too, pages
+ * are touched one by one, and nothing is known of huge pages. */
 
 #if !defined(SLB_OS_LINUX)
 
@@ -3267,7 +3273,7 @@ SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     return false;
 }
 
-/* None of these systems limits the mappings of a process below what memory does. */
+/* On none of these systems is the limit of mappings lower than the limit that memory sets. */
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     return UINT32_MAX;
 }
@@ -3323,16 +3329,16 @@ SLB_PRIVATE const char *slb_os_environment(const char *name) {
 #endif
 
 /* -------------------- os/posix_fault.c */
-/* Faults arrive as SIGSEGV and SIGBUS: a report, then the handler that was there before has it. */
+/* Faults arrive as SIGSEGV and SIGBUS: the core writes a report, then calls the handler that was installed before. */
 
 /* -------------------- os/fault.h */
 /* Accesses to memory that the processor refuses. */
 #ifndef SLB_OS_FAULT_H
 #define SLB_OS_FAULT_H
 
-/* Once a process: calls `report` in the faulting thread, before whatever the program had set up for such faults, which
- * then acts as it would without us. verb: "write", "read", or "access" if the processor does not report it. The report
- * runs where signal handlers do. False if the system refuses. */
+/* Once a process: calls `report` in the faulting thread, before any handler that the program has set up for such
+ * faults; that handler then acts as it would without the core. verb: "write", "read", or "access" if the processor does
+ * not report it. The report runs where signal handlers do. False if the system refuses. */
 SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, const char *verb));
 
 /* To the error output, as a handler may do it. */
@@ -3343,7 +3349,7 @@ SLB_PRIVATE void slb_os_write_error(const char *text, size_t length);
 #ifndef SLB_OS_WINDOWS
 
 /* -------------------- os/mutex.h */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 
@@ -3430,7 +3436,7 @@ static const char *slb_verb_of(const void *context) {
 
 /* ------------------------------------------------------------------------------------------------ chaining */
 
-/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+/* The default action ends the process. A real fault happens again on return; a signal that was sent is raised again. */
 static void slb_die_as_before(int slb_number, const siginfo_t *info) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
     (void)sigaction(slb_number, &plain, NULL);
@@ -3452,7 +3458,7 @@ static void slb_pass_on(struct slb_fault_signal *fault, siginfo_t *info, void *c
         before->sa_handler(fault->slb_number);
 }
 
-/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+/* si_code above 0: the kernel itself detected the fault, and the address is valid. */
 static void slb_on_fault(int slb_number, siginfo_t *info, void *context) {
     int error_before = errno;
     if (info->si_code > 0)
@@ -3463,7 +3469,7 @@ static void slb_on_fault(int slb_number, siginfo_t *info, void *context) {
             slb_pass_on(&slb_fault_signals[i], info, context);
 }
 
-/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+/* `before` must be set when the first signal can come. So it is read in advance, and once more by the change itself. */
 static bool slb_take_signal(struct slb_fault_signal *fault) {
     struct sigaction ours = {.sa_sigaction = slb_on_fault};
     if (sigaction(fault->slb_number, NULL, &fault->before) != 0)
@@ -3556,7 +3562,7 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 #endif
 
 /* -------------------- os/posix_memory.c */
-/* Memory as every POSIX system gives it. What they disagree on is in the file of each system. */
+/* Memory functions that are the same on every POSIX system. The differences are in the file of each system. */
 
 #ifndef SLB_OS_WINDOWS
 
@@ -3668,8 +3674,8 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
 #define SLB_STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
 
 #ifdef SLB_STACK_WALKER
-/* By libc's walker, which reads the tables anew for each frame. Part of slb_os_stack: a frame of its own would be one
- * more. */
+/* Uses libc's walker, which reads the tables again for each frame. It is inlined into slb_os_stack, because a function
+ * of its own would add a frame. */
 SLB_INLINE uint32_t slb_walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
     void *walked[SLB_STACK_WALK_MAX];
     int found = backtrace(walked, SLB_STACK_WALK_MAX);
@@ -3731,7 +3737,7 @@ static void slb_find_unwinder(void) {
             found[0] = dlsym(library, "_Unwind_Backtrace");
             found[1] = dlsym(library, "_Unwind_GetIP");
         }
-        memcpy(&walk, &found[0], sizeof walk); /* not every compiler lets one be cast to the other */
+        memcpy(&walk, &found[0], sizeof walk); /* not every compiler allows a cast between the two */
         memcpy(&address, &found[1], sizeof address);
     }
     if (walk == NULL || address == NULL)
@@ -3743,7 +3749,7 @@ static void slb_find_unwinder(void) {
 
 #ifdef SLB_OS_REGISTERS_HERE
 #ifdef SLABBY_TEST_HOOKS
-/* Whether libc's walker finds the same frames behind the core's own, of which a sanitizer may add one. */
+/* Whether libc's walker finds the same frames after the core's own frames; a sanitizer may add one to those. */
 static bool slb_both_walk_alike(const uintptr_t *frames, uint32_t count, uint32_t capacity) {
     void *walked[SLB_STACK_WALK_MAX];
     uint32_t found = (uint32_t)backtrace(walked, SLB_STACK_WALK_MAX), own = 0;
@@ -3803,7 +3809,7 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
 #ifndef SLB_OS_WINDOWS
 
 /* -------------------- os/mutex.h */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 
@@ -3894,8 +3900,8 @@ static void slb_register_handlers(void) {
     atomic_store(&slb_fork_registered, done);
 }
 
-/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next call tries
- * again. Every caller gives the same functions. */
+/* Registers once, because a handler that ran twice would wait for its own lock. If the system refused, the next call
+ * tries again. Every caller passes the same functions. */
 SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static slb_os_mutex retry = SLB_OS_MUTEX_INIT;
@@ -4006,7 +4012,7 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
 #ifdef SLB_OS_WINDOWS
 
 /* -------------------- os/mutex.h */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 
@@ -4040,8 +4046,8 @@ SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
 #endif
 
 /* -------------------- os/windows_discard.h */
-/* Between the memory of Windows, which takes pages away for a moment, and its fault handler, which lets late readers
- * wait for that moment. */
+/* The interface between two files for Windows: a discard takes pages away for a moment, and the fault handler makes
+ * late readers wait for that moment. */
 #ifndef SLB_OS_WINDOWS_DISCARD_H
 #define SLB_OS_WINDOWS_DISCARD_H
 
@@ -4109,14 +4115,14 @@ SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
 /* Locked pages cannot be given back without unlocking them: once any are, all pages stay. */
 static _Atomic uint32_t slb_memory_is_locked;
 
-/* A range is away from decommit to commit. A reader that comes in between (late, with a reference that has ended) is
- * stopped by the fault handler until the range is back, see slb_os_is_away. One range at a time. */
+/* A range is "away" from its decommit until its commit. If a late reader, with a stale reference, accesses it in
+ * between, the fault handler stops the reader until the range is back, see slb_os_is_away. One range at a time. */
 static slb_os_mutex slb_away_mutex = SLB_OS_MUTEX_INIT;
 static _Atomic uintptr_t slb_away_from, slb_away_to;
 
 static bool slb_bring_back(void *address, size_t size) {
     while (VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) == NULL)
-        Sleep(1); /* another process was given what this one had a moment ago */
+        Sleep(1); /* another process has taken the memory that this one had a moment ago */
     return true;
 }
 
@@ -4193,7 +4199,7 @@ SLB_PRIVATE uint32_t slb_os_cpu(void) {
     return here.Group * SLB_GROUP_MOST + here.Number;
 }
 
-/* Of several groups, all: a thread may be moved to any. */
+/* With several groups, the CPUs of all groups: a thread may be moved to any group. */
 SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     DWORD_PTR usable, present;
     uint32_t configured = slb_os_cpu_count();
@@ -4242,7 +4248,8 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
-/* By name, so that a program links what every program links. A system without one is older than those supported. */
+/* Finds a function by name, so that a program links only the usual libraries. A system without the function is older
+ * than the supported ones. */
 static void slb_find_function(void *out, size_t size, const WCHAR *library, const char *name) {
     FARPROC found = GetProcAddress(GetModuleHandleW(library), name);
     memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
@@ -4280,7 +4287,7 @@ SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
     ReleaseSRWLockExclusive((SRWLOCK *)mutex);
 }
 
-/* An event that stays set until it is reset. A HANDLE has 32 bits that count. */
+/* An event that stays set until it is reset. Only 32 bits of a HANDLE are significant. */
 SLB_PRIVATE int slb_os_notifier_create(void) {
     HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
     return event == NULL ? -ENOMEM : (int)(intptr_t)event;
@@ -4399,7 +4406,7 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 #ifdef SLB_OS_WINDOWS
 
 /* -------------------- os/mutex.h */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 
@@ -4433,8 +4440,8 @@ SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
 #endif
 
 /* -------------------- os/windows_discard.h */
-/* Between the memory of Windows, which takes pages away for a moment, and its fault handler, which lets late readers
- * wait for that moment. */
+/* The interface between two files for Windows: a discard takes pages away for a moment, and the fault handler makes
+ * late readers wait for that moment. */
 #ifndef SLB_OS_WINDOWS_DISCARD_H
 #define SLB_OS_WINDOWS_DISCARD_H
 
@@ -4504,7 +4511,7 @@ SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
 #include <io.h>
 #include <windows.h>
 
-/* The C library answers a descriptor that is not open by ending the process, or, where the program said so, by this
+/* For a descriptor that is not open, the C library ends the process, or, if the program has chosen so, returns this
  * value. */
 static HANDLE slb_file_of(int fd) {
     intptr_t handle = fd < 0 ? -1 : _get_osfhandle(fd);
@@ -4528,7 +4535,7 @@ static int slb_errno_of(DWORD error) {
     }
 }
 
-/* Past the C library, which would turn each line feed into two bytes. */
+/* Bypasses the C library, which would turn each line feed into two bytes. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
     HANDLE file = slb_file_of(fd);
     DWORD written = 0;
@@ -5999,7 +6006,7 @@ enum slb_protection {
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
     SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
     SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
-    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
+    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told which slabs are in use */
 };
 
 /* Protections that act when a slab is released; a guarded slab is known by its word. */
@@ -6429,8 +6436,8 @@ struct slabby_allocator {
     /* Fields that every operation reads; only create writes them, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
-     * foreign ones. ref_limit is 0 while a protection acts on releases, and with the portable backend; it changes
-     * together with `protect`. ref_end is the same limit without these two exceptions. */
+     * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h
+     * serves; it changes together with `protect`. ref_end is the same limit without these exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
@@ -9791,7 +9798,7 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
  *   ... | front pattern | user's slab_size bytes | back pattern | ...
  *
  * The pattern depends on a secret of the pool, the slab and its generation, so neither a copy of a neighbour's pattern
- * nor that of an earlier owner passes. Every byte of it is compared: one flipped byte is found. What lies further off
+ * nor that of an earlier owner passes. Every byte of it is compared, so one flipped byte is found. A write further away
  * (an overflow by more than the back pattern) lands in the next slab's front pattern or bytes.
  */
 #ifndef SLB_PROTECT_BIT_GUARD_H
@@ -9811,7 +9818,7 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* Mixed from the pool's secret and what no two allocations of a pool share, the relative reference. */
+/* Mixes the pool's secret with the relative reference, which no two allocations of a pool share. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
     return slb_random_mix(pool->guard_key + relative_ref);
 }
@@ -9891,7 +9898,7 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 
 #include <string.h>
 
-/* The next bytes of a word as they lie in memory; the word goes on behind them. */
+/* Takes the next bytes of a word, in memory order, off the word. */
 SLB_INLINE uint64_t slb_next_bytes(uint64_t *word, unsigned count) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     uint64_t bytes = *word >> (64 - 8 * count);
@@ -9903,8 +9910,8 @@ SLB_INLINE uint64_t slb_next_bytes(uint64_t *word, unsigned count) {
     return bytes;
 }
 
-/* Of what is left of a pattern, fewer than 8 bytes of `word`: by pieces in registers, for a loop over bytes, or a word
- * put together in memory, costs more than the rest of the pattern. */
+/* Writes the end of a pattern: the first `size` bytes of `word`, fewer than 8. It stores pieces from registers, because
+ * a loop over bytes, or a word assembled in memory, costs more than the rest of the pattern. */
 SLB_INLINE void slb_write_rest(unsigned char *at, uint32_t size, uint64_t word) {
     if (size & 4) {
         uint32_t four = (uint32_t)slb_next_bytes(&word, 4);
@@ -10037,7 +10044,7 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 
 /* -------------------- protect/slab_commit.h */
 /*
- * Which pages of the slabs the system has to provide.
+ * The pages of the slabs that the system has to provide.
  *
  * A pool reserves address space for max_capacity slabs, which costs nothing. It commits the pages of the slabs that its
  * highest capacity so far has needed: `committed` slabs, shared evenly among the shards, the first ones of each range.
@@ -10046,10 +10053,10 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
  *   |== committed ==|   reserved    |== committed ==|   reserved    |== committed ==|   reserved    |
  *                   |-- withheld ---|               |-- withheld ---|               |-- withheld ---|
  *
- * So a slab that is not withheld is committed, and of the withheld ones those that were in service before. Options act
- * on what is committed: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the gate
- * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when
- * the capacity falls (its pages go back, as ever).
+ * So every slab that is not withheld is committed, and so are the withheld slabs that were in service before. Options
+ * act on the committed pages: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the
+ * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so
+ * when the capacity falls (its pages go back, as ever).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.
@@ -10128,7 +10135,7 @@ static uint64_t slb_part_end(const struct slb_slab_area *area, uint32_t shard, u
     return end < area->range ? end : area->range;
 }
 
-/* The last page of a part may be the first of a later shard's, which may be committed. */
+/* The last page of a part may be the first page of a later shard's part, and may be committed already. */
 static uint64_t slb_without_later(const struct slb_slab_area *area, uint32_t before, uint32_t shard,
                               uint64_t from, uint64_t to) {
     for (uint32_t later = shard + 1; later < area->shards && slb_part_start(area, later) < to; later++)
@@ -10137,7 +10144,7 @@ static uint64_t slb_without_later(const struct slb_slab_area *area, uint32_t bef
     return to;
 }
 
-/* The pages of a shard's part that are new; those that an earlier part ends on belong to that part. */
+/* The new pages of a shard's part; a page on which an earlier part ends belongs to that part. */
 static bool slb_new_part(const struct slb_slab_area *area, uint32_t before, uint32_t now,
                      const struct slb_slab_run *run, uint64_t *out_from, uint64_t *out_to) {
     uint32_t had = slb_share_of(area, before, run->shard), has = slb_share_of(area, now, run->shard);
@@ -10184,7 +10191,7 @@ static bool slb_is_on(const struct slb_commit *slb_commit, int32_t option) {
     return slb_option(slb_commit->options, option) != 0;
 }
 
-/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
+/* If a pool populates more memory than the machine has, the system reports no error but kills some process. */
 SLB_PRIVATE slabby_status slb_slabs_check_prefault(const struct slb_slab_area *area, uint32_t now,
                                                    const struct slb_options *options, slabby_error *error) {
     uint64_t memory = slb_option(options, SLABBY_OPTION_PREFAULT) == 0 ? 0 : slb_os_physical_memory();
@@ -10215,8 +10222,8 @@ static slabby_status slb_commit_run(const struct slb_commit *slb_commit, char *s
     return SLABBY_OK;
 }
 
-/* The way that costs mappings is refused before it would exhaust them: a process without mappings left cannot even
- * start a thread. */
+/* Guards that cost mappings are refused before they would exhaust the mappings: a process without mappings left cannot
+ * even start a thread. */
 static slabby_status slb_claim_guards(const struct slb_commit *slb_commit) {
     uint32_t count = slb_commit->now - slb_commit->before;
     if (slb_commit->guards->claimed != 0)
@@ -10271,7 +10278,7 @@ static slabby_status slb_lock_run(const struct slb_commit *slb_commit, char *sta
         size, errno);
 }
 
-/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+/* Populating a range that contains guards fails at the first guard, so such a range is populated slab by slab. */
 static bool slb_touch(const struct slb_slab_area *area, uint64_t from, uint64_t to) {
     if (area->guard_at == 0)
         return slb_os_populate(area->base + from, to - from);
@@ -10292,7 +10299,8 @@ static slabby_status slb_lock_and_touch(const struct slb_commit *slb_commit, con
     return status;
 }
 
-/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+/* Guards come first, because locked memory takes no guards. Then the lock, then the touching: the lock makes the
+ * touched pages permanent. */
 static slabby_status slb_commit_all(const struct slb_commit *slb_commit) {
     const struct slb_slab_area *area = slb_commit->area;
     slabby_status status = slb_slabs_check_prefault(area, slb_commit->now, slb_commit->options, slb_commit->error);
@@ -11602,7 +11610,7 @@ SLB_PRIVATE bool slb_tools_watch(void);
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
 
-/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
+/* The calling thread has the slab in hand: its owner is about to get it, or has released it. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
 
@@ -11615,12 +11623,12 @@ SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size);
 /* The calling thread is about to give up a pin. */
 SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id);
 
-/* Around the core's own look at a slab that nobody uses. */
+/* Before and after the core itself reads a slab that is not in use. */
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
 
-/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
- * back. The stores stay. */
+/* Zeroes memory that a tool may have been told is not in use: two threads may zero a slab, one of them after the other
+ * gave it back. No compiler removes the stores. */
 SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
 
 #endif
@@ -11634,20 +11642,20 @@ SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
  *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
  *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
  *
- * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
- * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
- * slb_guard_close has closed it.
+ * The allocation keeps its ordinary slab: id, generation and capacity are unchanged, and only the address of the data
+ * is different. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot
+ * until slb_guard_close has closed it.
  *
- * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
- * ordinary. Who owns the slab owns its slot.
+ * Slots are handed out in turn, so that a free slot stays inaccessible for a long time; if no slot is free, the
+ * allocation stays ordinary. The owner of the slab owns its slot.
  */
 #ifndef SLB_PROTECT_GUARD_SLOTS_H
 #define SLB_PROTECT_GUARD_SLOTS_H
 
 /* -------------------- protect/fault.h */
 /*
- * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
- * what else the system tells. Everything here is async-signal-safe.
+ * Finds what an address belongs to, for faults on guards. It uses the address only, because the system reports
+ * different details for guard regions and for protected pages. Everything here is async-signal-safe.
  */
 #ifndef SLB_PROTECT_FAULT_H
 #define SLB_PROTECT_FAULT_H
@@ -11680,10 +11688,10 @@ SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const 
 /* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
 
-/* The rate has changed: what each CPU still had to count down went by the old one. */
+/* Call this when the rate has changed: the remaining countdown of each CPU was drawn by the old rate. */
 SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool);
 
-/* The slots and their records go, with the bookkeeping of a pool that has ended. */
+/* Unmaps the slots and their records, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
 /* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
@@ -11691,10 +11699,10 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
-/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
- * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
- * or 0. */
+/* `weight` allocations have come since the last call on this CPU, the allocation of this slab included; if one of them
+ * is the N-th, this slab goes on a slot. The caller has the slab in hand, and its word still says free. It was counted
+ * as sampled from this tier before it was counted as served. Answers the bits that the word must have beside its state:
+ * SLB_WORD_GUARDED or 0. */
 SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
                                       uint64_t weight);
 
@@ -11709,8 +11717,9 @@ SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
     return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
 }
 
-/* `weight` allocations have come that concern no guard slot. A count that another thread of this CPU has brought to its
- * end meanwhile, or that slb_guards_draw_again has ended, stays; one that would end here ends with the next sample. */
+/* `weight` allocations have come that concern no guard slot. A countdown that another thread of this CPU, or
+ * slb_guards_draw_again, has ended meanwhile stays unchanged; a countdown that would end here ends with the next
+ * sample. */
 SLB_INLINE void slb_guard_pass(struct slabby_allocator *pool, uint32_t cpu, uint64_t weight) {
     _Atomic int64_t *countdown = &pool->stripes[cpu].guard_countdown;
     int64_t left = atomic_load_explicit(countdown, memory_order_relaxed), next;
@@ -11765,7 +11774,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
         SLB_VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
         SLB_VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
     } while (0)
-#else /* the same words, and never a tool */
+#else /* the same names, for builds without the tools */
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
 #define VALGRIND_DESTROY_MEMPOOL(pool) (void)(pool)
@@ -11795,8 +11804,8 @@ static void __asan_unpoison_memory_region(void const volatile *memory, size_t si
 }
 #endif
 
-/* In a core that is built with ThreadSanitizer itself the tool sees what orders threads, and must not be told. Go's
- * race runtime has functions of these names with other parameters, but not the last one. */
+/* In a core that is itself built with ThreadSanitizer, the tool sees the operations that order threads, and must not be
+ * told about them. Go's race runtime has functions of these names with other parameters, but not the last one. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SLB_SEES_ITSELF 1
@@ -11820,7 +11829,7 @@ SLB_PRIVATE bool slb_tools_watch(void) {
     return SLB_HAS_ASAN || SLB_HAS_TSAN || RUNNING_ON_VALGRIND;
 }
 
-/* Two slabs in one granule would be marked by two threads at once. */
+/* If two slabs shared a granule, two threads would mark it at the same time. */
 static bool slb_asan_watches(const struct slabby_allocator *pool) {
     return SLB_HAS_ASAN && pool->stride % SLB_ASAN_GRANULE == 0;
 }
@@ -11839,7 +11848,7 @@ static void slb_allow(struct slabby_allocator *pool, void *memory, uint64_t size
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
-/* What the calling thread did to a slab until now comes before what the next one does that takes it over. */
+/* Orders the calling thread's accesses to a slab before those of the next thread, which takes the slab over. */
 static void slb_hand_over(void *key) {
     if (SLB_HAS_TSAN)
         __tsan_release(key);
@@ -11862,7 +11871,8 @@ static bool slb_is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
-/* helgrind and drd know no atomic operations: what the core shares between threads is none of theirs. */
+/* helgrind and drd do not know atomic operations, so they must ignore the memory that the core shares between
+ * threads. */
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
     if (!RUNNING_ON_VALGRIND)
         return;
@@ -11877,7 +11887,7 @@ SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size) {
         SLB_VALGRIND_IGNORE_RACES(memory, size);
 }
 
-/* The pages go back to the system, which may hand them to anybody. */
+/* The pages go back to the system, which may use them for anything. */
 SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
         return;
@@ -11887,8 +11897,8 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
         VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
 }
 
-/* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
- * inside the slab's last granule. */
+/* Memory that the pool promises to be zero counts as written: at the first use of a slab, and with `secure`. The gap is
+ * marked last, because it may begin inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     char *data = slb_tools_data(pool, id);
     slb_take_over(&pool->words[id]);
@@ -11952,7 +11962,7 @@ SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
     slb_hand_over(&pool->words[id]);
 }
 
-/* Byte by byte and volatile: memset is the tools' own. */
+/* Byte by byte and volatile, because the tools replace memset. */
 SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *memory, uint64_t size) {
     volatile unsigned char *bytes = memory;
     VALGRIND_DISABLE_ERROR_REPORTING;
@@ -13014,7 +13024,7 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
 
 /* ------------------------------------------------------------------------------------------------ locating */
 
-/* Fills in what the slab's word tells. */
+/* Fills in the fields that follow from the slab's word. */
 static void slb_fault_read_word(struct slb_fault_info *info) {
     uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
     uint64_t generation = slb_word_generation(info->pool->id_bits, word);
@@ -13024,7 +13034,8 @@ static void slb_fault_read_word(struct slb_fault_info *info) {
     info->generation = out || generation == 0 ? generation : generation - 1;
 }
 
-/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+/* For the range in which slabs lie one stride apart. An address between two slabs belongs to the nearer one; in the
+ * middle, to the one before. */
 static bool slb_locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
@@ -13149,15 +13160,18 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
 
 #include <string.h>
 
-/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
- * */
+/* Up to this size the stores are inline. For larger sizes a call of libc's memset, which is chosen for the processor,
+ * is faster. */
 #define SLB_ZERO_INLINE 256u
 
 typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
 
 SLB_INLINE void slb_zero_at(char *at) {
     *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
-    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or makes a call of them */
+    __asm__ __volatile__(""
+                         :
+                         :
+                         : "memory"); /* so that no compiler drops the stores, or replaces them by a call */
 }
 
 /* At most SLB_ZERO_INLINE bytes. */
@@ -13179,13 +13193,14 @@ SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
 
 SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
     memset(memory, 0, size);
-    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* the memory counts as read: the stores stay */
 }
 
-/* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
+/* Zeroes the bytes of a slab, wherever they lie, even if a tool has been told that the slab is not in use. */
 SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
 
-/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
+/* Zeroes the ordinary bytes of a free slab that no thread can take or is about to give back. A slab that was never used
+ * is zero already. */
 SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
 
 #endif
@@ -14191,7 +14206,7 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
 }
 
 /* -------------------- protect/fault_handler.c */
-/* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
+/* The handler of memory faults: if the address is in a pool, it writes a report to the error output. */
 
 /* Too large for a signal stack; one report at a time. */
 static char slb_fault_report[8192];
@@ -14261,7 +14276,7 @@ struct slb_guards {
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
-    _Atomic uint32_t *slb_slot_of; /* per id: slot + 1, 0 for a slab at its own place */
+    _Atomic uint32_t *slb_slot_of; /* per id: slot + 1; 0 for a slab at its ordinary address */
     struct slb_guard_slot slots[];
 };
 
@@ -14352,7 +14367,7 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
                              " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
                              "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
                              slots, pool->slab_size, slb_os_guard_limit());
-    /* release: who finds the slots finds them complete */
+    /* release: a thread that finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
         slb_unmap_guards(mine);
@@ -14402,22 +14417,23 @@ static char *slb_body_of(struct slb_guards *guards, const struct slb_guard_slot 
     return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
 }
 
-/* In the way of the first one: a range that mixed both would cost mappings that nobody claimed. */
+/* Uses the same way as the first guard: a range that mixed both ways would cost mappings that were not claimed. */
 static bool slb_close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     enum slb_guard_way way = guards->way;
     return slb_os_guard(slb_body_of(guards, slot), guards->body, &way);
 }
 
-/* seq_cst, behind the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
+/* seq_cst, after the store of the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
 SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
         if (atomic_load(&pool->stripes[cpu].guard_countdown) != 0)
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
- * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
- * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. The excess below 0 is kept, so
+ * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
+ * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
+ * lower. relaxed: nothing else is read by it. */
 static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
@@ -14450,7 +14466,8 @@ static void slb_pattern_slack(struct slabby_allocator *pool, char *body, uint64_
     slb_pattern_write((unsigned char *)end, (uint32_t)(body + size - end), seed, SLB_GUARD_MAXIMUM);
 }
 
-/* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
+/* In even rounds through the slots, a slab ends at the guard behind it; in odd rounds, it begins at the guard before
+ * it. */
 static char *slb_entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
                            uint32_t turn) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
@@ -14526,8 +14543,8 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros; a guard
- * region takes them along. */
+/* Returns the pages to the system, so that free slots cost no memory, keep no secrets and begin as zeros. Making a
+ * guard region returns the pages too. */
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = slb_guards_of(pool);
     struct slb_guard_slot *slot = slb_slot_holding(pool, id);
@@ -14549,7 +14566,8 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
     errno = error_before;
 }
 
-/* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
+/* Only the slot of a slab that is out stays open. This closes every other slot, in place of the thread that
+ * vanished. */
 SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = slb_guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
@@ -15440,15 +15458,15 @@ SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) 
 /* -------------------- protect/quarantine.c */
 
 /* -------------------- protect/quarantine.h */
-/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
- * corruption_policy kept out of service, put back, or the end of the process. */
+/* The treatment of a slab whose surroundings were overwritten: it is counted, and remembered for slabby_explain. By
+ * corruption_policy it then stays out of service, goes back into service, or the process ends. */
 #ifndef SLB_PROTECT_QUARANTINE_H
 #define SLB_PROTECT_QUARANTINE_H
 
-/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is on its
- * way between two lists: a caller that carries one outside the pool's lock gets the notification to send once the slab
- * has arrived. NULL where events are delivered later anyway, or no logger waits. */
+/* The caller has the slab in hand, and its word says free under the next generation. Answers whether the slab stays out
+ * of service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is
+ * between two lists. So a caller that has such a slab in hand outside the pool's lock gets the notification, and sends
+ * it when the slab is in a list. NULL where events are delivered later anyway, or no logger waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                       const struct slb_damage *damage,
                                       struct slb_notification *out_notification);
@@ -15456,7 +15474,7 @@ SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
 
-/* Every quarantined slab back into service; answers how many, and acknowledges. */
+/* Returns every quarantined slab to service; answers how many, and acknowledges the corruptions. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 #endif
@@ -15465,8 +15483,8 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
- * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. One slab
+ * cannot have two corruptions at the same moment, because the reporter owns the slab. */
 static void slb_remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
     uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
     struct slb_damage_report *slb_report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
@@ -15580,9 +15598,9 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
  *                         |   | full: a batch goes to the depot
  *                         +---+ the first of what was shuffled is held back: a quarter of a batch
  *
- * So allocations and releases cost what they cost without the option, and a slab that came back is never the next.
- * What is held back makes the last slab of a stack no easier to predict: it is one of a quarter of a batch and
- * one more. Small pools without caches choose among a handful.
+ * So allocations and releases cost the same as without the option, and a slab that came back is never the next one.
+ * Because of the ids that are held back, the last slab of a stack is no easier to predict: it is one of a quarter of a
+ * batch and one more. Small pools without caches choose among a few slabs.
  */
 #ifndef SLB_PROTECT_SHUFFLE_H
 #define SLB_PROTECT_SHUFFLE_H
@@ -15592,14 +15610,14 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
 /* Brings ids into random order where the option is on, and says whether it is. */
 SLB_PRIVATE bool slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 
-/* How many of `count` shuffled ids go back to the stack of what came back. */
+/* How many of `count` shuffled ids go back to the stack of returned ids. */
 SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, uint32_t count);
 
-/* What came back to this CPU is shuffled and goes to the stack that allocations take from. False where that is too
- * little, or the gate is closed. */
+/* Shuffles the ids that came back to this CPU, and moves them to the stack that allocations take from. False if they
+ * are too few, or the gate is closed. */
 SLB_PRIVATE bool slb_shuffle_returned(struct slabby_allocator *pool);
 
-/* slb_cache_take; with the option, what came back is shuffled first if nothing else is left. */
+/* slb_cache_take; with the option, and if no other id is left, it first shuffles the ids that came back. */
 SLB_INLINE bool slb_shuffled_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(slb_cache_take(pool, out_id, fast)))
         return true;
@@ -15609,7 +15627,7 @@ SLB_INLINE bool slb_shuffled_take(struct slabby_allocator *pool, uint32_t *out_i
 
 #endif
 
-/* The last of `count` ids is any of them. */
+/* Swaps a random one of `count` ids into the last place. */
 SLB_INLINE void slb_choose_last(uint32_t *ids, uint32_t count, uint32_t random) {
     uint32_t k = slb_random_scaled(random, count), last = ids[count - 1];
     ids[count - 1] = ids[k];
@@ -15633,12 +15651,12 @@ SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, 
     return reserve < count ? reserve : count;
 }
 
-/* Inside a move: everything that came back, in the hands of this thread for the moment. */
+/* Inside a move: this thread takes all returned ids in hand for a moment. */
 static bool slb_mix_returned(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
     if (cpu >= slb_used_cpus(pool))
         return false;
-    /* relaxed: the taking looks again, and gets that many or none */
+    /* relaxed: the take checks again, and gets that many or none */
     uint64_t header = atomic_load_explicit(&pool->return_caches[cpu].cache.header, memory_order_relaxed);
     uint32_t count = slb_header_ids(header), held_back = slb_shuffle_hold_back(pool, count);
     if (count == held_back || !slb_cache_take_batch(pool, &pool->return_caches, ids, count))
@@ -16109,11 +16127,12 @@ SLB_PRIVATE int32_t slb_histogram_index(uint32_t bucket) {
 /* -------------------- protect/protect.c */
 
 /* -------------------- protect/protect.h */
-/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+/* The work of protections where a slab changes its owner. There are two such places, and each runs every protection in
+ * its order. */
 #ifndef SLB_PROTECT_PROTECT_H
 #define SLB_PROTECT_PROTECT_H
 
-/* Before the word says live: the slab is still the allocating thread's alone. */
+/* Before the word says live: only the allocating thread has the slab. */
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
 
 SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
@@ -16163,7 +16182,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
         if (protect & SLB_PROTECT_TOOLS)
             slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
-        if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
+        if (protect &
+            SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was switched on */
             slb_secure_zero_slab(pool, id);
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);
@@ -16176,10 +16196,10 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 
 /* -------------------- protect/reuse_delay.h */
 /*
- * reuse_delay: released slabs wait, zeroed, before they can be handed out again; who writes to one meanwhile is found
- * when it leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
- * (tiers/delay_queue.h). Short of free slabs the rings are a tier like any other: they are emptied before OutOfMemory
- * is answered.
+ * reuse_delay: released slabs are zeroed, and wait before they can be handed out again; a write to a waiting slab is
+ * found when the slab leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
+ * (tiers/delay_queue.h). When free slabs are short, the rings are a tier like any other: they are emptied before
+ * OutOfMemory is answered.
  */
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H
@@ -16259,7 +16279,8 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
 #ifndef SLB_PROTECT_SWITCHES_H
 #define SLB_PROTECT_SWITCHES_H
 
-/* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
+/* The set of protections that act, enum slb_protection. Under the gate lock, or before any other thread knows the
+ * pool. */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
 
 /* What the options of a new pool ask for. */
@@ -16282,10 +16303,10 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
  *
  * A release frees its word first and reads `protect` next. The caller that switches a protection on stores `protect`
  * first and reads the words next; it must find the word free, or the release must find the protection. After a
- * compare-and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that
- * has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word
- * visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path
- * never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
+ * compare-and-swap, seq_cst ensures this. After a sequence (word_bias.h), the fence ensures it: it restarts each
+ * sequence that has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its
+ * free word visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline
+ * path never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
  * sequence that read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
@@ -16294,7 +16315,7 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
     bool aside = acts || pool->takes_singles ||
-                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* have no use for the sequences */
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* pools that do not use the sequences */
     atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
@@ -16317,8 +16338,8 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
     return SLABBY_OK;
 }
 
-/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
- * is set anew: it may lie far off where latencies are not tracked. */
+/* Slots that are in use stay until their release, so the pool continues to check for them. The sampling point of each
+ * CPU is set again, because it may be far away if latencies are not tracked. */
 SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
                                             slabby_error *error) {
     slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);
@@ -19048,7 +19069,7 @@ SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor
 /* -------------------- resilience/ticker.c */
 
 /* -------------------- os/mutex.h */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 

@@ -84,8 +84,8 @@ struct slabby_allocator {
     /* Fields that every operation reads; only create writes them, before the handle exists. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
-     * foreign ones. ref_limit is 0 while a protection acts on releases, and with the portable backend; it changes
-     * together with `protect`. ref_end is the same limit without these two exceptions. */
+     * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h
+     * serves; it changes together with `protect`. ref_end is the same limit without these exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;

@@ -19,8 +19,8 @@ SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     return slb_os_cpu_count();
 }
 
-/* Not every version of these systems says where a thread runs. Each thread gets a number when it first asks, in turns:
- * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
+/* Not every version of these systems says where a thread runs. So each thread gets the next number in turn when it
+ * first asks. Threads then spread over the caches just as evenly, and a thread keeps its cache when it moves. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     static _Atomic uint32_t turn, count;
     static SLB_THREAD_LOCAL uint32_t number; /* from 1 */

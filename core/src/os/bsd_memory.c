@@ -6,7 +6,7 @@
 
 #include <sys/mman.h>
 
-/* A fresh mapping over pages that are locked would unlock them in silence: once any are, all pages stay. */
+/* A fresh mapping over locked pages would unlock them without an error: once any page is locked, all pages stay. */
 static _Atomic uint32_t memory_is_locked;
 
 /* The fresh mapping takes the place of the old one in one step: a reader that is late finds zeros, never a hole. */

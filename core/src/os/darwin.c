@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What macOS does its own way; the rest is in the files for POSIX and BSD. */
+/* The functions that are specific to macOS; the rest is in the files for POSIX and BSD. */
 #include "os/os.h"
 
 #ifdef SLB_OS_DARWIN

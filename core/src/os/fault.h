@@ -5,9 +5,9 @@
 
 #include "base.h"
 
-/* Once a process: calls `report` in the faulting thread, before whatever the program had set up for such faults, which
- * then acts as it would without us. verb: "write", "read", or "access" if the processor does not report it. The report
- * runs where signal handlers do. False if the system refuses. */
+/* Once a process: calls `report` in the faulting thread, before any handler that the program has set up for such
+ * faults; that handler then acts as it would without the core. verb: "write", "read", or "access" if the processor does
+ * not report it. The report runs where signal handlers do. False if the system refuses. */
 SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb));
 
 /* To the error output, as a handler may do it. */

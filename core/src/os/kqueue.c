@@ -45,7 +45,7 @@ SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     (void)kevent(notifier, NULL, 0, &event, 1, &at_once);
 }
 
-/* A child of fork has no queues: the number is free there, or belongs to something that was opened since. */
+/* A child of fork has no queues: the descriptor number is free there, or belongs to something that was opened since. */
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
     int fresh = fresh_queue();
     if (fresh < 0 || fresh == notifier)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What Linux does its own way about memory and CPUs. */
+/* Memory and CPUs on Linux: the functions that are specific to Linux. */
 #include "os/os.h"
 
 #ifdef SLB_OS_LINUX
@@ -78,7 +78,8 @@ static uint32_t count_allowed(pid_t thread) {
     return count;
 }
 
-/* Of the caller and of the first thread, whichever may use more: one of them may have been bound to a few. */
+/* The CPUs of the caller or of the first thread, whichever may use more: one of them may have been bound to a few
+ * CPUs. */
 SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     uint32_t configured = slb_os_cpu_count(), here = count_allowed(0), first = count_allowed(getpid());
     uint32_t usable = here > first ? here : first;

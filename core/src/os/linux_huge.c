@@ -32,8 +32,8 @@ SLB_PRIVATE size_t slb_os_huge_page_size(void) {
     return size >= slb_os_page_size() && (size & (size - 1)) == 0 ? size : 0;
 }
 
-/* The system takes the advice also where nothing comes of it: where an administrator has switched huge pages off, or
- * this process, or who started it. */
+/* The system accepts the advice even if it has no effect: an administrator, this process, or the process that started
+ * it may have switched huge pages off. */
 static bool are_switched_off(void) {
     char text[64];
     read_file(THP "enabled", text, sizeof text);

@@ -24,8 +24,8 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-/* QEMU's emulation of a process accepts advice that it does not know, and does nothing. It would answer OK here, too;
- * a kernel that has guard regions reads no page of one. */
+/* QEMU's emulation of a process accepts advice that it does not know, and does nothing, so it would answer OK here too.
+ * A kernel that has guard regions cannot read a page of one. */
 static bool guards_really(void *address) {
     return madvise(address, slb_os_page_size(), MADV_POPULATE_READ) != 0;
 }

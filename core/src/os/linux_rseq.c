@@ -19,7 +19,8 @@
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
-/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it was told not to, or could not. */
+/* glibc 2.35 and newer register every thread and say where; a size of 0 means that glibc was told not to register, or
+ * could not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
@@ -38,7 +39,8 @@ intptr_t slb_os_rseq_offset;
 #define NOT_REGISTERED UINT32_MAX
 #define NEVER_REGISTERED (UINT32_MAX - 1)
 
-/* A sequence writes into its thread's area before it checks whether it may run: this one where there is no other. */
+/* A sequence writes into its thread's area before it checks whether it may run. A thread without another area uses this
+ * one. */
 OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = NOT_REGISTERED};
 
 static _Atomic uint32_t rseq_usable;
@@ -107,8 +109,8 @@ static bool watch_end_of_this_thread(void) {
 }
 #endif
 
-/* EBUSY: a signal handler came first. Any other refusal lasts. Where somebody else owns this thread's sequences, or a
- * filter forbids them, new pools take the portable backend. */
+/* EBUSY: a signal handler has registered the area first. Any other refusal is permanent. If other code owns this
+ * thread's sequences, or a filter forbids them, new pools use the portable backend. */
 static SLB_COLD bool register_own_area(void) {
     int saved_errno = errno;
     bool done = watch_end_of_this_thread() &&
@@ -127,8 +129,9 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
-/* Early: other constructors may make pools already. Where one comes before even this, as those of a static program may,
- * the first pool runs it; there is one thread then. A libc that was told not to register is obeyed. */
+/* This constructor runs early, because other constructors may already make pools. If another constructor runs even
+ * before this one, as in a static program, the first pool calls this function; at that time there is one thread. If
+ * libc was told not to register, the core does not register either. */
 static bool rseq_checked;
 
 __attribute__((constructor(101))) static void find_rseq(void) {
@@ -219,7 +222,7 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
     fence_by(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
 }
 
-/* A thread that is preempted or moved passes a barrier as well, so the slow way serves here too. */
+/* A thread that is preempted or moved executes a barrier as well, so the slow way also works here. */
 SLB_PRIVATE void slb_os_fence_threads(void) {
     if (thread_fence == 0)
         atomic_thread_fence(memory_order_seq_cst);

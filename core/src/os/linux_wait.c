@@ -46,7 +46,7 @@ SLB_PRIVATE int slb_os_notifier_create(void) {
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
     uint64_t one = 1;
     (void)syscall(SYS_write, notifier, &one,
-                  sizeof one); /* fails only when it rings already, 2^64 times over */
+                  sizeof one); /* fails only if it is signalled already, 2^64 times */
 }
 
 SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
@@ -54,7 +54,8 @@ SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     (void)syscall(SYS_read, notifier, &rings, sizeof rings);
 }
 
-/* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
+/* If the system refuses a new descriptor, the number still names the parent's: an unnecessary wakeup is better than a
+ * missed one. */
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
     int fresh = slb_os_notifier_create();
     if (fresh < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+/* A lock that sleeps, for rare work that signal handlers do not do. Static locks need no initialising call. */
 #ifndef SLB_OS_MUTEX_H
 #define SLB_OS_MUTEX_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A build without restartable sequences: no pool uses them, so nothing asks for their fence. Windows has one of all
+/* A build without restartable sequences: no pool uses them, so nothing calls their fence. Windows has a fence of all
  * threads. */
 #include "os/os.h"
 

@@ -20,8 +20,8 @@ SLB_PRIVATE bool
 slb_os_discard_keeps_guards(void); /* a discarded range may contain guards and pages that are reserved only */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 
-/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of
- * a range lie on huge pages takes as long as the process has mappings. */
+/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. Counting the bytes
+ * of a range that lie on huge pages takes time in proportion to the mappings of the process. */
 SLB_PRIVATE size_t slb_os_huge_page_size(void);
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size);
@@ -99,7 +99,7 @@ SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_INLINE char *slb_os_rseq_area(void) {
     return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
 }
-#else /* where a library that is loaded late may have its variables anywhere */
+#else /* the variables of a library that is loaded late may be anywhere */
 #define SLB_OS_RSEQ_FIXED 0
 SLB_SHARED_DATA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area;
 SLB_INLINE char *slb_os_rseq_area(void) {
@@ -147,7 +147,7 @@ SLB_PRIVATE void slb_os_name_thread(const char *name);
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
 
-/* From one to the other, also what user code does is no cancellation point. */
+/* Between these two calls there is no cancellation point, not even in user code. */
 SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is the same on every system without Linux's advice on pages: a discard replaces guards too, pages are touched
- * one by one, and nothing is known of huge pages. */
+/* The functions that are the same on every system without Linux's advice on pages: a discard replaces guards too, pages
+ * are touched one by one, and nothing is known of huge pages. */
 #include "os/os.h"
 
 #if !defined(SLB_OS_LINUX)
@@ -31,7 +31,7 @@ SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     return false;
 }
 
-/* None of these systems limits the mappings of a process below what memory does. */
+/* On none of these systems is the limit of mappings lower than the limit that memory sets. */
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     return UINT32_MAX;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults arrive as SIGSEGV and SIGBUS: a report, then the handler that was there before has it. */
+/* Faults arrive as SIGSEGV and SIGBUS: the core writes a report, then calls the handler that was installed before. */
 #include "os/fault.h"
 
 #ifndef SLB_OS_WINDOWS
@@ -60,7 +60,7 @@ static const char *verb_of(const void *context) {
 
 /* ------------------------------------------------------------------------------------------------ chaining */
 
-/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+/* The default action ends the process. A real fault happens again on return; a signal that was sent is raised again. */
 static void die_as_before(int number, const siginfo_t *info) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
     (void)sigaction(number, &plain, NULL);
@@ -82,7 +82,7 @@ static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) 
         before->sa_handler(fault->number);
 }
 
-/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+/* si_code above 0: the kernel itself detected the fault, and the address is valid. */
 static void on_fault(int number, siginfo_t *info, void *context) {
     int error_before = errno;
     if (info->si_code > 0)
@@ -93,7 +93,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
             pass_on(&fault_signals[i], info, context);
 }
 
-/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+/* `before` must be set when the first signal can come. So it is read in advance, and once more by the change itself. */
 static bool take_signal(struct fault_signal *fault) {
     struct sigaction ours = {.sa_sigaction = on_fault};
     if (sigaction(fault->number, NULL, &fault->before) != 0)

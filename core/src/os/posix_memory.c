@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Memory as every POSIX system gives it. What they disagree on is in the file of each system. */
+/* Memory functions that are the same on every POSIX system. The differences are in the file of each system. */
 #include "os/os.h"
 
 #ifndef SLB_OS_WINDOWS

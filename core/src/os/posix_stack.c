@@ -18,8 +18,8 @@
 #define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
 
 #ifdef STACK_WALKER
-/* By libc's walker, which reads the tables anew for each frame. Part of slb_os_stack: a frame of its own would be one
- * more. */
+/* Uses libc's walker, which reads the tables again for each frame. It is inlined into slb_os_stack, because a function
+ * of its own would add a frame. */
 SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
     void *walked[STACK_WALK_MAX];
     int found = backtrace(walked, STACK_WALK_MAX);
@@ -81,7 +81,7 @@ static void find_unwinder(void) {
             found[0] = dlsym(library, "_Unwind_Backtrace");
             found[1] = dlsym(library, "_Unwind_GetIP");
         }
-        memcpy(&walk, &found[0], sizeof walk); /* not every compiler lets one be cast to the other */
+        memcpy(&walk, &found[0], sizeof walk); /* not every compiler allows a cast between the two */
         memcpy(&address, &found[1], sizeof address);
     }
     if (walk == NULL || address == NULL)
@@ -93,7 +93,7 @@ static void find_unwinder(void) {
 
 #ifdef SLB_OS_REGISTERS_HERE
 #ifdef SLABBY_TEST_HOOKS
-/* Whether libc's walker finds the same frames behind the core's own, of which a sanitizer may add one. */
+/* Whether libc's walker finds the same frames after the core's own frames; a sanitizer may add one to those. */
 static bool both_walk_alike(const uintptr_t *frames, uint32_t count, uint32_t capacity) {
     void *walked[STACK_WALK_MAX];
     uint32_t found = (uint32_t)backtrace(walked, STACK_WALK_MAX), own = 0;

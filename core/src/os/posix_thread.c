@@ -64,8 +64,8 @@ static void register_handlers(void) {
     atomic_store(&fork_registered, done);
 }
 
-/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next call tries
- * again. Every caller gives the same functions. */
+/* Registers once, because a handler that ran twice would wait for its own lock. If the system refused, the next call
+ * tries again. Every caller passes the same functions. */
 SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static slb_os_mutex retry = SLB_OS_MUTEX_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which system this build is for, and how its compilers spell what C11 does not: visibility, fast thread-local
- * variables. base.h starts with it, so that what cannot work ends with a sentence. */
+ * variables. base.h includes it first, so that an unsupported build stops with a readable error. */
 #ifndef SLB_OS_SYSTEM_H
 #define SLB_OS_SYSTEM_H
 

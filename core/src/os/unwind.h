@@ -5,8 +5,8 @@
  *
  *   return address -> how to find the caller's frame from there: {base register, offset, where rbp was saved}
  *
- * Where anything is unusual it gives up, and libc's own walker does the work: another register as the base, a DWARF
- * expression, the frame of a signal handler, code without frame information (of a just-in-time compiler, of Go).
+ * It gives up in unusual cases, and libc's own walker does the work: another register as the base, a DWARF expression,
+ * the frame of a signal handler, code without frame information (of a just-in-time compiler, of Go).
  */
 #ifndef SLB_OS_UNWIND_H
 #define SLB_OS_UNWIND_H
@@ -19,7 +19,8 @@ struct slb_os_registers {
 };
 
 #if defined(__x86_64__) && defined(SLB_OS_LINUX) && defined(__GLIBC__)
-/* rax aside, which no frame information is about, nothing changes in between, so the three belong together. */
+/* Between the three reads nothing changes except rax, which frame information never mentions, so the three values
+ * belong together. */
 #define SLB_OS_REGISTERS_HERE(registers)                                                                     \
     __asm__ __volatile__("leaq 9f(%%rip), %%rax\n9:\n\t"                                                     \
                          "movq %%rax, %0\n\t"                                                                \

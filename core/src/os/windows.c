@@ -63,14 +63,14 @@ SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
 /* Locked pages cannot be given back without unlocking them: once any are, all pages stay. */
 static _Atomic uint32_t memory_is_locked;
 
-/* A range is away from decommit to commit. A reader that comes in between (late, with a reference that has ended) is
- * stopped by the fault handler until the range is back, see slb_os_is_away. One range at a time. */
+/* A range is "away" from its decommit until its commit. If a late reader, with a stale reference, accesses it in
+ * between, the fault handler stops the reader until the range is back, see slb_os_is_away. One range at a time. */
 static slb_os_mutex away_mutex = SLB_OS_MUTEX_INIT;
 static _Atomic uintptr_t away_from, away_to;
 
 static bool bring_back(void *address, size_t size) {
     while (VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) == NULL)
-        Sleep(1); /* another process was given what this one had a moment ago */
+        Sleep(1); /* another process has taken the memory that this one had a moment ago */
     return true;
 }
 
@@ -147,7 +147,7 @@ SLB_PRIVATE uint32_t slb_os_cpu(void) {
     return here.Group * GROUP_MOST + here.Number;
 }
 
-/* Of several groups, all: a thread may be moved to any. */
+/* With several groups, the CPUs of all groups: a thread may be moved to any group. */
 SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
     DWORD_PTR usable, present;
     uint32_t configured = slb_os_cpu_count();
@@ -196,7 +196,8 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
-/* By name, so that a program links what every program links. A system without one is older than those supported. */
+/* Finds a function by name, so that a program links only the usual libraries. A system without the function is older
+ * than the supported ones. */
 static void find_function(void *out, size_t size, const WCHAR *library, const char *name) {
     FARPROC found = GetProcAddress(GetModuleHandleW(library), name);
     memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
@@ -234,7 +235,7 @@ SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
     ReleaseSRWLockExclusive((SRWLOCK *)mutex);
 }
 
-/* An event that stays set until it is reset. A HANDLE has 32 bits that count. */
+/* An event that stays set until it is reset. Only 32 bits of a HANDLE are significant. */
 SLB_PRIVATE int slb_os_notifier_create(void) {
     HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
     return event == NULL ? -ENOMEM : (int)(intptr_t)event;

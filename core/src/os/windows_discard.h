@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Between the memory of Windows, which takes pages away for a moment, and its fault handler, which lets late readers
- * wait for that moment. */
+/* The interface between two files for Windows: a discard takes pages away for a moment, and the fault handler makes
+ * late readers wait for that moment. */
 #ifndef SLB_OS_WINDOWS_DISCARD_H
 #define SLB_OS_WINDOWS_DISCARD_H
 

@@ -8,7 +8,7 @@
 #include <io.h>
 #include <windows.h>
 
-/* The C library answers a descriptor that is not open by ending the process, or, where the program said so, by this
+/* For a descriptor that is not open, the C library ends the process, or, if the program has chosen so, returns this
  * value. */
 static HANDLE file_of(int fd) {
     intptr_t handle = fd < 0 ? -1 : _get_osfhandle(fd);
@@ -32,7 +32,7 @@ static int errno_of(DWORD error) {
     }
 }
 
-/* Past the C library, which would turn each line feed into two bytes. */
+/* Bypasses the C library, which would turn each line feed into two bytes. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
     HANDLE file = file_of(fd);
     DWORD written = 0;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The next bytes of a word as they lie in memory; the word goes on behind them. */
+/* Takes the next bytes of a word, in memory order, off the word. */
 SLB_INLINE uint64_t next_bytes(uint64_t *word, unsigned count) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     uint64_t bytes = *word >> (64 - 8 * count);
@@ -17,8 +17,8 @@ SLB_INLINE uint64_t next_bytes(uint64_t *word, unsigned count) {
     return bytes;
 }
 
-/* Of what is left of a pattern, fewer than 8 bytes of `word`: by pieces in registers, for a loop over bytes, or a word
- * put together in memory, costs more than the rest of the pattern. */
+/* Writes the end of a pattern: the first `size` bytes of `word`, fewer than 8. It stores pieces from registers, because
+ * a loop over bytes, or a word assembled in memory, costs more than the rest of the pattern. */
 SLB_INLINE void write_rest(unsigned char *at, uint32_t size, uint64_t word) {
     if (size & 4) {
         uint32_t four = (uint32_t)next_bytes(&word, 4);

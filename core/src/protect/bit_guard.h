@@ -6,7 +6,7 @@
  *   ... | front pattern | user's slab_size bytes | back pattern | ...
  *
  * The pattern depends on a secret of the pool, the slab and its generation, so neither a copy of a neighbour's pattern
- * nor that of an earlier owner passes. Every byte of it is compared: one flipped byte is found. What lies further off
+ * nor that of an earlier owner passes. Every byte of it is compared, so one flipped byte is found. A write further away
  * (an overflow by more than the back pattern) lands in the next slab's front pattern or bytes.
  */
 #ifndef SLB_PROTECT_BIT_GUARD_H
@@ -30,7 +30,7 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* Mixed from the pool's secret and what no two allocations of a pool share, the relative reference. */
+/* Mixes the pool's secret with the relative reference, which no two allocations of a pool share. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
     return slb_random_mix(pool->guard_key + relative_ref);
 }

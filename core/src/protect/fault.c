@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------------------------------------ locating */
 
-/* Fills in what the slab's word tells. */
+/* Fills in the fields that follow from the slab's word. */
 static void fault_read_word(struct slb_fault_info *info) {
     uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
     uint64_t generation = slb_word_generation(info->pool->id_bits, word);
@@ -22,7 +22,8 @@ static void fault_read_word(struct slb_fault_info *info) {
     info->generation = out || generation == 0 ? generation : generation - 1;
 }
 
-/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+/* For the range in which slabs lie one stride apart. An address between two slabs belongs to the nearer one; in the
+ * middle, to the one before. */
 static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
- * what else the system tells. Everything here is async-signal-safe.
+ * Finds what an address belongs to, for faults on guards. It uses the address only, because the system reports
+ * different details for guard regions and for protected pages. Everything here is async-signal-safe.
  */
 #ifndef SLB_PROTECT_FAULT_H
 #define SLB_PROTECT_FAULT_H

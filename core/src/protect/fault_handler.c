@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
+/* The handler of memory faults: if the address is in a pool, it writes a report to the error output. */
 #include "protect/fault.h"
 
 #include "observe/plain_text.h"

@@ -41,7 +41,7 @@ struct slb_guards {
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
-    _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
+    _Atomic uint32_t *slot_of; /* per id: slot + 1; 0 for a slab at its ordinary address */
     struct slb_guard_slot slots[];
 };
 
@@ -132,7 +132,7 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
                              " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
                              "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
                              slots, pool->slab_size, slb_os_guard_limit());
-    /* release: who finds the slots finds them complete */
+    /* release: a thread that finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
         unmap_guards(mine);
@@ -182,22 +182,23 @@ static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slo
     return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
 }
 
-/* In the way of the first one: a range that mixed both would cost mappings that nobody claimed. */
+/* Uses the same way as the first guard: a range that mixed both ways would cost mappings that were not claimed. */
 static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     enum slb_guard_way way = guards->way;
     return slb_os_guard(body_of(guards, slot), guards->body, &way);
 }
 
-/* seq_cst, behind the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
+/* seq_cst, after the store of the new rate: a CPU that counts down meanwhile draws again, by the new rate. */
 SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
         if (atomic_load(&pool->stripes[cpu].guard_countdown) != 0)
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. Each
- * CPU counts down by itself, so that no line moves between CPUs for an allocation that is not the one. 0 means that it
- * has not begun, so what is at 0 or below is stored one lower. relaxed: nothing else is read by it. */
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. The excess below 0 is kept, so
+ * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
+ * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
+ * lower. relaxed: nothing else is read by it. */
 static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
@@ -230,7 +231,8 @@ static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t si
     slb_pattern_write((unsigned char *)end, (uint32_t)(body + size - end), seed, SLB_GUARD_MAXIMUM);
 }
 
-/* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
+/* In even rounds through the slots, a slab ends at the guard behind it; in odd rounds, it begins at the guard before
+ * it. */
 static char *entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
                            uint32_t turn) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
@@ -306,8 +308,8 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros; a guard
- * region takes them along. */
+/* Returns the pages to the system, so that free slots cost no memory, keep no secrets and begin as zeros. Making a
+ * guard region returns the pages too. */
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = guards_of(pool);
     struct slb_guard_slot *slot = slot_holding(pool, id);
@@ -329,7 +331,8 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
     errno = error_before;
 }
 
-/* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
+/* Only the slot of a slab that is out stays open. This closes every other slot, in place of the thread that
+ * vanished. */
 SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {

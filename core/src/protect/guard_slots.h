@@ -7,12 +7,12 @@
  *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
  *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
  *
- * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
- * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
- * slb_guard_close has closed it.
+ * The allocation keeps its ordinary slab: id, generation and capacity are unchanged, and only the address of the data
+ * is different. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot
+ * until slb_guard_close has closed it.
  *
- * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
- * ordinary. Who owns the slab owns its slot.
+ * Slots are handed out in turn, so that a free slot stays inaccessible for a long time; if no slot is free, the
+ * allocation stays ordinary. The owner of the slab owns its slot.
  */
 #ifndef SLB_PROTECT_GUARD_SLOTS_H
 #define SLB_PROTECT_GUARD_SLOTS_H
@@ -25,10 +25,10 @@
 /* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
 
-/* The rate has changed: what each CPU still had to count down went by the old one. */
+/* Call this when the rate has changed: the remaining countdown of each CPU was drawn by the old rate. */
 SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool);
 
-/* The slots and their records go, with the bookkeeping of a pool that has ended. */
+/* Unmaps the slots and their records, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
 /* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
@@ -36,10 +36,10 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
-/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
- * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
- * or 0. */
+/* `weight` allocations have come since the last call on this CPU, the allocation of this slab included; if one of them
+ * is the N-th, this slab goes on a slot. The caller has the slab in hand, and its word still says free. It was counted
+ * as sampled from this tier before it was counted as served. Answers the bits that the word must have beside its state:
+ * SLB_WORD_GUARDED or 0. */
 SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
                                       uint64_t weight);
 
@@ -54,8 +54,9 @@ SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
     return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
 }
 
-/* `weight` allocations have come that concern no guard slot. A count that another thread of this CPU has brought to its
- * end meanwhile, or that slb_guards_draw_again has ended, stays; one that would end here ends with the next sample. */
+/* `weight` allocations have come that concern no guard slot. A countdown that another thread of this CPU, or
+ * slb_guards_draw_again, has ended meanwhile stays unchanged; a countdown that would end here ends with the next
+ * sample. */
 SLB_INLINE void slb_guard_pass(struct slabby_allocator *pool, uint32_t cpu, uint64_t weight) {
     _Atomic int64_t *countdown = &pool->stripes[cpu].guard_countdown;
     int64_t left = atomic_load_explicit(countdown, memory_order_relaxed), next;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+/* The work of protections where a slab changes its owner. There are two such places, and each runs every protection in
+ * its order. */
 #ifndef SLB_PROTECT_PROTECT_H
 #define SLB_PROTECT_PROTECT_H
 
 #include "observe/events.h"
 #include "pool.h"
 
-/* Before the word says live: the slab is still the allocating thread's alone. */
+/* Before the word says live: only the allocating thread has the slab. */
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
 
 SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {

@@ -14,7 +14,7 @@ enum slb_protection {
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
     SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
     SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
-    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
+    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told which slabs are in use */
 };
 
 /* Protections that act when a slab is released; a guarded slab is known by its word. */

@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
- * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. One slab
+ * cannot have two corruptions at the same moment, because the reporter owns the slab. */
 static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
     uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
     struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
- * corruption_policy kept out of service, put back, or the end of the process. */
+/* The treatment of a slab whose surroundings were overwritten: it is counted, and remembered for slabby_explain. By
+ * corruption_policy it then stays out of service, goes back into service, or the process ends. */
 #ifndef SLB_PROTECT_QUARANTINE_H
 #define SLB_PROTECT_QUARANTINE_H
 
 #include "observe/events.h"
 #include "protect/bit_guard.h"
 
-/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is on its
- * way between two lists: a caller that carries one outside the pool's lock gets the notification to send once the slab
- * has arrived. NULL where events are delivered later anyway, or no logger waits. */
+/* The caller has the slab in hand, and its word says free under the next generation. Answers whether the slab stays out
+ * of service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is
+ * between two lists. So a caller that has such a slab in hand outside the pool's lock gets the notification, and sends
+ * it when the slab is in a list. NULL where events are delivered later anyway, or no logger waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                       const struct slb_damage *damage,
                                       struct slb_notification *out_notification);
@@ -18,7 +18,7 @@ SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
 
-/* Every quarantined slab back into service; answers how many, and acknowledges. */
+/* Returns every quarantined slab to service; answers how many, and acknowledges the corruptions. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * reuse_delay: released slabs wait, zeroed, before they can be handed out again; who writes to one meanwhile is found
- * when it leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
- * (tiers/delay_queue.h). Short of free slabs the rings are a tier like any other: they are emptied before OutOfMemory
- * is answered.
+ * reuse_delay: released slabs are zeroed, and wait before they can be handed out again; a write to a waiting slab is
+ * found when the slab leaves. A slab waits until so many others have been released behind it, in the ring of its CPU
+ * (tiers/delay_queue.h). When free slabs are short, the rings are a tier like any other: they are emptied before
+ * OutOfMemory is answered.
  */
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H

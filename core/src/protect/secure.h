@@ -8,15 +8,18 @@
 
 #include <string.h>
 
-/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
- * */
+/* Up to this size the stores are inline. For larger sizes a call of libc's memset, which is chosen for the processor,
+ * is faster. */
 #define SLB_ZERO_INLINE 256u
 
 typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
 
 SLB_INLINE void slb_zero_at(char *at) {
     *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
-    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or makes a call of them */
+    __asm__ __volatile__(""
+                         :
+                         :
+                         : "memory"); /* so that no compiler drops the stores, or replaces them by a call */
 }
 
 /* At most SLB_ZERO_INLINE bytes. */
@@ -38,13 +41,14 @@ SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
 
 SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
     memset(memory, 0, size);
-    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* the memory counts as read: the stores stay */
 }
 
-/* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
+/* Zeroes the bytes of a slab, wherever they lie, even if a tool has been told that the slab is not in use. */
 SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
 
-/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
+/* Zeroes the ordinary bytes of a free slab that no thread can take or is about to give back. A slab that was never used
+ * is zero already. */
 SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
 
 #endif

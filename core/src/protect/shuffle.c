@@ -4,7 +4,7 @@
 #include "tiers/gate.h"
 #include "tiers/random.h"
 
-/* The last of `count` ids is any of them. */
+/* Swaps a random one of `count` ids into the last place. */
 SLB_INLINE void choose_last(uint32_t *ids, uint32_t count, uint32_t random) {
     uint32_t k = slb_random_scaled(random, count), last = ids[count - 1];
     ids[count - 1] = ids[k];
@@ -28,12 +28,12 @@ SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, 
     return reserve < count ? reserve : count;
 }
 
-/* Inside a move: everything that came back, in the hands of this thread for the moment. */
+/* Inside a move: this thread takes all returned ids in hand for a moment. */
 static bool mix_returned(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
     if (cpu >= slb_used_cpus(pool))
         return false;
-    /* relaxed: the taking looks again, and gets that many or none */
+    /* relaxed: the take checks again, and gets that many or none */
     uint64_t header = atomic_load_explicit(&pool->return_caches[cpu].cache.header, memory_order_relaxed);
     uint32_t count = slb_header_ids(header), held_back = slb_shuffle_hold_back(pool, count);
     if (count == held_back || !slb_cache_take_batch(pool, &pool->return_caches, ids, count))

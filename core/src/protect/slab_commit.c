@@ -36,7 +36,7 @@ static uint64_t part_end(const struct slb_slab_area *area, uint32_t shard, uint3
     return end < area->range ? end : area->range;
 }
 
-/* The last page of a part may be the first of a later shard's, which may be committed. */
+/* The last page of a part may be the first page of a later shard's part, and may be committed already. */
 static uint64_t without_later(const struct slb_slab_area *area, uint32_t before, uint32_t shard,
                               uint64_t from, uint64_t to) {
     for (uint32_t later = shard + 1; later < area->shards && part_start(area, later) < to; later++)
@@ -45,7 +45,7 @@ static uint64_t without_later(const struct slb_slab_area *area, uint32_t before,
     return to;
 }
 
-/* The pages of a shard's part that are new; those that an earlier part ends on belong to that part. */
+/* The new pages of a shard's part; a page on which an earlier part ends belongs to that part. */
 static bool new_part(const struct slb_slab_area *area, uint32_t before, uint32_t now,
                      const struct slb_slab_run *run, uint64_t *out_from, uint64_t *out_to) {
     uint32_t had = share_of(area, before, run->shard), has = share_of(area, now, run->shard);
@@ -92,7 +92,7 @@ static bool is_on(const struct commit *commit, int32_t option) {
     return slb_option(commit->options, option) != 0;
 }
 
-/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
+/* If a pool populates more memory than the machine has, the system reports no error but kills some process. */
 SLB_PRIVATE slabby_status slb_slabs_check_prefault(const struct slb_slab_area *area, uint32_t now,
                                                    const struct slb_options *options, slabby_error *error) {
     uint64_t memory = slb_option(options, SLABBY_OPTION_PREFAULT) == 0 ? 0 : slb_os_physical_memory();
@@ -123,8 +123,8 @@ static slabby_status commit_run(const struct commit *commit, char *start, uint64
     return SLABBY_OK;
 }
 
-/* The way that costs mappings is refused before it would exhaust them: a process without mappings left cannot even
- * start a thread. */
+/* Guards that cost mappings are refused before they would exhaust the mappings: a process without mappings left cannot
+ * even start a thread. */
 static slabby_status claim_guards(const struct commit *commit) {
     uint32_t count = commit->now - commit->before;
     if (commit->guards->claimed != 0)
@@ -179,7 +179,7 @@ static slabby_status lock_run(const struct commit *commit, char *start, uint64_t
         size, errno);
 }
 
-/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+/* Populating a range that contains guards fails at the first guard, so such a range is populated slab by slab. */
 static bool touch(const struct slb_slab_area *area, uint64_t from, uint64_t to) {
     if (area->guard_at == 0)
         return slb_os_populate(area->base + from, to - from);
@@ -200,7 +200,8 @@ static slabby_status lock_and_touch(const struct commit *commit, const struct sl
     return status;
 }
 
-/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+/* Guards come first, because locked memory takes no guards. Then the lock, then the touching: the lock makes the
+ * touched pages permanent. */
 static slabby_status commit_all(const struct commit *commit) {
     const struct slb_slab_area *area = commit->area;
     slabby_status status = slb_slabs_check_prefault(area, commit->now, commit->options, commit->error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Which pages of the slabs the system has to provide.
+ * The pages of the slabs that the system has to provide.
  *
  * A pool reserves address space for max_capacity slabs, which costs nothing. It commits the pages of the slabs that its
  * highest capacity so far has needed: `committed` slabs, shared evenly among the shards, the first ones of each range.
@@ -9,10 +9,10 @@
  *   |== committed ==|   reserved    |== committed ==|   reserved    |== committed ==|   reserved    |
  *                   |-- withheld ---|               |-- withheld ---|               |-- withheld ---|
  *
- * So a slab that is not withheld is committed, and of the withheld ones those that were in service before. Options act
- * on what is committed: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the gate
- * lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so when
- * the capacity falls (its pages go back, as ever).
+ * So every slab that is not withheld is committed, and so are the withheld slabs that were in service before. Options
+ * act on the committed pages: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the
+ * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so
+ * when the capacity falls (its pages go back, as ever).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.

@@ -17,10 +17,10 @@
  *
  * A release frees its word first and reads `protect` next. The caller that switches a protection on stores `protect`
  * first and reads the words next; it must find the word free, or the release must find the protection. After a
- * compare-and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that
- * has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word
- * visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path
- * never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
+ * compare-and-swap, seq_cst ensures this. After a sequence (word_bias.h), the fence ensures it: it restarts each
+ * sequence that has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its
+ * free word visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline
+ * path never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
  * sequence that read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
@@ -29,7 +29,7 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
     bool aside = acts || pool->takes_singles ||
-                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* have no use for the sequences */
+                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* pools that do not use the sequences */
     atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
@@ -52,8 +52,8 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
     return SLABBY_OK;
 }
 
-/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
- * is set anew: it may lie far off where latencies are not tracked. */
+/* Slots that are in use stay until their release, so the pool continues to check for them. The sampling point of each
+ * CPU is set again, because it may be far away if latencies are not tracked. */
 SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
                                             slabby_error *error) {
     slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);

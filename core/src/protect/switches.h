@@ -5,7 +5,8 @@
 
 #include "pool.h"
 
-/* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
+/* The set of protections that act, enum slb_protection. Under the gate lock, or before any other thread knows the
+ * pool. */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
 
 /* What the options of a new pool ask for. */

@@ -31,7 +31,7 @@
         VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
         VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
     } while (0)
-#else /* the same words, and never a tool */
+#else /* the same names, for builds without the tools */
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
 #define VALGRIND_DESTROY_MEMPOOL(pool) (void)(pool)
@@ -61,8 +61,8 @@ static void __asan_unpoison_memory_region(void const volatile *memory, size_t si
 }
 #endif
 
-/* In a core that is built with ThreadSanitizer itself the tool sees what orders threads, and must not be told. Go's
- * race runtime has functions of these names with other parameters, but not the last one. */
+/* In a core that is itself built with ThreadSanitizer, the tool sees the operations that order threads, and must not be
+ * told about them. Go's race runtime has functions of these names with other parameters, but not the last one. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SEES_ITSELF 1
@@ -86,7 +86,7 @@ SLB_PRIVATE bool slb_tools_watch(void) {
     return HAS_ASAN || HAS_TSAN || RUNNING_ON_VALGRIND;
 }
 
-/* Two slabs in one granule would be marked by two threads at once. */
+/* If two slabs shared a granule, two threads would mark it at the same time. */
 static bool asan_watches(const struct slabby_allocator *pool) {
     return HAS_ASAN && pool->stride % ASAN_GRANULE == 0;
 }
@@ -105,7 +105,7 @@ static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
-/* What the calling thread did to a slab until now comes before what the next one does that takes it over. */
+/* Orders the calling thread's accesses to a slab before those of the next thread, which takes the slab over. */
 static void hand_over(void *key) {
     if (HAS_TSAN)
         __tsan_release(key);
@@ -128,7 +128,8 @@ static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
-/* helgrind and drd know no atomic operations: what the core shares between threads is none of theirs. */
+/* helgrind and drd do not know atomic operations, so they must ignore the memory that the core shares between
+ * threads. */
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
     if (!RUNNING_ON_VALGRIND)
         return;
@@ -143,7 +144,7 @@ SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size) {
         VALGRIND_IGNORE_RACES(memory, size);
 }
 
-/* The pages go back to the system, which may hand them to anybody. */
+/* The pages go back to the system, which may use them for anything. */
 SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
         return;
@@ -153,8 +154,8 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
         VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
 }
 
-/* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
- * inside the slab's last granule. */
+/* Memory that the pool promises to be zero counts as written: at the first use of a slab, and with `secure`. The gap is
+ * marked last, because it may begin inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     char *data = tools_data(pool, id);
     take_over(&pool->words[id]);
@@ -218,7 +219,7 @@ SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
     hand_over(&pool->words[id]);
 }
 
-/* Byte by byte and volatile: memset is the tools' own. */
+/* Byte by byte and volatile, because the tools replace memset. */
 SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *memory, uint64_t size) {
     volatile unsigned char *bytes = memory;
     VALGRIND_DISABLE_ERROR_REPORTING;

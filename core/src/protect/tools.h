@@ -21,7 +21,7 @@ SLB_PRIVATE bool slb_tools_watch(void);
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
 
-/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
+/* The calling thread has the slab in hand: its owner is about to get it, or has released it. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
 
@@ -34,12 +34,12 @@ SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size);
 /* The calling thread is about to give up a pin. */
 SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id);
 
-/* Around the core's own look at a slab that nobody uses. */
+/* Before and after the core itself reads a slab that is not in use. */
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
 
-/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
- * back. The stores stay. */
+/* Zeroes memory that a tool may have been told is not in use: two threads may zero a slab, one of them after the other
+ * gave it back. No compiler removes the stores. */
 SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
 
 #endif
