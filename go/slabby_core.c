@@ -1725,8 +1725,8 @@ static _Atomic uint64_t *slb_ring_entry(const struct slb_ring *ring, uint64_t se
     return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
-/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never
- * 0, so untouched memory is no record. */
+/* Every step is one to one in the word and in the hash so far, so one changed word always changes the check. The check
+ * is never 0, so untouched memory is no record. */
 static uint64_t slb_ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
     uint64_t slb_check = (sequence + 1) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ring->words; i++) {
@@ -4772,7 +4772,7 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 }
 
 /* -------------------- api/platform.c */
-/* What this machine and process offer, and what a pool will therefore do. */
+/* The report on what this machine and process offer, and what a pool will therefore do. */
 
 #include <inttypes.h>
 
@@ -5282,7 +5282,7 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 #ifndef SLB_OBSERVE_STACK_RECORD_H
 #define SLB_OBSERVE_STACK_RECORD_H
 
-/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+/* 16 frames of the caller and up to 4 of the core; the text leaves out the core's frames if their names are known. */
 #define SLB_STACK_FRAMES 20u
 
 struct slb_stack_record {
@@ -5301,7 +5301,7 @@ struct slb_trace {
 
 SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
 
-/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+/* False if nothing is recorded, or a writer is changing the record. Async-signal-safe. */
 SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
 
 /* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
@@ -5400,8 +5400,8 @@ static bool slb_is_named_caller(struct slb_os_symbol symbol) {
 /* How many of the innermost frames may be the core's own. */
 #define SLB_OWN_FRAMES_MOST 10u
 
-/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
- * function, as far as it left a frame and its name is known. */
+/* The caller's frames begin after the frames of this library. If the core is part of another file, they begin after the
+ * public function, as far as that left a frame and its name is known. */
 static uint32_t slb_first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < SLB_OWN_FRAMES_MOST; i++) {
@@ -5745,13 +5745,13 @@ struct slb_audit_ring {
     _Atomic uint32_t busy;                          /* a thread without sequences is writing */
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that have a number */
     uint64_t end, last,
-        key; /* of the merge under way: where it ends, the last key before that, the next one */
+        key; /* for the merge under way: where it ends, the last key before that, the next key */
 };
 
 #define SLB_AUDIT_RING_LOG2 7
 _Static_assert(sizeof(struct slb_audit_ring) == 1u << SLB_AUDIT_RING_LOG2, "sequences shift by it");
 
-/* Rings beyond those of the CPUs, for threads that cannot write into the ring of theirs. */
+/* Rings in addition to those of the CPUs, for threads that cannot write into their CPU's ring. */
 #define SLB_AUDIT_SHARED_RINGS 4u
 
 /* A record in its order. sequence: its number + 1, so that untouched memory is no record. */
@@ -5787,7 +5787,7 @@ struct slb_audit {
 struct slb_audit_chain {
     uint64_t device, inode;
     uint64_t cursor;    /* of the first record that is not wholly in the file */
-    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
+    uint64_t asked;     /* the cursor of the last call, if that failed: the caller may pass it again */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
     uint32_t rest;      /* bytes of `line` still to be written */
@@ -5901,7 +5901,7 @@ struct slb_stripe {
 struct slb_counts {
     _Atomic uint64_t errors[64]; /* refused calls by status */
     _Atomic uint64_t peak_used;  /* most slabs in use, as observed */
-    _Atomic uint64_t peak_ticks; /* when a sampled allocation checked the peak last */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation last checked the peak */
     /* As last published: never decreasing. */
     _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
@@ -5952,8 +5952,8 @@ struct slb_label {
  * sums and a histogram since the pool was created, and two histograms of 30 s each. One of these is being filled while
  * the other is complete; together they cover the last 30 to 60 seconds.
  *
- * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
- * off a bucket's middle is at most 1.1 % off.
+ * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
+ * is read from the middle of a bucket has an error of at most 1.1 %.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -5968,7 +5968,7 @@ struct slb_label {
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
 struct slb_latency_window {
-    _Atomic uint64_t period; /* which half minute the buckets are of, + 1 */
+    _Atomic uint64_t period; /* the number of the half minute of these buckets, + 1 */
     _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
 };
 
@@ -5986,7 +5986,7 @@ struct slb_latency_limits {
     _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t violations;
     _Atomic uint64_t max;      /* ticks */
-    _Atomic uint64_t max_ns;   /* as shown: what a tick is becomes better known, and must not let it fall */
+    _Atomic uint64_t max_ns;   /* as shown: it must not fall when the length of a tick becomes better known */
     _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
 
@@ -6871,7 +6871,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
 
 /* -------------------- observe/pool_label.h */
 /*
- * How a pool is called in metrics and URLs: its name where that can stand there, else its number in the process:
+ * The label of a pool in metrics and URLs: its name if that is suitable there, else its number in the process:
  *
  *   "orders"      a name of letters, digits, '.', '_' and '-', which no pool that was open before it has
  *   "pool17"      no name
@@ -7664,16 +7664,16 @@ SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id
  * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
  * concerned.
  *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
- * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
- * (Elektroteknikeren 13, 1917):
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the load
+ * a, in erlangs. The number of slabs that are needed so that an arrival rarely finds none follows from Erlang's loss
+ * formula (Elektroteknikeren 13, 1917):
  *
  *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
  *
  * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
- * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is a parameter: one percent of the
- * time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
+ * mean matters (Sevastyanov 1957), if long holds are independent of each other too. In programs they are not: when a
+ * peer or a disk stalls, all holds become long at once. That is why the 99th percentile is a parameter: one percent of
+ * the time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
  *
  *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
  *
@@ -7707,7 +7707,7 @@ SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t a
 }
 
 /*
- * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * The recursion in reverse: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
  * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
  * of them count, where the recursion would take n steps.
  */
@@ -7758,7 +7758,7 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
 
 /* -------------------- observe/audit_rings.h */
 /*
- * Where audit records are written, and how a reader brings them into one order.
+ * The rings into which audit records are written, and how a reader brings the records into one order.
  *
  *   ring of CPU 0        | slot | slot | ... |     written by sequences on CPU 0
  *   ring of CPU 1        | slot | slot | ... |
@@ -7793,9 +7793,9 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
  *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
  *     has a key above it: this call does not take it.
  * On two CPUs that order comes with the slab that is handed over, or with the thread that is moved. For one thread on
- * one CPU, of whose records one is in the CPU's ring and one in a shared one, it comes from the lock of the shared ring
- * (it acquires, behind a commit that released), and from the fence behind each record in a shared ring.
- * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
+ * one CPU that has one record in the CPU's ring and one in a shared ring, the order comes from the lock of the shared
+ * ring (it acquires, after a commit that released), and from the fence after each record in a shared ring. A writer
+ * that stops in the middle delays no reader: nothing happens after its record yet.
  *
  * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
  * before a barrier or by release elsewhere). A reader that has copied any newer word (acquire) finds the newer key
@@ -9114,7 +9114,7 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu
 
 #endif
 
-/* Where the audit of a new pool lies; its memory reads as zeros. */
+/* Sets the addresses of the audit of a new pool, whose memory reads as zeros. */
 SLB_PRIVATE void slb_audit_init(struct slabby_allocator *pool, const struct slb_layout *layout,
                                 char *metadata);
 
@@ -9158,7 +9158,7 @@ SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool);
 
 #endif
 
-/* Rounds over all rings before a record is dropped. Each ring is held by a thread that was stopped in between a dozen
+/* Rounds over all rings before a record is dropped. A ring stays locked only while its thread is stopped within a dozen
  * instructions. */
 #define SLB_PUT_ROUNDS 64u
 
@@ -9199,7 +9199,7 @@ static uint64_t slb_above(uint64_t key, uint64_t other) {
     return key > other ? key : other + 1;
 }
 
-/* The same as the sequence does, behind a lock that no thread waits for. False: it is taken. */
+/* Does the same as the sequence, under a lock that no thread waits for. False: the lock is taken. */
 static bool slb_put_locked(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t *key,
                        uint64_t ref, uint64_t about) {
     uint32_t busy = 0;
@@ -9213,7 +9213,7 @@ static bool slb_put_locked(const struct slb_audit *audit, struct slb_audit_ring 
     /* relaxed: what happened before this record has happened before this load, see audit_rings.h */
     *key = slb_above(slb_above(*key, before), atomic_load_explicit(&audit->merged->floor, memory_order_relaxed));
     SLB_POINT(SLB_POINT_RING_WRITE);
-    /* release: the key behind the head of before, the other words behind the key */
+    /* release: the key after the head before it, the other words after the key */
     atomic_store_explicit(&slot->key, *key, memory_order_release);
     atomic_store_explicit(&slot->ref, ref, memory_order_release);
     atomic_store_explicit(&slot->about, about, memory_order_release);
@@ -9249,7 +9249,7 @@ SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_
             slb_os_wait_a_little(round);
             continue;
         }
-        /* ahead of the floor that this thread's next sequence loads: nothing else keeps the two in order */
+        /* before this thread's next sequence loads the floor: nothing else keeps the two in order */
         if (!slb_cpu_rings_are_locked(pool))
             atomic_thread_fence(memory_order_seq_cst);
         return key;
@@ -9267,15 +9267,15 @@ static struct slb_audit_ring *slb_ring_at(struct slabby_allocator *pool, uint32_
     return &pool->audit.rings[i < used ? i : pool->cpus + (i - used)];
 }
 
-/* The key of the last record in a ring, 0 where there is none; *out_head: how many there are. A slot that writers have
- * come round to meanwhile has the key of a later record: then this looks again. */
+/* The key of the last record in a ring, 0 where there is none; *out_head: how many there are. If writers have reached
+ * this slot again meanwhile, it has the key of a later record; then this reads again. */
 static uint64_t slb_last_key(const struct slb_audit *audit, const struct slb_audit_ring *ring,
                          uint64_t *out_head) {
     for (;;) {
         /* acquire: pairs with the commit */
         *out_head = atomic_load_explicit(&ring->head, memory_order_acquire);
         uint64_t key = atomic_load_explicit(&slb_slot_of(audit, ring, *out_head - 1)->key, memory_order_acquire);
-        /* behind the key: the writer of record n has seen n committed ones, and overwrites record n - slots */
+        /* after the key: the writer of record n has seen n committed records, and overwrites record n - slots */
         if (atomic_load_explicit(&ring->head, memory_order_relaxed) < *out_head + audit->mask)
             return key;
     }
@@ -9296,7 +9296,7 @@ static uint64_t slb_own_ring_read(const struct slb_audit_ring *ring) {
     return atomic_load_explicit(&ring->read, memory_order_relaxed); /* the reader's own */
 }
 
-/* relaxed: what happened before this call is seen, and the rest may wait for the next. */
+/* relaxed: records that happened before this call are seen; the others may wait for the next call. */
 static bool slb_anything_is_new(struct slabby_allocator *pool) {
     const struct slb_audit_merged *merged = pool->audit.merged;
     uint32_t used = slb_used_cpus(pool);
@@ -9318,15 +9318,15 @@ static void slb_number_records(struct slb_audit_merged *merged, struct slb_audit
     atomic_store_explicit(&merged->next, slb_next_number(merged) + count, memory_order_relaxed);
 }
 
-/* What was overwritten since the last merge is older than what is left. */
+/* Records that were overwritten since the last merge are older than the remaining ones. */
 static void slb_skip_overwritten(const struct slb_audit *audit, struct slb_audit_ring *ring) {
     ring->last = slb_last_key(audit, ring, &ring->end);
     if (ring->end - slb_own_ring_read(ring) > audit->size)
         slb_number_records(audit->merged, ring, ring->end - audit->size - slb_own_ring_read(ring));
 }
 
-/* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last one that was
- * committed is that of a writer who has come round to the slot: what was there is lost. */
+/* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last committed one
+ * belongs to a writer that has reached the slot again: the record that was there is lost. */
 static void slb_find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
     for (ring->key = SLB_NO_KEY; slb_own_ring_read(ring) != ring->end; slb_number_records(audit->merged, ring, 1)) {
         /* acquire: the words of the record are loaded behind it */
@@ -9339,7 +9339,8 @@ static void slb_find_next(const struct slb_audit *audit, struct slb_audit_ring *
     }
 }
 
-/* acquire, each word: a newer one comes behind its newer key, which the load at the end then finds. */
+/* acquire, each word: if a word is newer, its newer key was stored before it, and the load at the end finds this
+ * key. */
 static bool slb_own_copy_record(const struct slb_audit *audit, const struct slb_audit_ring *ring,
                         struct slb_audit_entry *out) {
     struct slb_audit_slot *slot = slb_slot_of(audit, ring, slb_own_ring_read(ring));
@@ -9369,7 +9370,8 @@ static struct slb_audit_ring *slb_lowest_ring(struct slabby_allocator *pool, uin
     return lowest;
 }
 
-/* What the steady clock is behind the wall's: the best of a few pairs, as this thread may be stopped in between. */
+/* The difference of the wall clock from the steady clock: the best of a few pairs of readings, because this thread may
+ * be stopped between the two. */
 static uint64_t slb_wall_epoch_ns(void) {
     uint64_t best = UINT64_MAX, epoch_ns = 0;
     for (int i = 0; i < 4; i++) {
@@ -9394,7 +9396,7 @@ static void slb_merge(struct slabby_allocator *pool) {
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t used = slb_used_cpus(pool);
     uint64_t epoch_ns = slb_wall_epoch_ns();
-    /* relaxed: a number, with which nothing is handed over */
+    /* relaxed: a number that publishes nothing else */
     uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_relaxed);
     atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
     audit->merged->dropped_read = dropped;
@@ -9408,7 +9410,7 @@ static void slb_merge(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- reading */
 
-/* A reader of the parent that was in the middle at the fork may have counted a record and not numbered it yet. */
+/* A reader in the parent that was interrupted by the fork may have counted a record and not numbered it yet. */
 static void slb_renumber(struct slabby_allocator *pool) {
     struct slb_audit_merged *merged = pool->audit.merged;
     struct slb_audit_ring *ring;
@@ -9477,17 +9479,17 @@ SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool) {
 
 /* -------------------- observe/event_watch.h */
 /*
- * The events of all pools of the process: a ring that has each event a second time, with its pool, and descriptors that
- * become readable when one comes. A cursor on the ring outlives the pools.
+ * The events of all pools of the process: a ring that holds each event a second time, with its pool, and descriptors
+ * that become readable when an event comes. A cursor on the ring outlives the pools.
  *
- *   who raises an event                       who watches
+ *   a thread that raises an event             a thread that watches
  *     writes it into the ring                   waits until the descriptor is readable
  *     pending: 0 -> 1, then signals             clears the descriptor, then pending: 1 -> 0
  *     pending: 1 -> 1, does not signal          reads the ring
  *
- * Both change `pending` by an exchange. A raiser that found 1 exchanged it before the watcher's exchange, which
- * therefore sees what the raiser wrote before: the event. One that comes behind finds 0 and signals a descriptor that
- * is clear.
+ * Both change `pending` by an exchange. A raiser that found 1 made its exchange before the watcher's exchange, so the
+ * watcher sees what the raiser wrote before: the event. A raiser that comes after the watcher's exchange finds 0 and
+ * signals a descriptor that is clear.
  */
 #ifndef SLB_OBSERVE_EVENT_WATCH_H
 #define SLB_OBSERVE_EVENT_WATCH_H
@@ -9611,8 +9613,8 @@ SLB_PRIVATE int slb_watch_begin(void) {
         int32_t none = 0;
         if (atomic_load(&slb_watchers[i].descriptor) != 0)
             continue;
-        /* Before the number stands here: one left from before would hold back the first signal. Where another thread
-         * takes the entry first, its descriptor is signalled once more than needed. */
+        /* Before the descriptor is stored: a 1 left from an earlier watcher would suppress the first signal. If another
+         * thread takes the entry first, its descriptor is signalled once more than needed. */
         atomic_store(&slb_watchers[i].pending, 0);
         if (atomic_compare_exchange_strong(&slb_watchers[i].descriptor, &none, descriptor + 1))
             return descriptor;
@@ -9641,7 +9643,7 @@ SLB_PRIVATE bool slb_watch_end(int descriptor) {
     return true;
 }
 
-/* Raisers that vanished in the fork are no users here. */
+/* Threads that were raising an event and vanished in the fork do not count as users. */
 SLB_PRIVATE void slb_watch_after_fork(void) {
     for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
         int32_t descriptor = atomic_load(&slb_watchers[i].descriptor);
@@ -11009,7 +11011,7 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* -------------------- api/watch.c */
-/* Hearing of the events of every pool as they happen. */
+/* Notification of the events of every pool as they happen. */
 
 #include <errno.h>
 
@@ -11109,10 +11111,10 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
                                                uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
 
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+/* Reports an allocation that found every slab in use: it was refused, or served by the heap. */
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
-/* The pool takes no allocation any more, with `live` slabs still out. */
+/* Reports that the pool accepts no more allocations, with `live` slabs still out. */
 SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
 
 #endif
@@ -11239,7 +11241,7 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
 
 /* ------------------------------------------------------------------------------------------------- raising */
 
-/* False where this second has had enough of the code. */
+/* False if the code has already reached its limit for this second. */
 static bool slb_event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
                           va_list arguments) {
     uint64_t suppressed;
@@ -11309,7 +11311,7 @@ static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64
             slb_event_notify(&notification);
 }
 
-/* The record of an event is large: apart, so that a pool without a logger need not clear one. */
+/* In a function of its own, because the record of an event is large, and a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
     if (slb_unlikely(pool->options.logger != NULL) && !slb_in_flight())
         slb_deliver_to_logger(pool, mark);
@@ -12731,20 +12733,20 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
 
 /* -------------------- observe/audit.h */
 /*
- * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * Audit: records of each operation on the pool, its thread and its result. A pool with the option `audit` has
  * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
  *
- * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
- * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
- * leaves exactly one record `release` or `deallocate_fast`.
+ * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So the
+ * records of one slab are in the order of its life. Each operation that returns a slab (a release, the last unpin, a
+ * reset) leaves exactly one record `release` or `deallocate_fast`.
  */
 #ifndef SLB_OBSERVE_AUDIT_H
 #define SLB_OBSERVE_AUDIT_H
 
-/* -1: the thread says nothing. */
+/* -1: the thread has no binding. */
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
 
-/* The binding of the calling thread, where it said which. */
+/* The binding of the calling thread; `otherwise` if the thread has set none. */
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
 /* In a child of fork, whose thread has another number. */
@@ -12763,7 +12765,7 @@ SLB_INLINE bool slb_is_audited(const struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT);
 }
 
-/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+/* Records the answer of a call, and returns it. ref: the reference, the id for operations by id, the option's number
  * for option_change, else 0. */
 SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                      slabby_status status) {
@@ -12785,14 +12787,14 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 /* -------------------- observe/audit_record.h */
 /*
- * A record on its way into a ring: its time, its thread, its place in the life of a slab. Inline for the paths on which
- * a slab changes hands; observe/audit.h has the same as a call.
+ * A record before it is in a ring: its time, its thread, and its place in the life of a slab. Inline for the paths on
+ * which a slab changes hands; observe/audit.h has the same as a call.
  *
  * Time. Reading the clock may cost more than everything else of a record (20 ns and more for a virtual machine's
  * counter). So a thread that writes records in a burst, SLB_RECORDS_DENSE_NS apart or closer, reads it for one in
- * SLB_RECORDS_A_READING. The others have the time of that reading, a nanosecond more each. At the end of a burst that
- * time would grow old. The coarse clock, which is a load from memory, bounds it: the clock is read when that has
- * ticked.
+ * SLB_RECORDS_A_READING. The other records have the time of that reading, each a nanosecond later than the one before.
+ * At the end of a burst this time would be old. The coarse clock, which is a load from memory, limits its age: the
+ * clock is read when the coarse clock has ticked.
  */
 #ifndef SLB_OBSERVE_AUDIT_RECORD_H
 #define SLB_OBSERVE_AUDIT_RECORD_H
@@ -12841,7 +12843,7 @@ SLB_INLINE uint64_t slb_record_put(struct slabby_allocator *pool, struct slb_rec
     return key;
 }
 
-/* What a degraded pool may leave out. */
+/* Whether a degraded pool leaves this record out. */
 SLB_INLINE bool slb_record_is_left_out(const struct slabby_allocator *pool, uint64_t ref,
                                        slabby_status status) {
     return slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK;
@@ -12899,7 +12901,8 @@ SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t oper
     slb_record_hand_over(pool, operation, id, ref, status);
 }
 
-/* Operations on the whole pool come behind every record that was written before them, and before every later one. */
+/* The record of an operation on the whole pool comes after every record that was written before it, and before every
+ * later record. */
 static void slb_record_of_pool(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                            slabby_status status) {
     struct slb_recorder *own = &slb_recorder;
@@ -12922,7 +12925,7 @@ static bool slb_find_slab(struct slabby_allocator *pool, int32_t operation, uint
     return ref < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
-/* The slab may be in other hands: its key is only raised. A thread that has it in hand may overwrite that; this
+/* Another thread may have the slab in hand, so its key is only raised. That thread may overwrite the raised key; this
  * operation and its hand-over then happen at the same time. */
 static void slb_record_of_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                            slabby_status status) {
@@ -13818,7 +13821,7 @@ SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
 }
 
 /* -------------------- api/fault.c */
-/* Faults: what lies at an address, and the handler that reports faults on guards. */
+/* Faults: the classification of an address, and the handler that reports faults on guards. */
 
 SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
     slabby_fault fault = {.struct_size = sizeof fault};
@@ -13990,7 +13993,8 @@ static int slb_flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *c
     return 0;
 }
 
-/* One line more: a record, or what was lost before it, after which the record is read again. */
+/* Composes one more line: a record, or the number of records lost before it; after such a line the record is read
+ * again. */
 static bool slb_compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
                          slabby_status *out_status) {
     slabby_audit_record record;
@@ -14038,8 +14042,8 @@ static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *ou
     return failure == 0 ? status : slb_report_failure(error, failure, fd);
 }
 
-/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
- * does not wait for a thread that stayed in the parent. */
+/* One at a time: a chain has one end. A second writer does not wait, because the first may be stuck on a full pipe. A
+ * child made by fork does not wait for a thread that stayed in the parent. */
 SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
                                           uint64_t *cursor, int32_t fd, slabby_error *error) {
     _Atomic uint32_t *writer = &pool->audit_chains->writer;
@@ -14080,7 +14084,7 @@ enum slb_ending {
 /* Reports the live slabs, the first few by name. The caller owns the pool and holds no lock. */
 SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
 
-/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
+/* "slab 3 of pool "orders"", then where it was allocated: the text of the binding, or the recorded stack. */
 SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                 uint64_t generation, const char *stack);
 
@@ -14904,7 +14908,7 @@ SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
 }
 
 /* -------------------- api/test_hooks.c */
-/* Empty but in builds with SLABBY_TEST_HOOKS. */
+/* Empty, except in builds with SLABBY_TEST_HOOKS. */
 
 #ifdef SLABBY_TEST_HOOKS
 
@@ -14946,9 +14950,9 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
 /* -------------------- observe/latency.h */
 /*
  * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
- * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
- * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
- * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
+ * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further on.
+ * A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands
+ * for itself, except in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
  * allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
@@ -14966,19 +14970,20 @@ struct slb_due {
     uint64_t now; /* ticks */
 };
 
-/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
- * caller is in a hold. */
+/* Called before the allocation has a slab in hand: with the rseq backend the pool may have ended; with the portable
+ * backend the caller is in a hold. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
 
-/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
+/* After the cache has served the allocation: begins its timing if it was due, and sets which allocation is timed
+ * next. */
 SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
 
-/* The cache of `cpu` has just served an allocation that began at `started`: its timing, where it was its turn, and
- * whose turn it is next. It looks behind the taking, so that the allocation looks at its cache once. */
+/* The cache of `cpu` has just served an allocation that began at `started`: begins its timing if its turn has come, and
+ * sets which allocation is timed next. It checks after the take, so that the allocation accesses its cache once. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started);
 
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+/* After allocations that did not check whether they are timed: resets a sampling point that they have passed. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
@@ -14999,12 +15004,12 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
- * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
- * pool that exists. */
+/* The same for a single allocation. In a pool without CPU caches every allocation comes this way. There about one in 64
+ * is timed, and stands for 64, as with a cache; all are timed if a limit requires it. In a hold of a pool that
+ * exists. */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Which of the allocations past the caches is timed, where one in SLB_SAMPLE_MEAN is and stands for as many. */
+/* Which of the allocations that bypass the caches are timed: one in SLB_SAMPLE_MEAN, which stands for that many. */
 SLB_INLINE bool slb_timing_is_due(uint64_t slb_number) {
     return (slb_number * 0x9E3779B97F4A7C15u) >> 58 == 0;
 }
@@ -15014,7 +15019,7 @@ SLB_INLINE bool slb_timing_is_due(uint64_t slb_number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* Changes what is timed; each CPU's next allocation is the first to be. */
+/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
 /* The same under the gate lock. */
@@ -15074,9 +15079,9 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock, mixed, is random enough. Multiplied alone it is not: where each allocation takes as many ticks, a distance
- * would follow from the one before. */
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The clock
+ * is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same number of ticks,
+ * each distance would follow from the one before. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
@@ -15110,8 +15115,8 @@ static bool slb_nears_its_end(uint64_t served) {
 }
 
 /* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
- * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
- * a program may never need a refill, which folds as well. */
+ * cache will not serve this allocation; then the next allocation that it serves is timed. Headers that near their end
+ * are folded on this path too, because a program may never need a refill, which also folds. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_due due = {false, 0};
     uint64_t header;
@@ -15130,8 +15135,8 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     return due;
 }
 
-/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
- * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
+/* The number of the allocation that was just served is the last but one of the header's now, unless this thread did not
+ * run for a while in between: then the weight is slightly wrong, and the next sample still lies ahead. */
 SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
                                                             const struct slb_due *due) {
     struct slb_timing timing = {0, 0};
@@ -15152,8 +15157,8 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most SLB_SAMPLE_MOST allocations before its sample. Where
- * nothing is sampled the point stays where it is: the hot path would go aside for it. */
+/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. If
+ * nothing is sampled, the point is not moved, because the hot path would then leave the inline path for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
@@ -15165,8 +15170,8 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
-/* The number of the allocation is the last but one of the header's, unless another thread of this CPU came in between:
- * then no number may fit, and slb_timing_catch_up sees to it. */
+/* The number of the allocation is the last but one of the header's, unless another thread of this CPU ran in between:
+ * then perhaps no number matches, and slb_timing_catch_up corrects that. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
@@ -15187,7 +15192,7 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
     return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
 }
 
-/* With the caches locked no number is used up while the next sample is set to it. */
+/* The caches are locked, so no allocation can use up a number while the next sample is set to this number. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
@@ -15215,7 +15220,7 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
-/* relaxed: which is timed is random enough where two threads see the same number */
+/* relaxed: even if two threads see the same number, the choice is random enough */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
     bool each = pool->cache_max != 0 ||
                 atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
@@ -15697,7 +15702,7 @@ SLB_PRIVATE SLB_COLD bool slb_shuffle_returned(struct slabby_allocator *pool) {
  *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
  *   E   1 - failed allocations / attempts in the window
  *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
+ *   B   breaker closed 1, half open 0.5 (also when its timeout is over and no allocation has come yet), open 0
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
@@ -15708,7 +15713,7 @@ SLB_PRIVATE SLB_COLD bool slb_shuffle_returned(struct slabby_allocator *pool) {
 #define SLB_OBSERVE_HEALTH_H
 
 /* -------------------- observe/condition_state.h */
-/* The states that statistics and health show. The layer above finds them out (resilience/conditions.h). */
+/* The states that statistics and health show. The layer above determines them (resilience/conditions.h). */
 #ifndef SLB_OBSERVE_CONDITION_STATE_H
 #define SLB_OBSERVE_CONDITION_STATE_H
 
@@ -15739,7 +15744,7 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
 
 /* -------------------- observe/counters.h */
 /*
- * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ * Counters: exact when the pool is quiet; otherwise off by at most the overlapping operations; they never fall.
  *
  *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
@@ -15753,10 +15758,10 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
  *
- * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
- * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
- * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
- * look, until that many more references were issued.
+ * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
+ * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it
+ * has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
+ * reading, until that many more references have been issued.
  */
 #ifndef SLB_OBSERVE_COUNTERS_H
 #define SLB_OBSERVE_COUNTERS_H
@@ -15770,18 +15775,18 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 /* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
-/* What the health window compares: counters of this moment. */
+/* The counters of this moment, which the health window compares. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
- * next one does it. */
+/* Raises peak_used to the slabs in use now, and notifies the health window. Never waits: if a cache is busy, the next
+ * call does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* Whether a CPU whose slow operation is over calls slb_note_peak now. */
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
 
-/* What a CPU has drawn by the short road without CPU caches (tiers/single.h), less what came back that way. relaxed: a
- * hint. */
+/* The slabs that a CPU has drawn by the short path without CPU caches (tiers/single.h), less those that came back that
+ * way. relaxed: a hint. */
 SLB_INLINE int64_t slb_singles_drawn(struct slb_stripe *stripe) {
     return (int64_t)(atomic_load_explicit(&stripe->single_taken, memory_order_relaxed) -
                      atomic_load_explicit(&stripe->single_given, memory_order_relaxed));
@@ -15799,8 +15804,8 @@ SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t slb_numb
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
 
-/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
- * not marked live, marked free and not given back, or not finished, was counted one way. */
+/* In a child made by fork, whose words say that users hold `out` slabs: balances the counters for slabs that vanished
+ * threads had taken and not marked live, had marked free and not given back, or had not finished. */
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
@@ -15832,8 +15837,8 @@ SLB_INLINE uint64_t slb_now_ns(void) {
 
 /* -------------------------------------------------------------------------------------------------- window */
 
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
- * as now. */
+/* Under the health lock. After half a minute, the older base is dropped. After more than a minute, both bases are set
+ * to the present. */
 static void slb_turn_window(struct slabby_allocator *pool, uint64_t now) {
     struct slb_health_state *health = &pool->health;
     if (now - health->bases[1].since_ns < SLB_HALF_WINDOW_NS)
@@ -15844,7 +15849,7 @@ static void slb_turn_window(struct slabby_allocator *pool, uint64_t now) {
     health->bases[1] = fresh;
 }
 
-/* Never waited for: who finds it taken leaves the work to its holder. */
+/* No thread waits for this lock: a thread that finds it taken leaves the work to its holder. */
 static bool slb_health_try_lock(struct slabby_allocator *pool) {
     uint32_t unlocked = 0;
     return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
@@ -16041,12 +16046,12 @@ SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb
 
 /* -------------------- observe/histogram.h */
 /*
- * The allocation times of a pool's whole life as a histogram in seconds. Its buckets are those of observe/latency.h,
- * 32 an octave of ticks. A native histogram of schema 5 has as many an octave of seconds, so that one is the other
- * moved by a whole number of buckets, and at most half a bucket (1.1 %) off.
+ * The allocation times of a pool's whole life as a histogram in seconds. Its buckets are those of observe/latency.h, 32
+ * an octave of ticks. A native histogram of schema 5 has as many buckets in each octave of seconds. So the one
+ * histogram is the other one moved by a whole number of buckets, with an error of at most half a bucket (1.1 %).
  *
- * What a tick lasts is taken once, when the first histogram of the process is read: no bucket may ever fall, although
- * the measured rate becomes more exact with time.
+ * The duration of a tick is measured once, when the first histogram of the process is read. The measured rate becomes
+ * more exact with time, but no bucket may ever fall.
  */
 #ifndef SLB_OBSERVE_HISTOGRAM_H
 #define SLB_OBSERVE_HISTOGRAM_H
@@ -16081,8 +16086,8 @@ static double slb_seconds_per_tick(void) {
     return seconds;
 }
 
-/* Sums over CPUs; one whose threads were never timed is passed over. relaxed: a sample that is being added is seen in
- * this reading or in the next. */
+/* Adds the numbers of one CPU to the sums; skips a CPU whose threads were never timed. relaxed: a sample that is being
+ * added is seen in this reading or in the next. */
 static void slb_add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
     if (atomic_load_explicit(&latency->samples, memory_order_relaxed) == 0)
         return;
@@ -16112,8 +16117,8 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     out->sum_seconds = (double)weighted_ticks * seconds;
 }
 
-/* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket more, so
- * that rounding down rounds. */
+/* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket is added,
+ * so that rounding down rounds to the nearest. */
 #define SLB_TICK_UNIT 58
 #define SLB_HALF_BUCKET 1.0108892860517005
 
@@ -16371,17 +16376,18 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 struct slb_totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
-    uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
+    uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
-    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
+    bool steady; /* no cache was busy or being drained, so that no cached id counts as a slab in use */
 };
 
 static uint64_t slb_read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+/* The portable backend locks a header for a few instructions: read it again, so that the ids below it are not
+ * missed. */
 static uint64_t slb_read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = slb_read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
@@ -16445,7 +16451,7 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
-    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = slb_read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
 }
 
@@ -16459,8 +16465,8 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     return now.allocations - now.releases;
 }
 
-/* What was published once is never taken back. A look that overlaps calls may find less than one before it, and below
- * 0, which is far above it as a number of 64 bits. */
+/* A published value never falls. A reading that overlaps calls may find less than an earlier one. It may also find less
+ * than 0, which is a very large unsigned number of 64 bits. */
 static uint64_t slb_publish(_Atomic uint64_t *published, uint64_t now) {
     uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
     while ((int64_t)(now - before) > 0) {
@@ -16520,9 +16526,9 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     slb_health_note(pool, used);
 }
 
-/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
- * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
- * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+/* The sums behind peak_used touch every CPU's lines. So a CPU checks the peak when, by its own numbers, it has drawn
+ * half a batch (8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use, checks are
+ * rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
 #define SLB_PEAK_SLABS 8u
 #define SLB_PEAK_MOVES 16u
 #define SLB_PEAK_CPUS 8u
@@ -16566,7 +16572,7 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
     return true;
 }
 
-/* Where the short road looks again: as far as its own numbers are from the next step. */
+/* Sets where the short path checks again: after as many slabs as its own numbers are away from the next step. */
 SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     if (slb_peak_is_due(pool, stripe))
         slb_note_peak(pool);
@@ -16575,8 +16581,8 @@ SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, st
     atomic_store_explicit(&stripe->single_peak, slb_singles_drawn(stripe) + step_at, memory_order_relaxed);
 }
 
-/* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
- * the race leaves it to the other. */
+/* Reading one CPU's lines costs some ten nanoseconds. This interval makes that a thousandth of the time, for any number
+ * of CPUs. relaxed: the thread that loses the race leaves the check to the other. */
 #define SLB_PEAK_US_A_CPU 50u
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
@@ -16889,7 +16895,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 /* -------------------- api/single.c */
 
 /* -------------------- api/single.h */
-/* A free slab of a pool without CPU caches, by the short road (tiers/single.h). */
+/* A free slab of a pool without CPU caches, by the short path (tiers/single.h). */
 #ifndef SLB_API_SINGLE_H
 #define SLB_API_SINGLE_H
 
@@ -17019,11 +17025,11 @@ SLB_INLINE bool slb_single_give(struct slabby_allocator *pool, uint32_t id) {
 
 #endif
 
-/* Ends the timing of a slab that is in hand and counted, where it began, and looks at the peak. */
+/* Ends the timing of a slab that is in hand and counted, if a timing has begun, and checks the peak. */
 SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                           uint64_t started);
 
-/* Whether a pool takes the short road. relaxed: a hint, read again inside the sequence. */
+/* Whether a pool takes the short path. relaxed: a hint, read again inside the sequence. */
 SLB_INLINE bool slb_takes_singles(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0;
 }
@@ -17034,12 +17040,12 @@ SLB_INLINE bool slb_searches_singly(struct slabby_allocator *pool) {
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
 }
 
-/* The long way's look into the tiers of such a pool, inside slb_enter. */
+/* The search of the slow path in the tiers of such a pool, inside slb_enter. */
 SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    uint32_t *out_id);
 
-/* Whether nothing asks an allocation to go the long way. relaxed: an option that changes meanwhile, or a gate that
- * closes, acts on the next allocation; the two reasons that may not are asked for in slb_single_enter. */
+/* Whether nothing requires an allocation to take the slow path. relaxed: an option that changes meanwhile, or a gate
+ * that closes, acts on the next allocation; slb_single_enter checks for the two reasons that must act at once. */
 SLB_INLINE bool slb_goes_singly(struct slabby_allocator *pool) {
     uint32_t acts = atomic_load_explicit(&pool->protect, memory_order_relaxed) &
                     (SLB_PROTECT_ON_ALLOCATE | SLB_PROTECT_SHUFFLE);
@@ -17051,7 +17057,8 @@ SLB_INLINE bool slb_goes_singly(struct slabby_allocator *pool) {
                           SLABBY_LATENCY_TRACKING_ALL);
 }
 
-/* A free slab of this CPU's shard, counted, unless anything is unusual. It may be this one's turn to be timed. */
+/* A free slab of this CPU's shard, counted, unless anything is unusual. This allocation may be the one that is
+ * timed. */
 SLB_INLINE bool slb_take_singly(struct slabby_allocator *pool, uint32_t *out_id) {
     struct slb_single single;
     uint64_t started = 0;
@@ -17072,7 +17079,7 @@ SLB_INLINE bool slb_take_singly(struct slabby_allocator *pool, uint32_t *out_id)
 
 #endif
 
-/* Of a neighbour's slabs so many come at once. */
+/* How many of a neighbour's slabs are taken at once. */
 #define SLB_FETCHED_AT_ONCE 32u
 
 static bool slb_fetch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu, uint32_t *out_id) {
@@ -17082,7 +17089,7 @@ static bool slb_fetch(struct slabby_allocator *pool, struct slb_stripe *stripe, 
     return found;
 }
 
-/* One id of the own shard is in one pair of hands all along, so it is no move. */
+/* For one id of this CPU's own shard, exactly one thread or list has the id at any time, so this is no move. */
 SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    uint32_t *out_id) {
     uint32_t cpu = slb_os_cpu();
@@ -17994,7 +18001,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 /* The end of a release: the id of a free slab goes where an allocation finds it. */
 
 /* -------------------- api/give.h */
-/* The end of a release: the id of a slab whose word says free, and that this thread alone has, goes into a tier. `fast`
+/* The end of a release: the id of a slab whose word says free, and which only this thread has, goes into a tier. `fast`
  * counts the release as one by id too. */
 #ifndef SLB_API_GIVE_H
 #define SLB_API_GIVE_H
@@ -18002,10 +18009,12 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 /* Into the tiers, unprotected or behind every protection. */
 SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast);
 
-/* The same in a pool with reuse_delay: the slab waits for its turn, and one that has waited long enough goes. */
+/* The same in a pool with reuse_delay: the slab waits for its turn, and a slab that has waited long enough goes into a
+ * tier. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id);
 
-/* Into this CPU's shard, of a pool without CPU caches and delay; false: nothing was done, slb_give is to do it. */
+/* Into this CPU's shard, in a pool without CPU caches and delay; false: nothing was done, and the caller must use
+ * slb_give. */
 SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id);
 
 /* Several at once, in a slow operation of the caller. */
@@ -18098,8 +18107,8 @@ SLB_PRIVATE SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast)
     slb_leave_behind_release(pool, stripe);
 }
 
-/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
- * this release with it. While slabs are short, it goes straight to the shards. */
+/* The slab takes the place of the slab that has waited longest. That one goes into this CPU's cache, which counts this
+ * release. While slabs are short, the released slab goes to the shards at once. */
 static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -18135,19 +18144,20 @@ static void slb_run_deferred_if_due(struct slabby_allocator *pool) {
         slb_pool_run_deferred(pool);
 }
 
-/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
- * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
- * the push and before the look at the gate, see resilience/waiters.h. */
+/* Counts a release after the step that made its slab free, if this thread is in no slow operation. Until the count, the
+ * end of the pool sees the slab as in hand. The count is the last access to memory that is unmapped with the pool.
+ * seq_cst: after the push and before the check of the gate, see resilience/waiters.h. */
 static void slb_count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
     SLB_POINT(SLB_POINT_RELEASED);
     atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
     slb_run_deferred_if_due(pool);
 }
 
-/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
- * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
- * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
- * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
+/* give_delayed without a slow operation: until the oldest slab is given back, this thread has a slab in hand, like a
+ * release on the inline path. It also needs no check of the gate after the swap: a thread that closes the gate locks
+ * the caches before it searches for slabs. So either the oldest slab entered the cache before, and then this slab was
+ * in its ring already, or the cache refuses the oldest slab, and it takes the slow path. Degradation counts slow
+ * operations, so releases come this way only while it is off. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
     uint32_t oldest;
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
@@ -18159,8 +18169,8 @@ SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
         slb_give_oldest(pool, oldest);
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. seq_cst in the look: behind
- * the push and the count, see tiers/single.h. */
+/* give_inside for a pool without caches. No slow operation is counted, as in slb_give_in_turn. The check of the gate is
+ * seq_cst: after the push and the count, see tiers/single.h. */
 SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
@@ -18187,7 +18197,7 @@ SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast)
         slb_give_inside(pool, id, fast);
 }
 
-/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
+/* Puts the ids into this CPU's cache in one commit, if they fit; the commit counts them as released. */
 SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                               uint32_t count) {
     bool cached = pool->cache_max >= count;
@@ -19978,29 +19988,29 @@ SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t
 }
 
 /* -------------------- api/allocate.c */
-/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; what it cannot do
- * itself goes on in allocate_slow, above it. */
+/* The steps of an allocation: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; it leaves all
+ * other cases to allocate_slow, above it. */
 
 /* -------------------- api/allocate.h */
-/* The way to a slab behind the CPU cache (depot, shards, gate, heap), for allocate itself, batches and listeners. */
+/* The search for a slab after the CPU cache (depot, shards, gate, heap), for allocate itself, batches and listeners. */
 #ifndef SLB_API_ALLOCATE_H
 #define SLB_API_ALLOCATE_H
 
-/* Where a slab was found, and what is still to be told of it. */
+/* Where a slab was found, and what must still be reported about it. */
 struct slb_found {
     enum slb_tier tier;
     bool sampled; /* it may be put on a guard slot, see observe/counters.h */
     bool degrade_due;
     uint64_t mark;  /* events from here on that this thread raised */
-    uint64_t probe; /* as which the breaker admitted the search, see breaker.h */
+    uint64_t probe; /* the search's number as a probe of the breaker, see breaker.h */
 };
 
 /* How an allocation looks for its slab. */
 struct slb_search {
     bool nested;      /* in a signal handler that interrupted its own thread inside the core */
     uint64_t started; /* ticks, for max_alloc_latency */
-    uint64_t mark;    /* events from here on that this thread raised are told when it has left */
-    uint64_t probe;   /* as which the breaker has admitted it, however often it begins again */
+    uint64_t mark;    /* the thread's events from here on are delivered when it has left */
+    uint64_t probe;   /* its number as a probe of the breaker; the same when it begins again */
 };
 
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: no public function answers it. */
@@ -20016,20 +20026,21 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
 /* Waits for the end of maintenance, outside. */
 SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool);
 
-/* Runs the work that is due once an operation has left that may have brought slabs back. */
+/* Runs the work that is due after an operation that may have brought slabs back has left. */
 SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                      struct slb_found *out_found);
 
-/* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at
- * the whole pool, and would wait for an id that is in no list and not out either. */
+/* Call this after each slb_search that answered OK, when the id is no longer in this call's hands: a logger may inspect
+ * the whole pool, and would wait for an id that is in no list and not out. */
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
-/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet.
- * Who then tries no more, or waits, and was admitted as a probe, gives that back with slb_probe_return. */
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. A
+ * caller that was admitted as a probe, and after a refusal does not count a failure (a single try, or a wait without
+ * success), gives the probe back with slb_probe_return. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                                         uint64_t *out_word, uint64_t *out_probe);
 
@@ -20040,7 +20051,7 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 #endif
 
 /* -------------------- api/call.h */
-/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
+/* The first and the last steps of the public functions: find the pool behind a handle; count and record an answer. */
 #ifndef SLB_API_CALL_H
 #define SLB_API_CALL_H
 
@@ -20095,7 +20106,7 @@ SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t op
 #ifndef SLB_API_ISSUE_H
 #define SLB_API_ISSUE_H
 
-/* What the caller will know a free slab by: its next reference, or its id. */
+/* The name under which the caller will know a free slab: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
@@ -20121,7 +20132,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return slb_issue_word(&pool->words[id], state);
 }
 
-/* What comes before that off the inline path: runs the protections, and writes the audit record. */
+/* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
     slb_protect_issue(pool, id);
@@ -20169,7 +20180,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
                          !slb_breaker_admits(pool, &search->probe)))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
-            slb_pool_run_deferred(pool); /* who came first is served first */
+            slb_pool_run_deferred(pool); /* first come, first served */
             gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
@@ -20197,7 +20208,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
     }
 }
 
-/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait until every operation inside has left, so allocations wait outside. */
 SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
     slb_fork_check(pool);
     for (uint32_t attempt = 0;
@@ -20205,8 +20216,8 @@ SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
         slb_os_wait_a_little(attempt);
 }
 
-/* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
- * resilience/waiters.h. */
+/* Runs the work that is due after an operation that may have brought slabs back has left. seq_cst: after the pushes,
+ * see resilience/waiters.h. */
 SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
         slb_pool_run_deferred(pool);
@@ -20276,7 +20287,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 
 /* ----------------------------------------------------------------------------------------- allocate */
 
-/* What counts as a failure of the pool is told to the breaker. */
+/* Reports to the breaker what counts as a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
     SLB_HOLD(pool);
@@ -20292,13 +20303,13 @@ static SLB_COLD void slb_note_violation(struct slabby_allocator *pool) {
         slb_breaker_failed(pool, true);
 }
 
-/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word of before, with
- * SLB_WORD_GUARDED where the slab lies on a guard slot. */
+/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word before the
+ * change, with SLB_WORD_GUARDED if the slab lies on a guard slot. */
 static uint64_t slb_issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
                             const struct slb_timing *timing) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t bias = 0;
-    /* only the release of a slab at its own place knows what to do with it */
+    /* only the release of a slab at its ordinary address handles a bias */
     if (guarded == 0 && id < pool->reserved)
         bias = slb_bias_poll(pool, slb_os_cpu());
     slb_issue_prepare(pool, id, state,
@@ -20334,7 +20345,7 @@ static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_
     return SLABBY_OK;
 }
 
-/* What is served from now on may be timed. */
+/* Takes a slab from the CPU cache, and times the allocation if that is due. */
 static bool slb_take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                         struct slb_timing *out_timing) {
     struct slb_due due = slb_timing_if_due(pool);
@@ -20344,7 +20355,8 @@ static bool slb_take_cached(struct slabby_allocator *pool, uint32_t *out_id, boo
     return true;
 }
 
-/* The portable backend writes to its cache before it has anything in hand, and so do the counters of guard slots. */
+/* In a hold, because the portable backend writes to its cache before it has a slab in hand, and so do the counters of
+ * guard slots. */
 static bool slb_take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                              struct slb_timing *out_timing, bool *out_sampled) {
     SLB_HOLD(pool);
@@ -20395,7 +20407,7 @@ static __attribute__((noinline)) slabby_status slb_take_or_refuse(struct slabby_
                      status);
 }
 
-/* Where a slab lies whose word says live already: another thread may have reset the pool and destroyed it. */
+/* The address of a slab whose word already says live: another thread may have reset the pool and destroyed it. */
 static void *slb_data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
     if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
@@ -20403,7 +20415,7 @@ static void *slb_data_of_issued(struct slabby_allocator *pool, uint32_t id, uint
     return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
 }
 
-/* A slab that lies at its own place in the pool: neither on the heap nor on a guard slot. */
+/* For a slab at its ordinary address in the pool: neither on the heap nor on a guard slot. */
 SLB_INLINE slabby_status slb_hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
                                       slabby_ref *out_ref, void **out_data) {
     *out_ref = slb_ref_issued(pool, word, id);
@@ -20437,7 +20449,7 @@ slb_issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *po
     return SLABBY_OK;
 }
 
-/* The same with an audit record and nothing more to do. */
+/* The same if an audit record is the only extra work. */
 static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out_ref, void **out_data,
                                                              struct slabby_allocator *pool, uint32_t id,
                                                              uint64_t state) {
@@ -20451,7 +20463,7 @@ static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out
     return SLABBY_OK;
 }
 
-/* The same with patterns of any size and nothing more to do. */
+/* The same if patterns, of any size, are the only extra work. */
 static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *pool, uint32_t id,
                                                                uint64_t state) {
@@ -20462,8 +20474,8 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     return slb_hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
-/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
- * without the search of slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+/* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
+ * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
 SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */
@@ -20480,7 +20492,7 @@ SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, ui
         return false;
     if (state == SLABBY_SLAB_STATE_LIVE_FAST)
         slb_cache_count_fast_taken(pool);
-    cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
         timing = slb_timing_of_served(pool, cpu, started);
@@ -20548,7 +20560,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
                    ? slb_allocate_portable(out_ref, out_data, pool)
                    : slb_allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
+    /* relaxed: as above; patterns are on from the creation of the pool or never, so none is missed */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
     if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD))
         return protect == SLB_PROTECT_AUDIT ? slb_issue_audited(out_ref, out_data, pool, id, state)
@@ -20565,7 +20577,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     return SLABBY_OK;
 }
 
-/* An untimed hit in a CPU cache of the rseq backend, which is all that most allocations are. */
+/* An untimed hit in a CPU cache of the rseq backend: most allocations need no more. */
 SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
@@ -20884,7 +20896,7 @@ SLB_PUBLIC slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_
 }
 
 /* -------------------- api/reference.c */
-/* What can be asked of one reference. */
+/* The queries about one reference. */
 
 /* Heap slabs, slabs on guard slots, last generations, and references that are refused. */
 static __attribute__((noinline)) slabby_status slb_data_slow(void **out_data, struct slabby_allocator *pool,
@@ -20974,25 +20986,25 @@ SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator 
 }
 
 /* -------------------- api/release.c */
-/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; what it cannot do
- * itself goes on in release_slow and return_slow, above it. */
+/* The steps of a release: the word decides, then protections act, then the id goes to the tiers. slabby_release is the
+ * hot path; it leaves all other cases to release_slow and return_slow, above it. */
 
 /* -------------------- api/release.h */
-/* The way back of a slab, for release itself, unpin, reset and leak reports. */
+/* The end of a release, for release itself, unpin, reset and leak reports. */
 #ifndef SLB_API_RELEASE_H
 #define SLB_API_RELEASE_H
 
-/* The word of the slab has been changed to `new_word`, which says free or retired, and this thread alone knows it: does
- * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
- * too. OK, or MemoryCorruption. */
+/* The word of the slab has been changed to `new_word`, which says free or retired, and only this thread has the slab:
+ * does what the protections require, and puts the id where the next allocation finds it. `fast` counts the release as
+ * one by id too. OK, or MemoryCorruption. */
 SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
                                              bool fast);
 
-/* Released now, or by the last unpin. */
+/* Releases the slab now, or leaves the release to the last unpin. */
 SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
 
 /* Releases the first of `count` slabs, as many as are live, biased to this CPU and without protections that act on
- * releases; answers how many. Who comes to one that is not asks slabby_release. */
+ * releases; answers how many. For the first slab that is not, the caller uses slabby_release. */
 SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count);
 
 SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
@@ -21157,8 +21169,8 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
 
 /* ---------------------------------------------------------------------------- protections, then the tiers */
 
-/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
- * ended yet. */
+/* Records the release while this thread still has the slab in hand: so its next allocation comes later in the audit
+ * trail, and the pool cannot have ended yet. */
 static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
     if (slb_is_audited(pool))
@@ -21203,7 +21215,7 @@ static void slb_raise_retirement(struct slabby_allocator *pool, uint32_t id, uin
         slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
 
-/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+/* The last generation was released: the word already says retired, and no thread will ever take the slab again. */
 static SLB_COLD slabby_status slb_retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     struct slb_notification corruption, retirement;
@@ -21283,7 +21295,7 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
 
 /* -------------------------------------------------------------------------------------------- release */
 
-/* `looked`: this CPU looked at the word in vain. */
+/* `looked`: this CPU has read the word and could not release. */
 static SLB_COLD slabby_status slb_release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
     SLB_HOLD(pool);
     if (looked && slb_pool_exists(pool))
@@ -21291,7 +21303,8 @@ static SLB_COLD slabby_status slb_release_slow(struct slabby_allocator *pool, sl
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_checked(pool, ref));
 }
 
-/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+/* The word already says free. The id and the generation are computed again from the reference, because the hot path
+ * keeps nothing else. */
 static __attribute__((noinline)) slabby_status slb_return_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     slabby_status status =
@@ -21315,7 +21328,8 @@ static __attribute__((noinline)) slabby_status slb_return_delayed(struct slabby_
     return SLABBY_OK;
 }
 
-/* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
+/* The end of a release that zeroes more than a few lines. It is a separate function, so that the other releases need no
+ * stack frame. */
 static __attribute__((noinline)) slabby_status slb_return_zeroed(struct slabby_allocator *pool, uint32_t id) {
     slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
@@ -21352,7 +21366,7 @@ SLB_INLINE slabby_status slb_return_intact(struct slabby_allocator *pool, slabby
     return SLABBY_OK;
 }
 
-/* The same ahead of the comparison of patterns of any size. */
+/* The same, after a comparison of patterns of any size. */
 static __attribute__((noinline)) slabby_status slb_return_patterned(struct slabby_allocator *pool, slabby_ref ref,
                                                                 uint64_t relative, uint32_t protect) {
     uint32_t id = (uint32_t)(relative & pool->id_mask);
@@ -21362,15 +21376,15 @@ static __attribute__((noinline)) slabby_status slb_return_patterned(struct slabb
     return slb_return_intact(pool, ref, id, protect);
 }
 
-/* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
- * return_slow. Until the id is given to a tier the slab is this thread's alone. */
+/* Called after this thread has freed the word: zeroing, patterns, records and the delay are done here, every other
+ * protection in return_slow. Until the id is given to a tier, only this thread has the slab. */
 SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (protect != SLB_PROTECT_SECURE) { /* more than what most protected pools have */
+    if (protect != SLB_PROTECT_SECURE) { /* more protections than most protected pools have */
         if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
                           ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
                                       SLB_PROTECT_DELAY)) != 0))
@@ -21386,7 +21400,7 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
- * cache, both in one section, which keeps the pool. */
+ * cache, both in one section, so that the pool cannot end. */
 static __attribute__((noinline)) slabby_status slb_release_portable(struct slabby_allocator *pool,
                                                                 slabby_ref ref) {
     struct slb_portable_change slb_change;
@@ -21406,7 +21420,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
                      length >= pool->cache_max)) {
-        slb_portable_abandon(&slb_change); /* the slab is in hand, and keeps the pool */
+        slb_portable_abandon(&slb_change); /* the slab is in hand, so the pool cannot end */
         return slb_return_slow(pool, ref);
     }
     slb_change.cache->ids[length] = (uint32_t)id;
@@ -21414,7 +21428,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     return SLABBY_OK;
 }
 
-/* The way back of a slab whose word was plain: what follows the swap, for a pool with and without protections. */
+/* The steps after the swap for a slab whose word was plain, in a pool with and without protections. */
 static __attribute__((noinline)) slabby_status slb_return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -21452,8 +21466,8 @@ static __attribute__((noinline)) slabby_status slb_release_unusual(struct slabby
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
- * comes this way each time, so the usual case is all that stands here, and everything else a call in the last place:
- * two threads that wait for each other's cache lines feel each instruction between them. `looked` as above. */
+ * takes this path each time. So this function contains only the usual case, and everything else is a tail call: two
+ * threads that wait for each other's cache lines are slowed by each instruction in between. `looked` as above. */
 static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask, found;
@@ -21531,8 +21545,8 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
 #define SLB_RELEASE_RUN 64u
 
 /* The words of slabs that are live and biased to this CPU, in a pool without protections on release, are freed one
- * after the other, as far as they are. Each is a sequence of its own. What does not change is kept in registers: a
- * sequence is a barrier to the compiler. */
+ * after the other, up to the first that is different. Each is a sequence of its own. Values that do not change are kept
+ * in registers, because a sequence is a barrier to the compiler. */
 SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
                                     uint32_t count) {
     const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
@@ -21553,7 +21567,7 @@ SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const sla
     return count;
 }
 
-/* Slabs whose words this thread has freed, back into the tiers in a slow operation. Until now each was in hand. */
+/* Gives slabs whose words this thread has freed back to the tiers, in a slow operation. Until now each was in hand. */
 static void slb_own_give_run(struct slabby_allocator *pool, const uint32_t *ids, uint32_t length) {
     struct slb_stripe *stripe = slb_enter(pool);
     slb_move_begin(stripe);
@@ -21563,7 +21577,7 @@ static void slb_own_give_run(struct slabby_allocator *pool, const uint32_t *ids,
     slb_leave_behind_release(pool, stripe);
 }
 
-/* Word by word, where there is no sequence for a run, or the cache does not take it. */
+/* Releases word by word, if there is no sequence for a run, or the cache does not take the run. */
 static SLB_COLD uint64_t slb_release_run_singly(struct slabby_allocator *pool, const slabby_ref *refs,
                                             uint32_t count) {
     uint32_t ids[SLB_RELEASE_RUN];
@@ -21664,8 +21678,8 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
 }
 
 /* -------------------- api/sequences.c */
-/* What a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below, which
- * slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
+/* The data that a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below,
+ * which slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
 
 #define SLB_POOL_AT(field, offset)                                                                               \
     _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
@@ -21720,7 +21734,7 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
 }
 
 /* -------------------- api/stats.c */
-/* What a pool says of itself in numbers: statistics, memory, health. */
+/* The numbers that a pool reports about itself: statistics, memory, health. */
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     SLB_HOLD_HANDLE(allocator);
@@ -22322,7 +22336,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 /* -------------------- api/address.c */
 /* From an address to its slab and its pool, for callers that hold no reference. */
 
-/* What an address is to a pool, judged by the word of the slab that begins there. */
+/* The slab that begins at an address, and the status that follows from its word. */
 struct slb_own_found {
     slabby_status status; /* OK: the slab is live */
     uint32_t id;
@@ -22363,7 +22377,7 @@ static struct slb_own_found slb_find(struct slabby_allocator *pool, uintptr_t ad
     return slb_find_elsewhere(pool, address, stale);
 }
 
-/* Off the short path: guarded slabs, those of the heap, live by id, and refusals. */
+/* For everything off the short path: guarded slabs, heap slabs, slabs that are live by id, and refusals. */
 static SLB_COLD slabby_status slb_ref_of_slow(slabby_ref *out_ref, struct slabby_allocator *pool,
                                           uintptr_t address) {
     if (!slb_pool_exists(pool))
@@ -22427,8 +22441,8 @@ struct slb_batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
 };
 
-/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. A thread that
- * finds every tier empty meanwhile is right: the caller still demands these slabs. */
+/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. If another
+ * thread finds every tier empty meanwhile, its answer is correct: the caller still demands these slabs. */
 static void slb_undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
@@ -22467,8 +22481,8 @@ static slabby_status slb_collect_batch(struct slabby_allocator *pool, struct slb
     return SLABBY_OK;
 }
 
-/* What stays the same for all slabs, kept in registers: for all that the compiler knows, the caller's arrays are the
- * pool's. */
+/* The values that are the same for all slabs. A copy stays in registers, because the compiler must assume that the
+ * caller's arrays are part of the pool. */
 struct slb_own_issue {
     uint64_t ref_bias, stride, state;
     char *slabs;
@@ -22508,8 +22522,8 @@ static void slb_issue_all(struct slabby_allocator *pool, const uint32_t *ids, ui
         slb_issue_with_data(&slb_own_issue, ids[i], &out_refs[i], &out_datas[i]);
 }
 
-/* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
- * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
+/* Takes all of the batch in one commit, if this CPU's cache holds that many and nothing acts on allocations. It updates
+ * the peak and the sampling point while the slabs are in hand: once the last word says live, the pool may end. */
 SLB_INLINE bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                     uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -22571,7 +22585,7 @@ static slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_re
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
-    /* what the CPU caches served is in their samples' weight already */
+    /* the weight of the CPU caches' samples already includes what these served */
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     if (slb_timing_end(pool, &timing, count))
         slb_breaker_failed(pool, true);
@@ -22814,7 +22828,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
 /* -------------------- api/leaks.c */
 /* References that a binding found dropped. */
 
-/* Inside slb_enter: the pool cannot be destroyed before its event is written, whichever thread releases the last
+/* Inside slb_enter: the pool cannot be destroyed before the event is written, no matter which thread releases the last
  * slab. */
 static slabby_status slb_report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
                                    bool reclaim, struct slb_notification *out_notification) {
@@ -22863,8 +22877,8 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
 }
 
 /* -------------------- api/lease.c */
-/* Leases at the API: what a binding's own hot path calls when its magazines are empty, full or locked. The journey is
- * that of api/allocate.c, with a lease in place of the CPU's cache. */
+/* Leases at the API: what a binding's own hot path calls when its magazines are empty, full or locked. The steps are
+ * those of api/allocate.c, with a lease in place of the CPU's cache. */
 
 /* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
 #define SLB_LEASE_PEAK_EVERY 16u
@@ -23148,8 +23162,8 @@ static uint32_t slb_end_some(struct slabby_listener *listener, uint32_t *slot, u
     return count;
 }
 
-/* What goes back while later tickets still wait may be granted to them, and goes back again: the slots are gone through
- * once, and no new ticket is drawn. */
+/* A slab that goes back while later tickets still wait may be granted to one of them, and then goes back again. This
+ * ends, because each slot is visited once, and no new ticket is drawn. */
 static void slb_end_tickets(struct slabby_listener *listener) {
     uint32_t ids[SLB_WAITERS_AT_ONCE];
     for (uint32_t slot = 0, drawn = UINT32_MAX; slot < drawn;) {
@@ -23161,7 +23175,7 @@ static void slb_end_tickets(struct slabby_listener *listener) {
     }
 }
 
-/* Answers what held before. */
+/* Answers the timeout before. */
 static uint64_t slb_change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
     uint64_t before = listener->timeout_ns;
@@ -23210,7 +23224,7 @@ static struct slb_waiter *slb_draw_once(struct slabby_listener *listener, uint32
     return waiter;
 }
 
-/* A chunk is asked for outside the lock; it may be superfluous when it comes. NULL where there is no memory. */
+/* A chunk is allocated outside the lock; it may be unnecessary by then. NULL where there is no memory. */
 static struct slb_waiter *slb_draw_ticket(struct slabby_listener *listener) {
     uint32_t slots;
     struct slb_waiter *waiter = slb_draw_once(listener, &slots);
@@ -23268,7 +23282,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     return SLABBY_OK;
 }
 
-/* The slab leaves the free state under the caller's name. It is the caller's alone already, see grants.h. */
+/* The slab leaves the free state under the caller's name. Only the caller owns it at this point, see grants.h. */
 static slabby_ref slb_issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word =
         slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
@@ -23276,14 +23290,14 @@ static slabby_ref slb_issue_granted(struct slabby_allocator *pool, uint32_t id) 
     return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
-/* What one taker carries from under the lock. */
+/* The data of a grant that a thread copies under the lock and uses after it. */
 struct slb_taken {
     uint64_t ticket, user_data;
     uint32_t id;
     bool granted; /* false: the grant was revoked */
 };
 
-/* Out of its list and over; false where neither list has it. Needs the lock. */
+/* Unlinks the waiter and ends its ticket; false if neither list has the waiter. Needs the lock. */
 static bool slb_take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct slb_taken *out) {
     uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
     *out = (struct slb_taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
@@ -23357,8 +23371,9 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
 
 /* ------------------------------------------------------------------------------------------------- in a thread */
 
-/* Who sleeps counts itself first and looks then, who signals raises `signals` first and looks for sleepers then (all
- * seq_cst): of the two, at least one sees the other. The look is under the lock, as is everything that it looks at. */
+/* A thread that sleeps first counts itself and then checks; a thread that signals first raises `signals` and then
+ * checks for sleepers (all seq_cst). So at least one of the two sees the other. The sleeper's check is under the lock,
+ * and so is everything that it reads. */
 static bool slb_sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
     atomic_fetch_add_explicit(&listener->sleepers, 1, memory_order_seq_cst);
     bool ready = false;
@@ -23384,14 +23399,14 @@ SLB_PUBLIC slabby_status slabby_listener_wait(slabby_listener *listener, uint64_
 }
 
 /* -------------------- api/pin.c */
-/* Pins: a slab that is looked at is not released. */
+/* Pins: they forbid the release of a slab while its memory is in use. */
 
 static SLB_COLD slabby_status slb_refuse_pin(struct slabby_allocator *pool, slabby_ref ref) {
     SLB_HOLD(pool);
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
 }
 
-/* The last generation of a slab too. */
+/* Handles the last generation of a slab too. */
 static SLB_COLD slabby_status slb_pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;

@@ -8,7 +8,7 @@
 #include "resilience/fork.h"
 #include "tiers/word_bias.h"
 
-/* What an address is to a pool, judged by the word of the slab that begins there. */
+/* The slab that begins at an address, and the status that follows from its word. */
 struct found {
     slabby_status status; /* OK: the slab is live */
     uint32_t id;
@@ -49,7 +49,7 @@ static struct found find(struct slabby_allocator *pool, uintptr_t address, slabb
     return find_elsewhere(pool, address, stale);
 }
 
-/* Off the short path: guarded slabs, those of the heap, live by id, and refusals. */
+/* For everything off the short path: guarded slabs, heap slabs, slabs that are live by id, and refusals. */
 static SLB_COLD slabby_status ref_of_slow(slabby_ref *out_ref, struct slabby_allocator *pool,
                                           uintptr_t address) {
     if (!slb_pool_exists(pool))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; what it cannot do
- * itself goes on in allocate_slow, above it. */
+/* The steps of an allocation: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; it leaves all
+ * other cases to allocate_slow, above it. */
 #include "api/allocate.h"
 
 #include "api/call.h"
@@ -63,7 +63,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
                          !slb_breaker_admits(pool, &search->probe)))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
-            slb_pool_run_deferred(pool); /* who came first is served first */
+            slb_pool_run_deferred(pool); /* first come, first served */
             gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
@@ -91,7 +91,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
     }
 }
 
-/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait until every operation inside has left, so allocations wait outside. */
 SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
     slb_fork_check(pool);
     for (uint32_t attempt = 0;
@@ -99,8 +99,8 @@ SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
         slb_os_wait_a_little(attempt);
 }
 
-/* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
- * resilience/waiters.h. */
+/* Runs the work that is due after an operation that may have brought slabs back has left. seq_cst: after the pushes,
+ * see resilience/waiters.h. */
 SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
         slb_pool_run_deferred(pool);
@@ -170,7 +170,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 
 /* ----------------------------------------------------------------------------------------- allocate */
 
-/* What counts as a failure of the pool is told to the breaker. */
+/* Reports to the breaker what counts as a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
     SLB_HOLD(pool);
@@ -186,13 +186,13 @@ static SLB_COLD void note_violation(struct slabby_allocator *pool) {
         slb_breaker_failed(pool, true);
 }
 
-/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word of before, with
- * SLB_WORD_GUARDED where the slab lies on a guard slot. */
+/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word before the
+ * change, with SLB_WORD_GUARDED if the slab lies on a guard slot. */
 static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
                             const struct slb_timing *timing) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t bias = 0;
-    /* only the release of a slab at its own place knows what to do with it */
+    /* only the release of a slab at its ordinary address handles a bias */
     if (guarded == 0 && id < pool->reserved)
         bias = slb_bias_poll(pool, slb_os_cpu());
     slb_issue_prepare(pool, id, state,
@@ -228,7 +228,7 @@ static __attribute__((noinline)) slabby_status take_searching(struct slabby_allo
     return SLABBY_OK;
 }
 
-/* What is served from now on may be timed. */
+/* Takes a slab from the CPU cache, and times the allocation if that is due. */
 static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                         struct slb_timing *out_timing) {
     struct slb_due due = slb_timing_if_due(pool);
@@ -238,7 +238,8 @@ static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fa
     return true;
 }
 
-/* The portable backend writes to its cache before it has anything in hand, and so do the counters of guard slots. */
+/* In a hold, because the portable backend writes to its cache before it has a slab in hand, and so do the counters of
+ * guard slots. */
 static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                              struct slb_timing *out_timing, bool *out_sampled) {
     SLB_HOLD(pool);
@@ -289,7 +290,7 @@ static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allo
                      status);
 }
 
-/* Where a slab lies whose word says live already: another thread may have reset the pool and destroyed it. */
+/* The address of a slab whose word already says live: another thread may have reset the pool and destroyed it. */
 static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
     if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
@@ -297,7 +298,7 @@ static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t
     return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
 }
 
-/* A slab that lies at its own place in the pool: neither on the heap nor on a guard slot. */
+/* For a slab at its ordinary address in the pool: neither on the heap nor on a guard slot. */
 SLB_INLINE slabby_status hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
                                       slabby_ref *out_ref, void **out_data) {
     *out_ref = slb_ref_issued(pool, word, id);
@@ -331,7 +332,7 @@ issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, 
     return SLABBY_OK;
 }
 
-/* The same with an audit record and nothing more to do. */
+/* The same if an audit record is the only extra work. */
 static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref, void **out_data,
                                                              struct slabby_allocator *pool, uint32_t id,
                                                              uint64_t state) {
@@ -345,7 +346,7 @@ static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref
     return SLABBY_OK;
 }
 
-/* The same with patterns of any size and nothing more to do. */
+/* The same if patterns, of any size, are the only extra work. */
 static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *pool, uint32_t id,
                                                                uint64_t state) {
@@ -356,8 +357,8 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     return hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
-/* An allocation that is to be timed, and on which nothing else acts, no guard slot either: a hit in the CPU cache
- * without the search of slb_take_slab. The slab is in hand until its word says live, which keeps the pool. */
+/* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
+ * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
 SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */
@@ -374,7 +375,7 @@ SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32
         return false;
     if (state == SLABBY_SLAB_STATE_LIVE_FAST)
         slb_cache_count_fast_taken(pool);
-    cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
         timing = slb_timing_of_served(pool, cpu, started);
@@ -442,7 +443,7 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
                    ? allocate_portable(out_ref, out_data, pool)
                    : allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
+    /* relaxed: as above; patterns are on from the creation of the pool or never, so none is missed */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
     if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD))
         return protect == SLB_PROTECT_AUDIT ? issue_audited(out_ref, out_data, pool, id, state)
@@ -459,7 +460,7 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     return SLABBY_OK;
 }
 
-/* An untimed hit in a CPU cache of the rseq backend, which is all that most allocations are. */
+/* An untimed hit in a CPU cache of the rseq backend: most allocations need no more. */
 SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;

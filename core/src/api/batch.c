@@ -22,8 +22,8 @@ struct batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
 };
 
-/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. A thread that
- * finds every tier empty meanwhile is right: the caller still demands these slabs. */
+/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. If another
+ * thread finds every tier empty meanwhile, its answer is correct: the caller still demands these slabs. */
 static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
@@ -62,8 +62,8 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     return SLABBY_OK;
 }
 
-/* What stays the same for all slabs, kept in registers: for all that the compiler knows, the caller's arrays are the
- * pool's. */
+/* The values that are the same for all slabs. A copy stays in registers, because the compiler must assume that the
+ * caller's arrays are part of the pool. */
 struct issue {
     uint64_t ref_bias, stride, state;
     char *slabs;
@@ -103,8 +103,8 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
         issue_with_data(&issue, ids[i], &out_refs[i], &out_datas[i]);
 }
 
-/* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
- * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
+/* Takes all of the batch in one commit, if this CPU's cache holds that many and nothing acts on allocations. It updates
+ * the peak and the sampling point while the slabs are in hand: once the last word says live, the pool may end. */
 SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                     uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -166,7 +166,7 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
-    /* what the CPU caches served is in their samples' weight already */
+    /* the weight of the CPU caches' samples already includes what these served */
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     if (slb_timing_end(pool, &timing, count))
         slb_breaker_failed(pool, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
+/* The first and the last steps of the public functions: find the pool behind a handle; count and record an answer. */
 #ifndef SLB_API_CALL_H
 #define SLB_API_CALL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults: what lies at an address, and the handler that reports faults on guards. */
+/* Faults: the classification of an address, and the handler that reports faults on guards. */
 #include "protect/fault.h"
 
 #include "status.h"

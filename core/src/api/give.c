@@ -87,8 +87,8 @@ SLB_PRIVATE SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast)
     slb_leave_behind_release(pool, stripe);
 }
 
-/* The slab takes the place of the one that has waited long enough, which goes on into this CPU's cache. That counts
- * this release with it. While slabs are short, it goes straight to the shards. */
+/* The slab takes the place of the slab that has waited longest. That one goes into this CPU's cache, which counts this
+ * release. While slabs are short, the released slab goes to the shards at once. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -124,19 +124,20 @@ static void run_deferred_if_due(struct slabby_allocator *pool) {
         slb_pool_run_deferred(pool);
 }
 
-/* Counts a release behind what made its slab free, where this thread is in no slow operation: until then the slab is in
- * hand, for all that the end of the pool sees, and the count is the last access to what goes with it. seq_cst: behind
- * the push and before the look at the gate, see resilience/waiters.h. */
+/* Counts a release after the step that made its slab free, if this thread is in no slow operation. Until the count, the
+ * end of the pool sees the slab as in hand. The count is the last access to memory that is unmapped with the pool.
+ * seq_cst: after the push and before the check of the gate, see resilience/waiters.h. */
 static void count_last(struct slabby_allocator *pool, _Atomic uint64_t *releases) {
     SLB_POINT(SLB_POINT_RELEASED);
     atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
     run_deferred_if_due(pool);
 }
 
-/* give_delayed without a slow operation: until the oldest is given this thread has a slab in hand, as a release on the
- * inline path has. Nor does it look at the gate behind the swap: a thread that closes the gate locks the caches before
- * it looks for slabs, so the oldest either went in before, and then this slab was in its ring already, or is refused
- * and takes the slow path. Degradation counts slow operations, and comes this way only while it is off. */
+/* give_delayed without a slow operation: until the oldest slab is given back, this thread has a slab in hand, like a
+ * release on the inline path. It also needs no check of the gate after the swap: a thread that closes the gate locks
+ * the caches before it searches for slabs. So either the oldest slab entered the cache before, and then this slab was
+ * in its ring already, or the cache refuses the oldest slab, and it takes the slow path. Degradation counts slow
+ * operations, so releases come this way only while it is off. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
     uint32_t oldest;
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
@@ -148,8 +149,8 @@ SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id) {
         give_oldest(pool, oldest);
 }
 
-/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn. seq_cst in the look: behind
- * the push and the count, see tiers/single.h. */
+/* give_inside for a pool without caches. No slow operation is counted, as in slb_give_in_turn. The check of the gate is
+ * seq_cst: after the push and the count, see tiers/single.h. */
 SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
     bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
     if (slb_unlikely(!open || slb_degrade_is_on(pool)))
@@ -176,7 +177,7 @@ SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast)
         give_inside(pool, id, fast);
 }
 
-/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
+/* Puts the ids into this CPU's cache in one commit, if they fit; the commit counts them as released. */
 SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                               uint32_t count) {
     bool cached = pool->cache_max >= count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The end of a release: the id of a slab whose word says free, and that this thread alone has, goes into a tier. `fast`
+/* The end of a release: the id of a slab whose word says free, and which only this thread has, goes into a tier. `fast`
  * counts the release as one by id too. */
 #ifndef SLB_API_GIVE_H
 #define SLB_API_GIVE_H
@@ -10,10 +10,12 @@
 /* Into the tiers, unprotected or behind every protection. */
 SLB_PRIVATE void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast);
 
-/* The same in a pool with reuse_delay: the slab waits for its turn, and one that has waited long enough goes. */
+/* The same in a pool with reuse_delay: the slab waits for its turn, and a slab that has waited long enough goes into a
+ * tier. */
 SLB_PRIVATE void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id);
 
-/* Into this CPU's shard, of a pool without CPU caches and delay; false: nothing was done, slb_give is to do it. */
+/* Into this CPU's shard, in a pool without CPU caches and delay; false: nothing was done, and the caller must use
+ * slb_give. */
 SLB_PRIVATE bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id);
 
 /* Several at once, in a slow operation of the caller. */

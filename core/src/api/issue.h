@@ -7,7 +7,7 @@
 #include "protect/protect.h"
 #include "ref.h"
 
-/* What the caller will know a free slab by: its next reference, or its id. */
+/* The name under which the caller will know a free slab: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
@@ -33,7 +33,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return slb_issue_word(&pool->words[id], state);
 }
 
-/* What comes before that off the inline path: runs the protections, and writes the audit record. */
+/* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
     slb_protect_issue(pool, id);

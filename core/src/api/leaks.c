@@ -7,7 +7,7 @@
 #include "ref.h"
 #include "tiers/in_flight.h"
 
-/* Inside slb_enter: the pool cannot be destroyed before its event is written, whichever thread releases the last
+/* Inside slb_enter: the pool cannot be destroyed before the event is written, no matter which thread releases the last
  * slab. */
 static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
                                    bool reclaim, struct slb_notification *out_notification) {

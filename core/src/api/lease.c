@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Leases at the API: what a binding's own hot path calls when its magazines are empty, full or locked. The journey is
- * that of api/allocate.c, with a lease in place of the CPU's cache. */
+/* Leases at the API: what a binding's own hot path calls when its magazines are empty, full or locked. The steps are
+ * those of api/allocate.c, with a lease in place of the CPU's cache. */
 #include <slabby/slabby.h>
 
 #include "api/allocate.h"

@@ -81,8 +81,8 @@ static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint3
     return count;
 }
 
-/* What goes back while later tickets still wait may be granted to them, and goes back again: the slots are gone through
- * once, and no new ticket is drawn. */
+/* A slab that goes back while later tickets still wait may be granted to one of them, and then goes back again. This
+ * ends, because each slot is visited once, and no new ticket is drawn. */
 static void end_tickets(struct slabby_listener *listener) {
     uint32_t ids[SLB_WAITERS_AT_ONCE];
     for (uint32_t slot = 0, drawn = UINT32_MAX; slot < drawn;) {
@@ -94,7 +94,7 @@ static void end_tickets(struct slabby_listener *listener) {
     }
 }
 
-/* Answers what held before. */
+/* Answers the timeout before. */
 static uint64_t change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
     uint64_t before = listener->timeout_ns;
@@ -143,7 +143,7 @@ static struct slb_waiter *draw_once(struct slabby_listener *listener, uint32_t *
     return waiter;
 }
 
-/* A chunk is asked for outside the lock; it may be superfluous when it comes. NULL where there is no memory. */
+/* A chunk is allocated outside the lock; it may be unnecessary by then. NULL where there is no memory. */
 static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
     uint32_t slots;
     struct slb_waiter *waiter = draw_once(listener, &slots);
@@ -201,7 +201,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     return SLABBY_OK;
 }
 
-/* The slab leaves the free state under the caller's name. It is the caller's alone already, see grants.h. */
+/* The slab leaves the free state under the caller's name. Only the caller owns it at this point, see grants.h. */
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word =
         slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
@@ -209,14 +209,14 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
-/* What one taker carries from under the lock. */
+/* The data of a grant that a thread copies under the lock and uses after it. */
 struct taken {
     uint64_t ticket, user_data;
     uint32_t id;
     bool granted; /* false: the grant was revoked */
 };
 
-/* Out of its list and over; false where neither list has it. Needs the lock. */
+/* Unlinks the waiter and ends its ticket; false if neither list has the waiter. Needs the lock. */
 static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
     uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
     *out = (struct taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
@@ -290,8 +290,9 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
 
 /* ------------------------------------------------------------------------------------------------- in a thread */
 
-/* Who sleeps counts itself first and looks then, who signals raises `signals` first and looks for sleepers then (all
- * seq_cst): of the two, at least one sees the other. The look is under the lock, as is everything that it looks at. */
+/* A thread that sleeps first counts itself and then checks; a thread that signals first raises `signals` and then
+ * checks for sleepers (all seq_cst). So at least one of the two sees the other. The sleeper's check is under the lock,
+ * and so is everything that it reads. */
 static bool sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
     atomic_fetch_add_explicit(&listener->sleepers, 1, memory_order_seq_cst);
     bool ready = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pins: a slab that is looked at is not released. */
+/* Pins: they forbid the release of a slab while its memory is in use. */
 #include "api/call.h"
 #include "api/release.h"
 #include "protect/tools.h"
@@ -11,7 +11,7 @@ static SLB_COLD slabby_status refuse_pin(struct slabby_allocator *pool, slabby_r
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
 }
 
-/* The last generation of a slab too. */
+/* Handles the last generation of a slab too. */
 static SLB_COLD slabby_status pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What this machine and process offer, and what a pool will therefore do. */
+/* The report on what this machine and process offer, and what a pool will therefore do. */
 #include <slabby/slabby.h>
 
 #include "os/os.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What can be asked of one reference. */
+/* The queries about one reference. */
 #include "api/call.h"
 #include "observe/labels.h"
 #include "observe/ref_text.h"

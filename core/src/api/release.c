@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; what it cannot do
- * itself goes on in release_slow and return_slow, above it. */
+/* The steps of a release: the word decides, then protections act, then the id goes to the tiers. slabby_release is the
+ * hot path; it leaves all other cases to release_slow and return_slow, above it. */
 #include "api/release.h"
 
 #include "api/call.h"
@@ -22,8 +22,8 @@
 
 /* ---------------------------------------------------------------------------- protections, then the tiers */
 
-/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
- * ended yet. */
+/* Records the release while this thread still has the slab in hand: so its next allocation comes later in the audit
+ * trail, and the pool cannot have ended yet. */
 static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
     if (slb_is_audited(pool))
@@ -68,7 +68,7 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
         slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
 
-/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+/* The last generation was released: the word already says retired, and no thread will ever take the slab again. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     struct slb_notification corruption, retirement;
@@ -148,7 +148,7 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
 
 /* -------------------------------------------------------------------------------------------- release */
 
-/* `looked`: this CPU looked at the word in vain. */
+/* `looked`: this CPU has read the word and could not release. */
 static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
     SLB_HOLD(pool);
     if (looked && slb_pool_exists(pool))
@@ -156,7 +156,8 @@ static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
 }
 
-/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+/* The word already says free. The id and the generation are computed again from the reference, because the hot path
+ * keeps nothing else. */
 static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     slabby_status status =
@@ -180,7 +181,8 @@ static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allo
     return SLABBY_OK;
 }
 
-/* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
+/* The end of a release that zeroes more than a few lines. It is a separate function, so that the other releases need no
+ * stack frame. */
 static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
     slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
@@ -217,7 +219,7 @@ SLB_INLINE slabby_status return_intact(struct slabby_allocator *pool, slabby_ref
     return SLABBY_OK;
 }
 
-/* The same ahead of the comparison of patterns of any size. */
+/* The same, after a comparison of patterns of any size. */
 static __attribute__((noinline)) slabby_status return_patterned(struct slabby_allocator *pool, slabby_ref ref,
                                                                 uint64_t relative, uint32_t protect) {
     uint32_t id = (uint32_t)(relative & pool->id_mask);
@@ -227,15 +229,15 @@ static __attribute__((noinline)) slabby_status return_patterned(struct slabby_al
     return return_intact(pool, ref, id, protect);
 }
 
-/* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
- * return_slow. Until the id is given to a tier the slab is this thread's alone. */
+/* Called after this thread has freed the word: zeroing, patterns, records and the delay are done here, every other
+ * protection in return_slow. Until the id is given to a tier, only this thread has the slab. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (protect != SLB_PROTECT_SECURE) { /* more than what most protected pools have */
+    if (protect != SLB_PROTECT_SECURE) { /* more protections than most protected pools have */
         if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
                           ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
                                       SLB_PROTECT_DELAY)) != 0))
@@ -251,7 +253,7 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
 }
 
 /* A release of the portable backend without protections: the word by a compare-and-swap, and the id into this CPU's
- * cache, both in one section, which keeps the pool. */
+ * cache, both in one section, so that the pool cannot end. */
 static __attribute__((noinline)) slabby_status release_portable(struct slabby_allocator *pool,
                                                                 slabby_ref ref) {
     struct slb_portable_change change;
@@ -271,7 +273,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
                      length >= pool->cache_max)) {
-        slb_portable_abandon(&change); /* the slab is in hand, and keeps the pool */
+        slb_portable_abandon(&change); /* the slab is in hand, so the pool cannot end */
         return return_slow(pool, ref);
     }
     change.cache->ids[length] = (uint32_t)id;
@@ -279,7 +281,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
     return SLABBY_OK;
 }
 
-/* The way back of a slab whose word was plain: what follows the swap, for a pool with and without protections. */
+/* The steps after the swap for a slab whose word was plain, in a pool with and without protections. */
 static __attribute__((noinline)) slabby_status return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -317,8 +319,8 @@ static __attribute__((noinline)) slabby_status release_unusual(struct slabby_all
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
- * comes this way each time, so the usual case is all that stands here, and everything else a call in the last place:
- * two threads that wait for each other's cache lines feel each instruction between them. `looked` as above. */
+ * takes this path each time. So this function contains only the usual case, and everything else is a tail call: two
+ * threads that wait for each other's cache lines are slowed by each instruction in between. `looked` as above. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask, found;
@@ -396,8 +398,8 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
 #define RELEASE_RUN 64u
 
 /* The words of slabs that are live and biased to this CPU, in a pool without protections on release, are freed one
- * after the other, as far as they are. Each is a sequence of its own. What does not change is kept in registers: a
- * sequence is a barrier to the compiler. */
+ * after the other, up to the first that is different. Each is a sequence of its own. Values that do not change are kept
+ * in registers, because a sequence is a barrier to the compiler. */
 SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
                                     uint32_t count) {
     const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
@@ -418,7 +420,7 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     return count;
 }
 
-/* Slabs whose words this thread has freed, back into the tiers in a slow operation. Until now each was in hand. */
+/* Gives slabs whose words this thread has freed back to the tiers, in a slow operation. Until now each was in hand. */
 static void give_run(struct slabby_allocator *pool, const uint32_t *ids, uint32_t length) {
     struct slb_stripe *stripe = slb_enter(pool);
     slb_move_begin(stripe);
@@ -428,7 +430,7 @@ static void give_run(struct slabby_allocator *pool, const uint32_t *ids, uint32_
     slb_leave_behind_release(pool, stripe);
 }
 
-/* Word by word, where there is no sequence for a run, or the cache does not take it. */
+/* Releases word by word, if there is no sequence for a run, or the cache does not take the run. */
 static SLB_COLD uint64_t release_run_singly(struct slabby_allocator *pool, const slabby_ref *refs,
                                             uint32_t count) {
     uint32_t ids[RELEASE_RUN];

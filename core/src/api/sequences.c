@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below, which
- * slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
+/* The data that a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below,
+ * which slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
 #include <slabby/slabby.h>
 
 #include "api/call.h"

@@ -4,7 +4,7 @@
 #include "protect/reuse_delay.h"
 #include "tiers/shards.h"
 
-/* Of a neighbour's slabs so many come at once. */
+/* How many of a neighbour's slabs are taken at once. */
 #define FETCHED_AT_ONCE 32u
 
 static bool fetch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu, uint32_t *out_id) {
@@ -14,7 +14,7 @@ static bool fetch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint
     return found;
 }
 
-/* One id of the own shard is in one pair of hands all along, so it is no move. */
+/* For one id of this CPU's own shard, exactly one thread or list has the id at any time, so this is no move. */
 SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    uint32_t *out_id) {
     uint32_t cpu = slb_os_cpu();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A free slab of a pool without CPU caches, by the short road (tiers/single.h). */
+/* A free slab of a pool without CPU caches, by the short path (tiers/single.h). */
 #ifndef SLB_API_SINGLE_H
 #define SLB_API_SINGLE_H
 
@@ -8,11 +8,11 @@
 #include "os/os.h"
 #include "tiers/single.h"
 
-/* Ends the timing of a slab that is in hand and counted, where it began, and looks at the peak. */
+/* Ends the timing of a slab that is in hand and counted, if a timing has begun, and checks the peak. */
 SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                           uint64_t started);
 
-/* Whether a pool takes the short road. relaxed: a hint, read again inside the sequence. */
+/* Whether a pool takes the short path. relaxed: a hint, read again inside the sequence. */
 SLB_INLINE bool slb_takes_singles(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->single_cpus, memory_order_relaxed) != 0;
 }
@@ -23,12 +23,12 @@ SLB_INLINE bool slb_searches_singly(struct slabby_allocator *pool) {
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
 }
 
-/* The long way's look into the tiers of such a pool, inside slb_enter. */
+/* The search of the slow path in the tiers of such a pool, inside slb_enter. */
 SLB_PRIVATE bool slb_search_singly(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    uint32_t *out_id);
 
-/* Whether nothing asks an allocation to go the long way. relaxed: an option that changes meanwhile, or a gate that
- * closes, acts on the next allocation; the two reasons that may not are asked for in slb_single_enter. */
+/* Whether nothing requires an allocation to take the slow path. relaxed: an option that changes meanwhile, or a gate
+ * that closes, acts on the next allocation; slb_single_enter checks for the two reasons that must act at once. */
 SLB_INLINE bool slb_goes_singly(struct slabby_allocator *pool) {
     uint32_t acts = atomic_load_explicit(&pool->protect, memory_order_relaxed) &
                     (SLB_PROTECT_ON_ALLOCATE | SLB_PROTECT_SHUFFLE);
@@ -40,7 +40,8 @@ SLB_INLINE bool slb_goes_singly(struct slabby_allocator *pool) {
                           SLABBY_LATENCY_TRACKING_ALL);
 }
 
-/* A free slab of this CPU's shard, counted, unless anything is unusual. It may be this one's turn to be timed. */
+/* A free slab of this CPU's shard, counted, unless anything is unusual. This allocation may be the one that is
+ * timed. */
 SLB_INLINE bool slb_take_singly(struct slabby_allocator *pool, uint32_t *out_id) {
     struct slb_single single;
     uint64_t started = 0;

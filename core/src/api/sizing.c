@@ -3,16 +3,16 @@
  * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
  * concerned.
  *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
- * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
- * (Elektroteknikeren 13, 1917):
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the load
+ * a, in erlangs. The number of slabs that are needed so that an arrival rarely finds none follows from Erlang's loss
+ * formula (Elektroteknikeren 13, 1917):
  *
  *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
  *
  * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
- * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is a parameter: one percent of the
- * time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
+ * mean matters (Sevastyanov 1957), if long holds are independent of each other too. In programs they are not: when a
+ * peer or a disk stalls, all holds become long at once. That is why the 99th percentile is a parameter: one percent of
+ * the time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
  *
  *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
  *
@@ -50,7 +50,7 @@ SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t a
 }
 
 /*
- * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * The recursion in reverse: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
  * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
  * of them count, where the recursion would take n steps.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a pool says of itself in numbers: statistics, memory, health. */
+/* The numbers that a pool reports about itself: statistics, memory, health. */
 #include "api/call.h"
 #include "observe/health.h"
 #include "observe/json.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Empty but in builds with SLABBY_TEST_HOOKS. */
+/* Empty, except in builds with SLABBY_TEST_HOOKS. */
 #include "pool.h"
 
 #ifdef SLABBY_TEST_HOOKS

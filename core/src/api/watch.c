@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Hearing of the events of every pool as they happen. */
+/* Notification of the events of every pool as they happen. */
 #include "observe/event_watch.h"
 #include "status.h"
 

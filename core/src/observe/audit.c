@@ -42,7 +42,8 @@ SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t oper
     slb_record_hand_over(pool, operation, id, ref, status);
 }
 
-/* Operations on the whole pool come behind every record that was written before them, and before every later one. */
+/* The record of an operation on the whole pool comes after every record that was written before it, and before every
+ * later record. */
 static void record_of_pool(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                            slabby_status status) {
     struct slb_recorder *own = &slb_recorder;
@@ -65,7 +66,7 @@ static bool find_slab(struct slabby_allocator *pool, int32_t operation, uint64_t
     return ref < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
-/* The slab may be in other hands: its key is only raised. A thread that has it in hand may overwrite that; this
+/* Another thread may have the slab in hand, so its key is only raised. That thread may overwrite the raised key; this
  * operation and its hand-over then happen at the same time. */
 static void record_of_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                            slabby_status status) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * Audit: records of each operation on the pool, its thread and its result. A pool with the option `audit` has
  * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
  *
- * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
- * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
- * leaves exactly one record `release` or `deallocate_fast`.
+ * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So the
+ * records of one slab are in the order of its life. Each operation that returns a slab (a release, the last unpin, a
+ * reset) leaves exactly one record `release` or `deallocate_fast`.
  */
 #ifndef SLB_OBSERVE_AUDIT_H
 #define SLB_OBSERVE_AUDIT_H
@@ -14,10 +14,10 @@
 #include "pool.h"
 #include "status.h"
 
-/* -1: the thread says nothing. */
+/* -1: the thread has no binding. */
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
 
-/* The binding of the calling thread, where it said which. */
+/* The binding of the calling thread; `otherwise` if the thread has set none. */
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
 /* In a child of fork, whose thread has another number. */
@@ -36,7 +36,7 @@ SLB_INLINE bool slb_is_audited(const struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT);
 }
 
-/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+/* Records the answer of a call, and returns it. ref: the reference, the id for operations by id, the option's number
  * for option_change, else 0. */
 SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                      slabby_status status) {

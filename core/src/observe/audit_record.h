@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A record on its way into a ring: its time, its thread, its place in the life of a slab. Inline for the paths on which
- * a slab changes hands; observe/audit.h has the same as a call.
+ * A record before it is in a ring: its time, its thread, and its place in the life of a slab. Inline for the paths on
+ * which a slab changes hands; observe/audit.h has the same as a call.
  *
  * Time. Reading the clock may cost more than everything else of a record (20 ns and more for a virtual machine's
  * counter). So a thread that writes records in a burst, SLB_RECORDS_DENSE_NS apart or closer, reads it for one in
- * SLB_RECORDS_A_READING. The others have the time of that reading, a nanosecond more each. At the end of a burst that
- * time would grow old. The coarse clock, which is a load from memory, bounds it: the clock is read when that has
- * ticked.
+ * SLB_RECORDS_A_READING. The other records have the time of that reading, each a nanosecond later than the one before.
+ * At the end of a burst this time would be old. The coarse clock, which is a load from memory, limits its age: the
+ * clock is read when the coarse clock has ticked.
  */
 #ifndef SLB_OBSERVE_AUDIT_RECORD_H
 #define SLB_OBSERVE_AUDIT_RECORD_H
@@ -59,7 +59,7 @@ SLB_INLINE uint64_t slb_record_put(struct slabby_allocator *pool, struct slb_rec
     return key;
 }
 
-/* What a degraded pool may leave out. */
+/* Whether a degraded pool leaves this record out. */
 SLB_INLINE bool slb_record_is_left_out(const struct slabby_allocator *pool, uint64_t ref,
                                        slabby_status status) {
     return slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK;

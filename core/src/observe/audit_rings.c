@@ -5,7 +5,7 @@
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/in_flight.h"
 
-/* Rounds over all rings before a record is dropped. Each ring is held by a thread that was stopped in between a dozen
+/* Rounds over all rings before a record is dropped. A ring stays locked only while its thread is stopped within a dozen
  * instructions. */
 #define PUT_ROUNDS 64u
 
@@ -46,7 +46,7 @@ static uint64_t above(uint64_t key, uint64_t other) {
     return key > other ? key : other + 1;
 }
 
-/* The same as the sequence does, behind a lock that no thread waits for. False: it is taken. */
+/* Does the same as the sequence, under a lock that no thread waits for. False: the lock is taken. */
 static bool put_locked(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t *key,
                        uint64_t ref, uint64_t about) {
     uint32_t busy = 0;
@@ -60,7 +60,7 @@ static bool put_locked(const struct slb_audit *audit, struct slb_audit_ring *rin
     /* relaxed: what happened before this record has happened before this load, see audit_rings.h */
     *key = above(above(*key, before), atomic_load_explicit(&audit->merged->floor, memory_order_relaxed));
     SLB_POINT(SLB_POINT_RING_WRITE);
-    /* release: the key behind the head of before, the other words behind the key */
+    /* release: the key after the head before it, the other words after the key */
     atomic_store_explicit(&slot->key, *key, memory_order_release);
     atomic_store_explicit(&slot->ref, ref, memory_order_release);
     atomic_store_explicit(&slot->about, about, memory_order_release);
@@ -96,7 +96,7 @@ SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_
             slb_os_wait_a_little(round);
             continue;
         }
-        /* ahead of the floor that this thread's next sequence loads: nothing else keeps the two in order */
+        /* before this thread's next sequence loads the floor: nothing else keeps the two in order */
         if (!cpu_rings_are_locked(pool))
             atomic_thread_fence(memory_order_seq_cst);
         return key;
@@ -114,15 +114,15 @@ static struct slb_audit_ring *ring_at(struct slabby_allocator *pool, uint32_t us
     return &pool->audit.rings[i < used ? i : pool->cpus + (i - used)];
 }
 
-/* The key of the last record in a ring, 0 where there is none; *out_head: how many there are. A slot that writers have
- * come round to meanwhile has the key of a later record: then this looks again. */
+/* The key of the last record in a ring, 0 where there is none; *out_head: how many there are. If writers have reached
+ * this slot again meanwhile, it has the key of a later record; then this reads again. */
 static uint64_t last_key(const struct slb_audit *audit, const struct slb_audit_ring *ring,
                          uint64_t *out_head) {
     for (;;) {
         /* acquire: pairs with the commit */
         *out_head = atomic_load_explicit(&ring->head, memory_order_acquire);
         uint64_t key = atomic_load_explicit(&slot_of(audit, ring, *out_head - 1)->key, memory_order_acquire);
-        /* behind the key: the writer of record n has seen n committed ones, and overwrites record n - slots */
+        /* after the key: the writer of record n has seen n committed records, and overwrites record n - slots */
         if (atomic_load_explicit(&ring->head, memory_order_relaxed) < *out_head + audit->mask)
             return key;
     }
@@ -143,7 +143,7 @@ static uint64_t ring_read(const struct slb_audit_ring *ring) {
     return atomic_load_explicit(&ring->read, memory_order_relaxed); /* the reader's own */
 }
 
-/* relaxed: what happened before this call is seen, and the rest may wait for the next. */
+/* relaxed: records that happened before this call are seen; the others may wait for the next call. */
 static bool anything_is_new(struct slabby_allocator *pool) {
     const struct slb_audit_merged *merged = pool->audit.merged;
     uint32_t used = slb_used_cpus(pool);
@@ -165,15 +165,15 @@ static void number_records(struct slb_audit_merged *merged, struct slb_audit_rin
     atomic_store_explicit(&merged->next, next_number(merged) + count, memory_order_relaxed);
 }
 
-/* What was overwritten since the last merge is older than what is left. */
+/* Records that were overwritten since the last merge are older than the remaining ones. */
 static void skip_overwritten(const struct slb_audit *audit, struct slb_audit_ring *ring) {
     ring->last = last_key(audit, ring, &ring->end);
     if (ring->end - ring_read(ring) > audit->size)
         number_records(audit->merged, ring, ring->end - audit->size - ring_read(ring));
 }
 
-/* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last one that was
- * committed is that of a writer who has come round to the slot: what was there is lost. */
+/* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last committed one
+ * belongs to a writer that has reached the slot again: the record that was there is lost. */
 static void find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
     for (ring->key = NO_KEY; ring_read(ring) != ring->end; number_records(audit->merged, ring, 1)) {
         /* acquire: the words of the record are loaded behind it */
@@ -186,7 +186,8 @@ static void find_next(const struct slb_audit *audit, struct slb_audit_ring *ring
     }
 }
 
-/* acquire, each word: a newer one comes behind its newer key, which the load at the end then finds. */
+/* acquire, each word: if a word is newer, its newer key was stored before it, and the load at the end finds this
+ * key. */
 static bool copy_record(const struct slb_audit *audit, const struct slb_audit_ring *ring,
                         struct slb_audit_entry *out) {
     struct slb_audit_slot *slot = slot_of(audit, ring, ring_read(ring));
@@ -216,7 +217,8 @@ static struct slb_audit_ring *lowest_ring(struct slabby_allocator *pool, uint32_
     return lowest;
 }
 
-/* What the steady clock is behind the wall's: the best of a few pairs, as this thread may be stopped in between. */
+/* The difference of the wall clock from the steady clock: the best of a few pairs of readings, because this thread may
+ * be stopped between the two. */
 static uint64_t wall_epoch_ns(void) {
     uint64_t best = UINT64_MAX, epoch_ns = 0;
     for (int i = 0; i < 4; i++) {
@@ -241,7 +243,7 @@ static void merge(struct slabby_allocator *pool) {
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t used = slb_used_cpus(pool);
     uint64_t epoch_ns = wall_epoch_ns();
-    /* relaxed: a number, with which nothing is handed over */
+    /* relaxed: a number that publishes nothing else */
     uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_relaxed);
     atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
     audit->merged->dropped_read = dropped;
@@ -255,7 +257,7 @@ static void merge(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- reading */
 
-/* A reader of the parent that was in the middle at the fork may have counted a record and not numbered it yet. */
+/* A reader in the parent that was interrupted by the fork may have counted a record and not numbered it yet. */
 static void renumber(struct slabby_allocator *pool) {
     struct slb_audit_merged *merged = pool->audit.merged;
     struct slb_audit_ring *ring;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where audit records are written, and how a reader brings them into one order.
+ * The rings into which audit records are written, and how a reader brings the records into one order.
  *
  *   ring of CPU 0        | slot | slot | ... |     written by sequences on CPU 0
  *   ring of CPU 1        | slot | slot | ... |
@@ -35,9 +35,9 @@
  *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
  *     has a key above it: this call does not take it.
  * On two CPUs that order comes with the slab that is handed over, or with the thread that is moved. For one thread on
- * one CPU, of whose records one is in the CPU's ring and one in a shared one, it comes from the lock of the shared ring
- * (it acquires, behind a commit that released), and from the fence behind each record in a shared ring.
- * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
+ * one CPU that has one record in the CPU's ring and one in a shared ring, the order comes from the lock of the shared
+ * ring (it acquires, after a commit that released), and from the fence after each record in a shared ring. A writer
+ * that stops in the middle delays no reader: nothing happens after its record yet.
  *
  * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
  * before a barrier or by release elsewhere). A reader that has copied any newer word (acquire) finds the newer key
@@ -51,7 +51,7 @@
 #include "pool.h"
 #include "tiers/cpu_cache_rseq.h"
 
-/* Where the audit of a new pool lies; its memory reads as zeros. */
+/* Sets the addresses of the audit of a new pool, whose memory reads as zeros. */
 SLB_PRIVATE void slb_audit_init(struct slabby_allocator *pool, const struct slb_layout *layout,
                                 char *metadata);
 

@@ -28,13 +28,13 @@ struct slb_audit_ring {
     _Atomic uint32_t busy;                          /* a thread without sequences is writing */
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that have a number */
     uint64_t end, last,
-        key; /* of the merge under way: where it ends, the last key before that, the next one */
+        key; /* for the merge under way: where it ends, the last key before that, the next key */
 };
 
 #define SLB_AUDIT_RING_LOG2 7
 _Static_assert(sizeof(struct slb_audit_ring) == 1u << SLB_AUDIT_RING_LOG2, "sequences shift by it");
 
-/* Rings beyond those of the CPUs, for threads that cannot write into the ring of theirs. */
+/* Rings in addition to those of the CPUs, for threads that cannot write into their CPU's ring. */
 #define SLB_AUDIT_SHARED_RINGS 4u
 
 /* A record in its order. sequence: its number + 1, so that untouched memory is no record. */
@@ -70,7 +70,7 @@ struct slb_audit {
 struct slb_audit_chain {
     uint64_t device, inode;
     uint64_t cursor;    /* of the first record that is not wholly in the file */
-    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
+    uint64_t asked;     /* the cursor of the last call, if that failed: the caller may pass it again */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
     uint32_t rest;      /* bytes of `line` still to be written */

@@ -124,7 +124,8 @@ static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count
     return 0;
 }
 
-/* One line more: a record, or what was lost before it, after which the record is read again. */
+/* Composes one more line: a record, or the number of records lost before it; after such a line the record is read
+ * again. */
 static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
                          slabby_status *out_status) {
     slabby_audit_record record;
@@ -172,8 +173,8 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     return failure == 0 ? status : report_failure(error, failure, fd);
 }
 
-/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
- * does not wait for a thread that stayed in the parent. */
+/* One at a time: a chain has one end. A second writer does not wait, because the first may be stuck on a full pipe. A
+ * child made by fork does not wait for a thread that stayed in the parent. */
 SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
                                           uint64_t *cursor, int32_t fd, slabby_error *error) {
     _Atomic uint32_t *writer = &pool->audit_chains->writer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The states that statistics and health show. The layer above finds them out (resilience/conditions.h). */
+/* The states that statistics and health show. The layer above determines them (resilience/conditions.h). */
 #ifndef SLB_OBSERVE_CONDITION_STATE_H
 #define SLB_OBSERVE_CONDITION_STATE_H
 

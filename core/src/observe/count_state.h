@@ -8,7 +8,7 @@
 struct slb_counts {
     _Atomic uint64_t errors[64]; /* refused calls by status */
     _Atomic uint64_t peak_used;  /* most slabs in use, as observed */
-    _Atomic uint64_t peak_ticks; /* when a sampled allocation checked the peak last */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation last checked the peak */
     /* As last published: never decreasing. */
     _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */

@@ -13,17 +13,18 @@
 struct totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
-    uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
+    uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
-    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
+    bool steady; /* no cache was busy or being drained, so that no cached id counts as a slab in use */
 };
 
 static uint64_t read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+/* The portable backend locks a header for a few instructions: read it again, so that the ids below it are not
+ * missed. */
 static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
@@ -87,7 +88,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
-    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
 }
 
@@ -101,8 +102,8 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     return now.allocations - now.releases;
 }
 
-/* What was published once is never taken back. A look that overlaps calls may find less than one before it, and below
- * 0, which is far above it as a number of 64 bits. */
+/* A published value never falls. A reading that overlaps calls may find less than an earlier one. It may also find less
+ * than 0, which is a very large unsigned number of 64 bits. */
 static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
     uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
     while ((int64_t)(now - before) > 0) {
@@ -162,9 +163,9 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     slb_health_note(pool, used);
 }
 
-/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
- * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
- * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+/* The sums behind peak_used touch every CPU's lines. So a CPU checks the peak when, by its own numbers, it has drawn
+ * half a batch (8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use, checks are
+ * rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
 #define PEAK_SLABS 8u
 #define PEAK_MOVES 16u
 #define PEAK_CPUS 8u
@@ -208,7 +209,7 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
     return true;
 }
 
-/* Where the short road looks again: as far as its own numbers are from the next step. */
+/* Sets where the short path checks again: after as many slabs as its own numbers are away from the next step. */
 SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     if (slb_peak_is_due(pool, stripe))
         slb_note_peak(pool);
@@ -217,8 +218,8 @@ SLB_PRIVATE SLB_COLD void slb_note_peak_single(struct slabby_allocator *pool, st
     atomic_store_explicit(&stripe->single_peak, slb_singles_drawn(stripe) + step_at, memory_order_relaxed);
 }
 
-/* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
- * the race leaves it to the other. */
+/* Reading one CPU's lines costs some ten nanoseconds. This interval makes that a thousandth of the time, for any number
+ * of CPUs. relaxed: the thread that loses the race leaves the check to the other. */
 #define PEAK_US_A_CPU 50u
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {

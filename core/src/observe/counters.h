@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ * Counters: exact when the pool is quiet; otherwise off by at most the overlapping operations; they never fall.
  *
  *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
@@ -14,10 +14,10 @@
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
  *
- * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
- * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
- * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
- * look, until that many more references were issued.
+ * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
+ * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it
+ * has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
+ * reading, until that many more references have been issued.
  */
 #ifndef SLB_OBSERVE_COUNTERS_H
 #define SLB_OBSERVE_COUNTERS_H
@@ -34,18 +34,18 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 /* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
-/* What the health window compares: counters of this moment. */
+/* The counters of this moment, which the health window compares. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
- * next one does it. */
+/* Raises peak_used to the slabs in use now, and notifies the health window. Never waits: if a cache is busy, the next
+ * call does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* Whether a CPU whose slow operation is over calls slb_note_peak now. */
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
 
-/* What a CPU has drawn by the short road without CPU caches (tiers/single.h), less what came back that way. relaxed: a
- * hint. */
+/* The slabs that a CPU has drawn by the short path without CPU caches (tiers/single.h), less those that came back that
+ * way. relaxed: a hint. */
 SLB_INLINE int64_t slb_singles_drawn(struct slb_stripe *stripe) {
     return (int64_t)(atomic_load_explicit(&stripe->single_taken, memory_order_relaxed) -
                      atomic_load_explicit(&stripe->single_given, memory_order_relaxed));
@@ -63,8 +63,8 @@ SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t number) 
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
 
-/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
- * not marked live, marked free and not given back, or not finished, was counted one way. */
+/* In a child made by fork, whose words say that users hold `out` slabs: balances the counters for slabs that vanished
+ * threads had taken and not marked live, had marked free and not given back, or had not finished. */
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,

@@ -103,8 +103,8 @@ SLB_PRIVATE int slb_watch_begin(void) {
         int32_t none = 0;
         if (atomic_load(&watchers[i].descriptor) != 0)
             continue;
-        /* Before the number stands here: one left from before would hold back the first signal. Where another thread
-         * takes the entry first, its descriptor is signalled once more than needed. */
+        /* Before the descriptor is stored: a 1 left from an earlier watcher would suppress the first signal. If another
+         * thread takes the entry first, its descriptor is signalled once more than needed. */
         atomic_store(&watchers[i].pending, 0);
         if (atomic_compare_exchange_strong(&watchers[i].descriptor, &none, descriptor + 1))
             return descriptor;
@@ -133,7 +133,7 @@ SLB_PRIVATE bool slb_watch_end(int descriptor) {
     return true;
 }
 
-/* Raisers that vanished in the fork are no users here. */
+/* Threads that were raising an event and vanished in the fork do not count as users. */
 SLB_PRIVATE void slb_watch_after_fork(void) {
     for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
         int32_t descriptor = atomic_load(&watchers[i].descriptor);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The events of all pools of the process: a ring that has each event a second time, with its pool, and descriptors that
- * become readable when one comes. A cursor on the ring outlives the pools.
+ * The events of all pools of the process: a ring that holds each event a second time, with its pool, and descriptors
+ * that become readable when an event comes. A cursor on the ring outlives the pools.
  *
- *   who raises an event                       who watches
+ *   a thread that raises an event             a thread that watches
  *     writes it into the ring                   waits until the descriptor is readable
  *     pending: 0 -> 1, then signals             clears the descriptor, then pending: 1 -> 0
  *     pending: 1 -> 1, does not signal          reads the ring
  *
- * Both change `pending` by an exchange. A raiser that found 1 exchanged it before the watcher's exchange, which
- * therefore sees what the raiser wrote before: the event. One that comes behind finds 0 and signals a descriptor that
- * is clear.
+ * Both change `pending` by an exchange. A raiser that found 1 made its exchange before the watcher's exchange, so the
+ * watcher sees what the raiser wrote before: the event. A raiser that comes after the watcher's exchange finds 0 and
+ * signals a descriptor that is clear.
  */
 #ifndef SLB_OBSERVE_EVENT_WATCH_H
 #define SLB_OBSERVE_EVENT_WATCH_H

@@ -86,7 +86,7 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
 
 /* ------------------------------------------------------------------------------------------------- raising */
 
-/* False where this second has had enough of the code. */
+/* False if the code has already reached its limit for this second. */
 static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
                           va_list arguments) {
     uint64_t suppressed;
@@ -156,7 +156,7 @@ static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t m
             slb_event_notify(&notification);
 }
 
-/* The record of an event is large: apart, so that a pool without a logger need not clear one. */
+/* In a function of its own, because the record of an event is large, and a pool without a logger need not clear one. */
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
     if (slb_unlikely(pool->options.logger != NULL) && !slb_in_flight())
         deliver_to_logger(pool, mark);

@@ -47,10 +47,10 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
                                                uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
 
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+/* Reports an allocation that found every slab in use: it was refused, or served by the heap. */
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
-/* The pool takes no allocation any more, with `live` slabs still out. */
+/* Reports that the pool accepts no more allocations, with `live` slabs still out. */
 SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
 
 #endif

@@ -11,8 +11,8 @@
 
 /* -------------------------------------------------------------------------------------------------- window */
 
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
- * as now. */
+/* Under the health lock. After half a minute, the older base is dropped. After more than a minute, both bases are set
+ * to the present. */
 static void turn_window(struct slabby_allocator *pool, uint64_t now) {
     struct slb_health_state *health = &pool->health;
     if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
@@ -23,7 +23,7 @@ static void turn_window(struct slabby_allocator *pool, uint64_t now) {
     health->bases[1] = fresh;
 }
 
-/* Never waited for: who finds it taken leaves the work to its holder. */
+/* No thread waits for this lock: a thread that finds it taken leaves the work to its holder. */
 static bool health_try_lock(struct slabby_allocator *pool) {
     uint32_t unlocked = 0;
     return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,

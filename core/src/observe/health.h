@@ -5,7 +5,7 @@
  *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
  *   E   1 - failed allocations / attempts in the window
  *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
+ *   B   breaker closed 1, half open 0.5 (also when its timeout is over and no allocation has come yet), open 0
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half

@@ -19,8 +19,8 @@ static double seconds_per_tick(void) {
     return seconds;
 }
 
-/* Sums over CPUs; one whose threads were never timed is passed over. relaxed: a sample that is being added is seen in
- * this reading or in the next. */
+/* Adds the numbers of one CPU to the sums; skips a CPU whose threads were never timed. relaxed: a sample that is being
+ * added is seen in this reading or in the next. */
 static void add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
     if (atomic_load_explicit(&latency->samples, memory_order_relaxed) == 0)
         return;
@@ -50,8 +50,8 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     out->sum_seconds = (double)weighted_ticks * seconds;
 }
 
-/* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket more, so
- * that rounding down rounds. */
+/* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket is added,
+ * so that rounding down rounds to the nearest. */
 #define TICK_UNIT 58
 #define HALF_BUCKET 1.0108892860517005
 

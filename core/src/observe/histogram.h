@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The allocation times of a pool's whole life as a histogram in seconds. Its buckets are those of observe/latency.h,
- * 32 an octave of ticks. A native histogram of schema 5 has as many an octave of seconds, so that one is the other
- * moved by a whole number of buckets, and at most half a bucket (1.1 %) off.
+ * The allocation times of a pool's whole life as a histogram in seconds. Its buckets are those of observe/latency.h, 32
+ * an octave of ticks. A native histogram of schema 5 has as many buckets in each octave of seconds. So the one
+ * histogram is the other one moved by a whole number of buckets, with an error of at most half a bucket (1.1 %).
  *
- * What a tick lasts is taken once, when the first histogram of the process is read: no bucket may ever fall, although
- * the measured rate becomes more exact with time.
+ * The duration of a tick is measured once, when the first histogram of the process is read. The measured rate becomes
+ * more exact with time, but no bucket may ever fall.
  */
 #ifndef SLB_OBSERVE_HISTOGRAM_H
 #define SLB_OBSERVE_HISTOGRAM_H

@@ -46,9 +46,9 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock, mixed, is random enough. Multiplied alone it is not: where each allocation takes as many ticks, a distance
- * would follow from the one before. */
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The clock
+ * is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same number of ticks,
+ * each distance would follow from the one before. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
@@ -82,8 +82,8 @@ static bool nears_its_end(uint64_t served) {
 }
 
 /* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
- * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
- * a program may never need a refill, which folds as well. */
+ * cache will not serve this allocation; then the next allocation that it serves is timed. Headers that near their end
+ * are folded on this path too, because a program may never need a refill, which also folds. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_due due = {false, 0};
     uint64_t header;
@@ -102,8 +102,8 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     return due;
 }
 
-/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
- * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
+/* The number of the allocation that was just served is the last but one of the header's now, unless this thread did not
+ * run for a while in between: then the weight is slightly wrong, and the next sample still lies ahead. */
 SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
                                                             const struct slb_due *due) {
     struct slb_timing timing = {0, 0};
@@ -124,8 +124,8 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most SLB_SAMPLE_MOST allocations before its sample. Where
- * nothing is sampled the point stays where it is: the hot path would go aside for it. */
+/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. If
+ * nothing is sampled, the point is not moved, because the hot path would then leave the inline path for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !samples_anything(pool))
@@ -137,8 +137,8 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
-/* The number of the allocation is the last but one of the header's, unless another thread of this CPU came in between:
- * then no number may fit, and slb_timing_catch_up sees to it. */
+/* The number of the allocation is the last but one of the header's, unless another thread of this CPU ran in between:
+ * then perhaps no number matches, and slb_timing_catch_up corrects that. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
@@ -159,7 +159,7 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
     return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
 }
 
-/* With the caches locked no number is used up while the next sample is set to it. */
+/* The caches are locked, so no allocation can use up a number while the next sample is set to this number. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
@@ -187,7 +187,7 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
-/* relaxed: which is timed is random enough where two threads see the same number */
+/* relaxed: even if two threads see the same number, the choice is random enough */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
     bool each = pool->cache_max != 0 ||
                 atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
- * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
- * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
- * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
+ * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further on.
+ * A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands
+ * for itself, except in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
  * allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
@@ -23,19 +23,20 @@ struct slb_due {
     uint64_t now; /* ticks */
 };
 
-/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
- * caller is in a hold. */
+/* Called before the allocation has a slab in hand: with the rseq backend the pool may have ended; with the portable
+ * backend the caller is in a hold. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
 
-/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
+/* After the cache has served the allocation: begins its timing if it was due, and sets which allocation is timed
+ * next. */
 SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
 
-/* The cache of `cpu` has just served an allocation that began at `started`: its timing, where it was its turn, and
- * whose turn it is next. It looks behind the taking, so that the allocation looks at its cache once. */
+/* The cache of `cpu` has just served an allocation that began at `started`: begins its timing if its turn has come, and
+ * sets which allocation is timed next. It checks after the take, so that the allocation accesses its cache once. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started);
 
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+/* After allocations that did not check whether they are timed: resets a sampling point that they have passed. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
@@ -56,12 +57,12 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
- * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
- * pool that exists. */
+/* The same for a single allocation. In a pool without CPU caches every allocation comes this way. There about one in 64
+ * is timed, and stands for 64, as with a cache; all are timed if a limit requires it. In a hold of a pool that
+ * exists. */
 SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Which of the allocations past the caches is timed, where one in SLB_SAMPLE_MEAN is and stands for as many. */
+/* Which of the allocations that bypass the caches are timed: one in SLB_SAMPLE_MEAN, which stands for that many. */
 SLB_INLINE bool slb_timing_is_due(uint64_t number) {
     return (number * 0x9E3779B97F4A7C15u) >> 58 == 0;
 }
@@ -71,7 +72,7 @@ SLB_INLINE bool slb_timing_is_due(uint64_t number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* Changes what is timed; each CPU's next allocation is the first to be. */
+/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
 /* The same under the gate lock. */

@@ -4,8 +4,8 @@
  * sums and a histogram since the pool was created, and two histograms of 30 s each. One of these is being filled while
  * the other is complete; together they cover the last 30 to 60 seconds.
  *
- * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
- * off a bucket's middle is at most 1.1 % off.
+ * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
+ * is read from the middle of a bucket has an error of at most 1.1 %.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -22,7 +22,7 @@
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
 struct slb_latency_window {
-    _Atomic uint64_t period; /* which half minute the buckets are of, + 1 */
+    _Atomic uint64_t period; /* the number of the half minute of these buckets, + 1 */
     _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
 };
 
@@ -40,7 +40,7 @@ struct slb_latency_limits {
     _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t violations;
     _Atomic uint64_t max;      /* ticks */
-    _Atomic uint64_t max_ns;   /* as shown: what a tick is becomes better known, and must not let it fall */
+    _Atomic uint64_t max_ns;   /* as shown: it must not fall when the length of a tick becomes better known */
     _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
 

@@ -25,7 +25,7 @@ enum slb_ending {
 /* Reports the live slabs, the first few by name. The caller owns the pool and holds no lock. */
 SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
 
-/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
+/* "slab 3 of pool "orders"", then where it was allocated: the text of the binding, or the recorded stack. */
 SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                 uint64_t generation, const char *stack);
 

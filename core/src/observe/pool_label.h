@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How a pool is called in metrics and URLs: its name where that can stand there, else its number in the process:
+ * The label of a pool in metrics and URLs: its name if that is suitable there, else its number in the process:
  *
  *   "orders"      a name of letters, digits, '.', '_' and '-', which no pool that was open before it has
  *   "pool17"      no name

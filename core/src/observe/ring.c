@@ -10,8 +10,8 @@ static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequen
     return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
-/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never
- * 0, so untouched memory is no record. */
+/* Every step is one to one in the word and in the hash so far, so one changed word always changes the check. The check
+ * is never 0, so untouched memory is no record. */
 static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
     uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ring->words; i++) {

@@ -92,8 +92,8 @@ static bool is_named_caller(struct slb_os_symbol symbol) {
 /* How many of the innermost frames may be the core's own. */
 #define OWN_FRAMES_MOST 10u
 
-/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
- * function, as far as it left a frame and its name is known. */
+/* The caller's frames begin after the frames of this library. If the core is part of another file, they begin after the
+ * public function, as far as that left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < OWN_FRAMES_MOST; i++) {

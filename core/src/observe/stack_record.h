@@ -10,7 +10,7 @@
 
 #include "status.h"
 
-/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+/* 16 frames of the caller and up to 4 of the core; the text leaves out the core's frames if their names are known. */
 #define SLB_STACK_FRAMES 20u
 
 struct slb_stack_record {
@@ -29,7 +29,7 @@ struct slb_trace {
 
 SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
 
-/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+/* False if nothing is recorded, or a writer is changing the record. Async-signal-safe. */
 SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
 
 /* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
