@@ -21,8 +21,8 @@ import (
 )
 
 // RefOfBytes is the reference of the live slab whose first byte is data's, for interfaces that carry
-// the slice alone; its length does not count. A slice has no generation: one whose slab was released
-// and allocated again names the new owner's. Errors: ErrInvalidArgument (no bytes),
+// the slice alone; its length does not count. A slice has no generation: if its slab was released
+// and allocated again, the slice names the new owner's slab. Errors: ErrInvalidArgument (no bytes),
 // ErrInvalidReference (no slab of this pool begins there, or it is one of AllocateFast),
 // ErrUseAfterFree (the slab was released).
 func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
@@ -71,9 +71,9 @@ func PoolOf(data []byte) (address, instanceID uint64, err error) {
 	return uint64(found.address), uint64(found.instance_id), nil
 }
 
-// PoolAmong is the one of some pools in whose memory data begins, that of slabs on the heap and on guard
-// slots included; nil for none. It is for code that lends slices of several pools. An empty slice counts
-// by where it begins.
+// PoolAmong returns the one of the given pools in whose memory data begins, which includes slabs on
+// the heap and on guard slots; nil if there is none. It is for code that lends slices of several
+// pools. An empty slice counts by where it begins.
 func PoolAmong(data []byte, pools ...*Slabby) *Slabby {
 	for _, pool := range pools {
 		if pool.spans(data) {
@@ -93,8 +93,8 @@ func PoolAmong(data []byte, pools ...*Slabby) *Slabby {
 	return nil
 }
 
-// liveAt is the slab of the pool that begins at an address, by its word: its reference and its state,
-// or the state 0 where the core has to look.
+// liveAt is the slab of the pool that begins at an address, by its word: its reference and its
+// state, or the state 0 if the core has to decide.
 func (p *Slabby) liveAt(first unsafe.Pointer) (ref, state uint64) {
 	if p == nil || p.stride == 0 || atomic.LoadUint32(p.mode)&modeSampled != 0 {
 		return 0, 0

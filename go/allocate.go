@@ -63,8 +63,8 @@ func (p *Slabby) allocateLeased() (SlabRef, error) {
 	return p.made(made)
 }
 
-// allocateHere is Allocate as far as Go serves it: by sequences, or by this goroutine's lease, and
-// which lease that is.
+// allocateHere is the part of Allocate that Go does itself, by sequences or by this goroutine's
+// lease; it also returns that lease.
 func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	if p == nil {
 		return SlabRef{}, nil, false
@@ -98,8 +98,8 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	return SlabRef{hot: &p.hot, ref: word + uint64(id) + p.refBias}, l, true
 }
 
-// MustAllocate is Allocate for programs that cannot go on without a slab: it panics with an *Error that
-// has the error's story and matches its sentinel.
+// MustAllocate is Allocate for programs that cannot go on without a slab: it panics with an *Error
+// that explains the error and matches its sentinel.
 func (p *Slabby) MustAllocate() SlabRef {
 	ref, err := p.Allocate()
 	if err != nil {
@@ -139,12 +139,12 @@ func (p *Slabby) deallocateAside(ref SlabRef) error {
 	}
 	p.race.releasing(id)
 	free := relative - id
-	// The word decides: exactly this generation, live, not pinned, and no CPU's own.
+	// The word decides: exactly this generation, live, not pinned, and not biased to a CPU.
 	if !atomic.CompareAndSwapUint64(p.word(id), free+wordLive, free+p.generation) {
 		l.leave()
 		return p.deallocateThere(ref)
 	}
-	// Protections are read behind the swap: the thread that switches one on looks at the words next.
+	// Protections are read after the swap: a thread that switches one on reads the words next.
 	given := atomic.LoadUint32(p.mode) == 0 && l.given.give(uint32(id))
 	l.leave()
 	runtime.KeepAlive(p)
@@ -154,7 +154,7 @@ func (p *Slabby) deallocateAside(ref SlabRef) error {
 	return nil
 }
 
-// returned has the core end a release whose word says free already.
+// returned lets the core end a release whose word already says free.
 func (p *Slabby) returned(l *lease, ref SlabRef, name uint64, byID C.int32_t) error {
 	status := C.slabby_lease_return(p.handle, l.address(), C.uint64_t(name), byID)
 	runtime.KeepAlive(p)
@@ -164,7 +164,7 @@ func (p *Slabby) returned(l *lease, ref SlabRef, name uint64, byID C.int32_t) er
 	return p.released(status, ref)
 }
 
-// deallocateThere has the core release, which says what is wrong where something is.
+// deallocateThere lets the core release the slab; the core reports what is wrong, if anything is.
 func (p *Slabby) deallocateThere(ref SlabRef) error {
 	if p != nil {
 		p.race.releasing((ref.ref - p.refBias) & p.idMask)
@@ -190,8 +190,8 @@ func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 }
 
 // AllocateFast takes a slab known by its bare id, for callers that need no reference. An id carries
-// no generation: after its release the same id may be another owner's, and a stale id cannot be
-// told from a fresh one. The slice has len == cap == slab size.
+// no generation: after its release the same id may belong to another owner, and a stale id cannot
+// be told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {
 	if raceDetector {
 		return p.allocateFastWatched()
@@ -254,7 +254,7 @@ func (p *Slabby) DeallocateFast(slabID int32) error {
 	return deallocateFast(p, slabID)
 }
 
-// deallocateFastFreed goes on where the word says free already.
+// deallocateFastFreed continues a release whose word already says free.
 func (p *Slabby) deallocateFastFreed(slabID int32) error {
 	return p.returned(nil, SlabRef{}, uint64(slabID), 1)
 }

@@ -30,8 +30,8 @@ type AuditRecord struct {
 	Binding   Binding        `json:"binding"`
 }
 
-// Event is what a logger is told. Suppressed counts those of its code that were not told since the
-// last one.
+// Event is one event as a logger gets it. Suppressed counts the events of the same code that were
+// not reported since the last one.
 type Event struct {
 	Level      EventLevel `json:"level"`
 	Sequence   uint64     `json:"sequence"`
@@ -74,9 +74,9 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 }
 
 // WriteAudit appends the audit records from a cursor on to a file, as JSON lines with chained
-// digests that slabby-audit-check verifies; count is how many records were written whole, next the
-// cursor of the next call. After an error a call for the same file with next goes on in the middle
-// of the line that was cut.
+// digests that slabby-audit-check verifies; count is the number of complete records that were
+// written, next the cursor of the next call. After an error, a call for the same file with next
+// continues in the middle of the line that was cut.
 func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, err error) {
 	raw := newRawError()
 	var written C.uint64_t
@@ -131,10 +131,11 @@ func eventOf(raw *C.slabby_event) Event {
 	}
 }
 
-// LogEvents hands what the core has reported to the logger of WithLogger now, and returns how many events
-// that were. The logger gets them by itself, a moment after they happen: this is for callers that want
-// them in the log before they go on. Without a logger it does nothing. It waits for the pool's handler to
-// return, so a handler must not call it for its own pool.
+// LogEvents passes the events that the core has reported to the logger of WithLogger now, and
+// returns their number. The logger gets events without this call too, a moment after they happen:
+// this is for callers that want them in the log before they continue. Without a logger it does
+// nothing. It waits for the pool's handler to return, so a handler must not call it for its own
+// pool.
 func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
 	if p == nil {
 		return 0, ErrInvalidArgument

@@ -22,7 +22,7 @@ import (
 )
 
 // rawRefs lends arrays of bare references to batches: a []SlabRef holds Go pointers, which C must
-// not be shown.
+// not see.
 var rawRefs = sync.Pool{New: func() any { return new([]C.slabby_ref) }}
 
 func borrowRaw(count int) *[]C.slabby_ref {
@@ -69,7 +69,7 @@ func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	return nil
 }
 
-// checkBatch keeps Go from making room for a batch that the core is certain to refuse.
+// checkBatch avoids allocating memory for a batch that the core will certainly refuse.
 func (p *Slabby) checkBatch(count int) error {
 	if p == nil {
 		return ErrInvalidArgument
@@ -127,7 +127,7 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 		l.leave()
 		return false
 	}
-	// A sampling point that was stepped over is the next allocation's.
+	// If the batch passed a sampling point, the next allocation is sampled.
 	if turn := uint32(header >> 16); m.sampleAt-turn < uint32(count) {
 		m.sampleAt = turn + uint32(count)
 	}
@@ -149,7 +149,7 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 	for len(refs) > 0 {
 		done, failed, first := p.deallocateRun(refs)
 		if done == 0 {
-			// Full, locked, or nothing for Go alone: one by the usual way, which makes room.
+			// Full, locked, or not for Go alone: release one in the usual way, which frees space.
 			if first, done = p.Deallocate(refs[0]), 1; first != nil {
 				failed = 1
 			}
@@ -164,8 +164,8 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 }
 
 // deallocateRun releases as many of the first references as this CPU's cache or this goroutine's lease
-// takes, in one push, and returns how many those were. Failed are those that turn out to be damaged, where protections
-// were switched on this moment.
+// takes, in one push, and returns how many those were. failed counts the slabs that are found damaged,
+// if protections were switched on at this moment.
 func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
 	if core := atomic.LoadPointer(&p.core); core != nil {
 		return p.deallocateRunInSequence(core, refs)
@@ -202,7 +202,7 @@ func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
 	return done, failed, err
 }
 
-// free makes the word of a live slab free, where Go may do that.
+// free makes the word of a live slab free, if Go may do that.
 func (p *Slabby) free(ref SlabRef) bool {
 	relative := ref.ref - p.refBias
 	id := relative & p.idMask

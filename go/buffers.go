@@ -11,8 +11,8 @@ import (
 )
 
 // BufferPool lends slabs as bare slices to code that asks for Get and Put, such as
-// httputil.ReverseProxy. Such code cannot be told of an error: where the pool has no slab, Get makes a
-// slice on Go's heap, and Put leaves that to the collector.
+// httputil.ReverseProxy. Such code cannot receive an error: if the pool has no slab, Get makes a
+// slice on Go's heap, and Put leaves that slice to the collector.
 type BufferPool struct {
 	pool *Slabby
 }
@@ -31,9 +31,9 @@ func (b *BufferPool) Get() []byte {
 	return ref.GetBytes()
 }
 
-// Put gives a slice of Get back. A slice of a slab that is not live, or that does not begin where Get's
-// did, is a mistake of the program: Put panics with the *Error. Corruption is counted and told as by
-// every release.
+// Put gives a slice of Get back. A slice of a slab that is not live, or that does not begin where
+// Get's slice began, is a mistake of the program: Put panics with the *Error. Corruption is counted
+// and reported as by every release.
 func (b *BufferPool) Put(data []byte) {
 	err := b.pool.ReleaseBytes(data)
 	if err != nil && b.pool.spans(data) && !errors.Is(err, ErrMemoryCorruption) {
@@ -55,9 +55,9 @@ func (p *Slabby) spans(data []byte) bool {
 	return p != nil && uint64(first-uintptr(p.slabs)) < p.reserved*p.stride
 }
 
-// Copy copies from src to dst until the end or an error, as io.CopyBuffer does with a slab for a buffer:
-// where either side copies by itself (io.WriterTo, io.ReaderFrom) the slab is not used. Without a slab
-// it returns the error of Allocate and has read nothing.
+// Copy copies from src to dst until the end or an error, as io.CopyBuffer does with a slab as the
+// buffer: if one side copies by itself (io.WriterTo, io.ReaderFrom), the slab is not used. Without
+// a slab it returns the error of Allocate and has read nothing.
 func (p *Slabby) Copy(dst io.Writer, src io.Reader) (written int64, err error) {
 	ref, err := p.Allocate()
 	if err != nil {
@@ -71,8 +71,8 @@ func (p *Slabby) Copy(dst io.Writer, src io.Reader) (written int64, err error) {
 	return io.CopyBuffer(dst, src, ref.GetBytes())
 }
 
-// ReleaseAll releases references of any pools, in order, tries all, and returns what was wrong with
-// some, joined. The zero SlabRef is skipped, so that a slice may be filled in part.
+// ReleaseAll releases references of any pools, in order, tries all, and returns the errors joined.
+// The zero SlabRef is skipped, so that a slice may be filled in part.
 func ReleaseAll(refs ...SlabRef) error {
 	var wrong []error
 	for _, ref := range refs {
@@ -86,8 +86,8 @@ func ReleaseAll(refs ...SlabRef) error {
 	return errors.Join(wrong...)
 }
 
-// Writer collects what is written in slabs, as a bytes.Buffer does in one growing slice: nothing is
-// copied again when it grows. It is for one goroutine. Close gives the slabs back.
+// Writer collects the written bytes in slabs, as a bytes.Buffer does in one growing slice: nothing
+// is copied again when it grows. It is for one goroutine. Close gives the slabs back.
 type Writer struct {
 	pool *Slabby
 	refs []SlabRef
@@ -119,7 +119,8 @@ func (w *Writer) free() ([]byte, error) {
 	return ref.GetBytes(), nil
 }
 
-// Write appends data. Where the pool runs out it returns how much it took, and Allocate's error.
+// Write appends data. If the pool has no slab left, it returns how many bytes it took, and
+// Allocate's error.
 func (w *Writer) Write(data []byte) (taken int, err error) {
 	for taken < len(data) {
 		free, err := w.free()
@@ -133,7 +134,7 @@ func (w *Writer) Write(data []byte) (taken int, err error) {
 	return taken, nil
 }
 
-// ReadFrom appends what src has until its end, and reads straight into slabs.
+// ReadFrom appends the bytes of src until its end, and reads directly into slabs.
 func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
 	for {
 		free, err := w.free()
@@ -152,8 +153,8 @@ func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
 	}
 }
 
-// WriteTo writes what was collected to dst, slab by slab. An error leaves the rest for another try; what
-// was written is not written again. Close gives the slabs back.
+// WriteTo writes the collected bytes to dst, slab by slab. After an error the rest stays for
+// another try; written bytes are not written again. Close gives the slabs back.
 func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
 	size := w.pool.slabBytesOf()
 	for w.written < w.length {

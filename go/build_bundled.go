@@ -4,8 +4,8 @@
 
 package slabby
 
-// The core inside this folder. Its symbols stay hidden, so that a Go library never stands in for
-// the core that another part of the process has loaded.
+// The core inside this folder. Its symbols stay hidden, so that a Go library never replaces the
+// core that another part of the process has loaded.
 
 // #cgo CFLAGS: -std=gnu11 -O2 -fvisibility=hidden -DSLABBY_HIDDEN=1
 // #cgo !windows LDFLAGS: -pthread -ldl

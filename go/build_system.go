@@ -41,8 +41,8 @@ import (
 	"unsafe"
 )
 
-// An older library than the one that the program was built with ends the program here, by a panic that says so. The
-// loader itself would end it at the first call of a function that is not there.
+// If the library is older than the one that the program was built with, the program ends here, by a
+// panic that says so. Otherwise the loader would end it at the first call of a missing function.
 func init() {
 	path := C.slabby_go_library()
 	if path == nil {

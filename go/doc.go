@@ -25,6 +25,6 @@
 // shares pools with C and Python code in the same process: see Handle and Adopt.
 //
 // Every call is safe for concurrent use. Errors match their sentinel by errors.Is; on calls that
-// are made millions of times the error is the bare sentinel, and Explain tells the story of the
+// are made millions of times the error is the bare sentinel, and Explain gives the details of the
 // case.
 package slabby

@@ -38,7 +38,8 @@ func init() {
 	sequence.SetAside(sequence.ReleaseWipe, SlabRef.releaseWipe)
 }
 
-// entry is a function of the assembly, which continues in one of Go's with the same arguments and results.
+// entry is a function of the assembly that continues in a Go function with the same arguments and
+// results.
 func entry[F any](function, aside int, goOn F) F {
 	sequence.SetAside(aside, goOn)
 	return sequence.Entry[F](function)
@@ -46,7 +47,7 @@ func entry[F any](function, aside int, goOn F) F {
 
 func noSlab(*Slabby) SlabRef { return SlabRef{} }
 
-// Where the assembly finds the parts of hot, which is what a pool begins with.
+// The offsets at which the assembly finds the fields of hot, which is the first part of a pool.
 var (
 	_ [0]byte  = [unsafe.Offsetof(Slabby{}.hot)]byte{}
 	_ [8]byte  = [unsafe.Offsetof(hot{}.core)]byte{}

@@ -14,8 +14,9 @@ import (
 	"unsafe"
 )
 
-// Error is every error of this package but a context's. It matches the sentinel of its status by
-// errors.Is. On hot calls it is the sentinel itself; on others it carries what was wrong.
+// Error is the type of every error of this package, except the errors of a context. It matches the
+// sentinel of its status by errors.Is. On hot calls it is the sentinel itself; on other calls it
+// carries the details.
 type Error struct {
 	// Status is what the core answered.
 	Status Status
@@ -89,7 +90,7 @@ func newRawError() C.slabby_error {
 	return C.slabby_error{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_error{}))}
 }
 
-// detailedError turns the answer of a cold call into an error with the core's own words.
+// detailedError turns the answer of a cold call into an error with the core's text.
 func detailedError(status C.slabby_status, raw *C.slabby_error) error {
 	if status == 0 {
 		return nil

@@ -14,7 +14,7 @@ import "C"
 
 import "runtime"
 
-// coreText asks the core for a text, again where it did not fit.
+// coreText gets a text from the core, and asks again if the text did not fit.
 func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) C.slabby_status) (
 	string, error) {
 	buffer := make([]C.char, 512)
@@ -28,9 +28,9 @@ func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) 
 	}
 }
 
-// Explain tells the story of one case: which pool, which slab, what the reference says and what
-// the slab is. ref may be the zero SlabRef. The text is built from the state of now, which may
-// have moved on since. An error of another package explains itself.
+// Explain describes one case: the pool, the slab, what the reference says and the state of the
+// slab. ref may be the zero SlabRef. The text is built from the present state, which may have
+// changed since the error. For an error of another package it returns that error's own text.
 func (p *Slabby) Explain(err error, ref SlabRef) string {
 	status, known := StatusOf(err)
 	if !known {
@@ -59,8 +59,8 @@ func (r SlabRef) String() string {
 }
 
 // AllocationStack is where the slab was allocated: functions, files and lines of Go, as a traceback
-// prints them, at most 16. What another language allocated is told as by Stack. "" where nothing was
-// recorded, as without WithDebug.
+// prints them, at most 16. For a slab that another language allocated, it is the text of Stack. ""
+// if nothing was recorded, as without WithDebug.
 func (r SlabRef) AllocationStack() string {
 	if token := r.token(); token != nil {
 		return token.stack.String()
@@ -77,8 +77,9 @@ func (r SlabRef) AllocationStack() string {
 	return text
 }
 
-// Stack is where the slab was allocated and, where it was, released, as the core saw it: thread, age
-// and the C frames, down to the runtime's. "" without WithDebug. Errors: ErrInvalidReference.
+// Stack is where the slab was allocated and, if it was released, where that happened, as the core
+// recorded it: thread, age and the C frames, down to the runtime's. "" without WithDebug. Errors:
+// ErrInvalidReference.
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_stack(b, c, l, r.Pool().c(), C.slabby_ref(r.ref))

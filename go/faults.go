@@ -17,15 +17,15 @@ import (
 )
 
 // FaultError is a fault in the memory of a pool: on a guard page, or in a slab that is no longer
-// there. Guard pages (WithGuardPages) and sampled guards (WithGuardSampleRate) make faults of
-// mistakes.
+// there. Guard pages (WithGuardPages) and sampled guards (WithGuardSampleRate) turn mistakes into
+// faults.
 type FaultError struct {
 	// Address was accessed.
 	Address uintptr
 	// Pool is the pool's name.
 	Pool string
-	// Ref is the slab's present or last allocation, the zero SlabRef where there was none, it was by
-	// id, or the pool is not one of this package.
+	// Ref is the slab's present or last allocation. It is the zero SlabRef if there was no allocation,
+	// if it was by id, or if the pool is not one of this package.
 	Ref SlabRef
 	// ID and State are the slab's.
 	ID    int32
@@ -55,8 +55,8 @@ func (e *FaultError) Unwrap() error {
 }
 
 // CatchFaults runs work on this goroutine and turns a fault in the memory of a pool into a
-// *FaultError. Other panics, and faults elsewhere, go on as they were. What work's callees started
-// in goroutines of their own is not covered: debug.SetPanicOnFault is a goroutine's own.
+// *FaultError. Other panics, and faults elsewhere, continue unchanged. Goroutines that work starts
+// are not covered, because debug.SetPanicOnFault applies to one goroutine.
 func CatchFaults(work func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -74,8 +74,9 @@ func CatchFaults(work func()) (err error) {
 	return nil
 }
 
-// FaultOf is the fault behind what recover returned in a goroutine with debug.SetPanicOnFault, or
-// nil where it is none, or none in the memory of a pool.
+// FaultOf returns the fault behind the value that recover returned in a goroutine with
+// debug.SetPanicOnFault. It returns nil if the value is no fault, or no fault in the memory of a
+// pool.
 func FaultOf(recovered any) *FaultError {
 	cause, ok := recovered.(runtime.Error)
 	if !ok {
@@ -114,10 +115,10 @@ func classify(address uintptr, cause error) *FaultError {
 	return fault
 }
 
-// InstallFaultHandler has the core report faults in the memory of pools on standard error, in
-// words and with stacks, before Go's own handler sees them: a program that ends by a fault has said
-// why. With debug.SetPanicOnFault both happen: the report, and the panic. For the whole process,
-// for good.
+// InstallFaultHandler makes the core report faults in the memory of pools on standard error, as
+// text and with stacks, before Go's own handler sees them. So a program that ends by a fault has
+// reported the reason. With debug.SetPanicOnFault both happen: the report, and the panic. For the
+// whole process, for good.
 func InstallFaultHandler() error {
 	raw := newRawError()
 	return detailedError(C.slabby_install_fault_handler(&raw), &raw)

@@ -12,15 +12,15 @@ import (
 	"unsafe"
 )
 
-// What Go knows of the core's words and modes: the layout that slabby_view promises. docs/go-fast-path.md has the
-// argument for every load and store here.
+// The layout of the core's words and modes that slabby_view promises. docs/go-fast-path.md explains
+// why every load and store here is correct.
 const (
 	// A slab's word: {pins:12 | generation | zeros | biased:1 state:3}.
 	wordLive     = uint64(SlabStateLive)
 	wordLiveFast = uint64(SlabStateLiveFast)
 	wordStates   = 7
 	wordBiased   = 8
-	// Generation and state, without pins and without whose word it is.
+	// Generation and state, without pins and without the bias.
 	wordCompared = (1<<52 - 1) &^ wordBiased
 	wordPinBits  = 52
 	// Bits of the mode word.
@@ -31,14 +31,15 @@ const (
 	modeSampled = 64
 )
 
-// hot is what the calls read that stay in Go. It is written before the pool has users, the leases
-// excepted.
+// hot holds the fields that calls read when they stay in Go. All of it is written before the pool
+// has users, except the leases.
 type hot struct {
-	// Whose this is; nil in the zero Slabby.
+	// The pool that this belongs to; nil in the zero Slabby.
 	pool *Slabby
-	// The pool's handle where Go runs the core's sequences on it; nil where every call has to cross, or leases serve.
+	// The pool's handle if Go runs the core's sequences on it; nil if every call has to cross into C,
+	// or leases serve.
 	core unsafe.Pointer
-	// The same again for a pool that was made without protections which Go carries out.
+	// The same handle, but only for a pool that was made without protections that Go carries out.
 	plain      unsafe.Pointer
 	words      unsafe.Pointer
 	slabs      unsafe.Pointer
@@ -52,10 +53,11 @@ type hot struct {
 	reserved uint64
 	// A word of the core's: 0 in a pool with nothing switched on.
 	mode *uint32
-	// The same, or a word that says otherwise for good where every allocation has to be seen.
+	// The same word, or a word that never changes and sends every allocation to the core, if the core
+	// has to see all of them.
 	allocMode *uint32
-	// Of one block. A larger one comes first, then its count: a reader of the count first never leaves
-	// the block.
+	// The leases of one block. A larger block is stored first, then its count: a reader that loads the
+	// count first never reads beyond the block.
 	leaseCount uint64
 	leases     unsafe.Pointer
 }
@@ -63,8 +65,8 @@ type hot struct {
 // always is a mode that sends every call to the core.
 var always = uint32(1) << 31
 
-// crosses reports whether every allocation and release goes to the core: of a pool that something was
-// switched on in, and of the zero Slabby, which the core refuses.
+// crosses reports whether every allocation and release goes to the core: in a pool in which
+// something was switched on, and in the zero Slabby, which the core refuses.
 func (h *hot) crosses() bool {
 	return h.allocMode == nil || atomic.LoadUint32(h.allocMode) != 0
 }
@@ -78,7 +80,7 @@ func (h *hot) slice(id uint64) []byte {
 	return (*[1 << 30]byte)(first)[:h.slabBytes:h.slabBytes]
 }
 
-// issue makes a slab live that its caller alone has, and returns the word that was.
+// issue makes a slab live that only the caller has, and returns the word before.
 func (h *hot) issue(id uint64, state uint64) uint64 {
 	entry := h.word(id)
 	word := atomic.LoadUint64(entry)
@@ -93,7 +95,7 @@ func (h *hot) used(id uint64) {
 	}
 }
 
-// releasing tells it that a reference is about to be released.
+// releasing tells the race detector that a reference is about to be released.
 func (h *hot) releasing(ref uint64) {
 	if raceDetector {
 		h.pool.race.releasing((ref - h.refBias) & h.idMask)
@@ -107,11 +109,11 @@ func (h *hot) isLive(ref uint64) (id uint64, live bool) {
 	if id >= h.reserved {
 		return 0, false
 	}
-	// A number with bits beyond the generation equals no word without its pins.
+	// A number with bits above the generation is equal to no word without pins.
 	return id, atomic.LoadUint64(h.word(id))&wordCompared == relative-id+wordLive
 }
 
-// readView reads where the core has what the calls need that stay in Go.
+// readView reads the addresses of the core's data that calls need when they stay in Go.
 func (p *Slabby) readView() {
 	view := C.slabby_go_view(p.handle)
 	p.hot = hot{pool: p, mode: &always, allocMode: &always}
@@ -135,13 +137,13 @@ func (p *Slabby) readView() {
 	p.allocMode = p.mode
 	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
 	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
-		p.allocMode = &always // a reference gets a token, through which each look at the bytes crosses
+		p.allocMode = &always // a reference gets a token, through which each access to the bytes crosses
 	}
 	p.race.prepare(p.idLimit)
 	p.readSequences()
 }
 
-// seeAll has every allocation and release of the pool go through the core from now on.
+// seeAll makes every allocation and release of the pool go through the core from now on.
 func (p *Slabby) seeAll() {
 	p.attaching.Lock()
 	defer p.attaching.Unlock()

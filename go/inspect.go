@@ -27,8 +27,8 @@ type LiveSlab struct {
 	// Age and Thread are 0 unless the pool records stacks; Age is also that of a grant.
 	Age    time.Duration `json:"age_ns"`
 	Thread uint64        `json:"thread"`
-	// Ticket is what a slab was granted to that has not been taken yet: State is SlabStateGranted, and
-	// Ref the zero SlabRef. 0 for all others.
+	// Ticket is the ticket to which a slab was granted that has not been taken yet: then State is
+	// SlabStateGranted, and Ref the zero SlabRef. 0 for all other slabs.
 	Ticket uint64 `json:"ticket"`
 }
 
@@ -141,9 +141,10 @@ func (p *Slabby) Reclaim() (slabs uint64, err error) {
 }
 
 // Resize gives the pool a new capacity, up to WithMaxCapacity, while others allocate and release. It
-// counts the slabs that are in use still and will be given up when they are released; until then no
-// allocation succeeds. Stats.AwaitedSlabs has that number later on. If the system refuses memory for
-// a higher capacity, the error is ErrNoSystemMemory with what was asked for, and nothing has changed.
+// returns the number of slabs that are still in use and will be given up when they are released;
+// until then no allocation succeeds. Stats.AwaitedSlabs has this number later. If the system refuses
+// memory for a higher capacity, the error is ErrNoSystemMemory with the size that was requested, and
+// nothing has changed.
 func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
 	if capacity < 0 {
 		return 0, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1,

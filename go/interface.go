@@ -6,7 +6,8 @@ package slabby
 
 import "time"
 
-// SlabAllocator is what a pool offers, for callers that want to put something else in its place.
+// SlabAllocator is the interface of a pool, for callers that want to put another implementation in
+// its place.
 type SlabAllocator interface {
 	// One slab or several, now or within a time; the panicking form for callers that cannot go on.
 	Allocate() (SlabRef, error)
@@ -18,7 +19,7 @@ type SlabAllocator interface {
 	AllocateFast() ([]byte, int32, error)
 	DeallocateFast(slabID int32) error
 
-	// The way back.
+	// Releases.
 	Deallocate(ref SlabRef) error
 	BatchDeallocate(refs []SlabRef) error
 

@@ -18,13 +18,14 @@ import (
 // token is what every copy of a reference shares with WithFinalizers: when the collector finds it
 // unreachable, no Go code can release the slab any more.
 type token struct {
-	// First: a reference points here. It names the pool and nothing else, so that every call crosses.
+	// First, because a reference points here. It names only the pool, so every call crosses into C.
 	hot
 	*leak
 	cleanup runtime.Cleanup
 }
 
-// leak is what is left to say then. It keeps the pool: a token dies before its pool does.
+// leak is the data for the report of a lost token. It keeps the pool reachable: a token is
+// collected before its pool.
 type leak struct {
 	stack
 	pool *Slabby
@@ -40,7 +41,7 @@ func newToken(p *Slabby, ref uint64) *token {
 	return t
 }
 
-// token is that of a reference with one, or nil.
+// token returns the token of a reference, or nil if it has none.
 func (r SlabRef) token() *token {
 	if r.hot == nil || r.hot.pool == nil || r.hot == &r.hot.pool.hot {
 		return nil
@@ -55,8 +56,8 @@ func (t *token) check() {
 	}
 }
 
-// report runs on the collector's goroutine. The core answers with an error where the slab was
-// released all the same, by its number or by another language.
+// report runs on the collector's goroutine. The core answers with an error if the slab was released
+// after all, by its number or by another language.
 func (l *leak) report() {
 	stack := C.CString(l.summary())
 	defer C.free(unsafe.Pointer(stack))
@@ -64,7 +65,8 @@ func (l *leak) report() {
 	ref := l.pool.RefOf(l.ref)
 	name := ref.String()
 	if l.pool.log != nil {
-		// In place of the event, which has one line of the stack. Behind logNew nothing reads that any more.
+		// In place of the event, which has one line of the stack. After logNew nothing reads this entry
+		// any more.
 		l.pool.log.reported.Store(l.ref, true)
 		defer l.pool.log.reported.Delete(l.ref)
 		defer func() { _, _ = l.pool.log.logNew(context.Background()) }()

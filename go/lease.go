@@ -16,8 +16,8 @@ import (
 	"unsafe"
 )
 
-// What Go knows of leases: the layout that slabby_lease_attach promises.
-// docs/go-fast-path.md has the argument for every load and store here.
+// The layout of leases that slabby_lease_attach promises. docs/go-fast-path.md explains why every
+// load and store here is correct.
 const (
 	leaseIDs   = 120
 	leaseBytes = 1088
@@ -25,8 +25,8 @@ const (
 	headerTake = 0xFFFF
 )
 
-// magazine is a stack of free ids of the core's. Its header is {turn:48, length:16}; the length
-// 0xFFFF says that the core has locked it.
+// magazine is a stack of free ids in memory of the core. Its header is {turn:48, length:16}; the
+// length 0xFFFF says that the core has locked it.
 type magazine struct {
 	header   uint64
 	sampleAt uint32
@@ -46,8 +46,8 @@ type lease struct {
 
 var _ [leaseBytes]byte = [unsafe.Sizeof(lease{})]byte{}
 
-// take pops an id. It fails where the magazine is empty or locked, where the core wants to time this
-// allocation, and where the core changed the header this moment. Only the lease's user calls it.
+// take pops an id. It fails if the magazine is empty or locked, if the core wants to time this
+// allocation, or if the core changed the header at this moment. Only the lease's user calls it.
 func (m *magazine) take() (id uint32, ok bool) {
 	header := atomic.LoadUint64(&m.header)
 	top := uint32(uint16(header)) - 1
@@ -58,7 +58,8 @@ func (m *magazine) take() (id uint32, ok bool) {
 	return id, atomic.CompareAndSwapUint64(&m.header, header, header+headerTake)
 }
 
-// give pushes an id. It fails where the magazine is full or locked, or the core came in between.
+// give pushes an id. It fails if the magazine is full or locked, or if the core changed the header
+// in between.
 func (m *magazine) give(id uint32) bool {
 	header := atomic.LoadUint64(&m.header)
 	length := uint32(uint16(header))
@@ -87,9 +88,9 @@ func (l *lease) address() C.uint64_t {
 	return C.uint64_t(uintptr(unsafe.Pointer(l)))
 }
 
-// attach gets leases from the core, on the first call that misses them and when GOMAXPROCS has grown
-// beyond them. Those of a smaller block stay the pool's: a goroutine inside one is done with it soon,
-// and what it holds comes back when the core empties its caches.
+// attach gets leases from the core, on the first call that needs them and when GOMAXPROCS has
+// become larger than their number. The leases of a smaller block stay with the pool: a goroutine
+// inside one leaves it soon, and the ids in it come back when the core empties its caches.
 func (p *Slabby) attach() {
 	if p == nil || p.crosses() {
 		return
@@ -119,7 +120,7 @@ func (p *Slabby) attach() {
 	atomic.StoreUint64(&p.leaseCount, wanted)
 }
 
-// leaseBlocks are the leases to give back with the pool.
+// leaseBlocks are the leases that are given back together with the pool.
 type leaseBlocks struct {
 	addresses []uint64
 }

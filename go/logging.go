@@ -15,7 +15,8 @@ import (
 	"unsafe"
 )
 
-// poolLog hands the events of one pool to its logger, each once, whatever language caused them.
+// poolLog passes the events of one pool to its logger, each once, no matter which language caused
+// them.
 type poolLog struct {
 	logger *slog.Logger
 	handle *C.slabby_allocator
@@ -50,7 +51,8 @@ func (l *poolLog) address() uint64 {
 	return uint64(uintptr(unsafe.Pointer(l.handle)))
 }
 
-// logNew hands what is new to the logger, behind a call of another goroutine that is doing so.
+// logNew passes new events to the logger; if another goroutine is doing so, it waits for that call
+// first.
 func (l *poolLog) logNew(ctx context.Context) (logged int, err error) {
 	l.mutex.Lock()
 	logged, err = l.logAndUnlock(ctx)
@@ -67,8 +69,9 @@ func (l *poolLog) logSoon() {
 	}
 }
 
-// endClosed ends the watch for a pool that is closed and has no slab out, behind its last event. A call
-// that fails to get the lock leaves that to the call that holds it, which comes here next.
+// endClosed ends the watch for a pool that is closed and has no slab out, after its last event. A
+// call that fails to get the lock leaves this to the call that holds the lock, which calls
+// endClosed next.
 func (l *poolLog) endClosed() {
 	if l.closed.Load() && l.mutex.TryLock() {
 		_, _ = l.logAndUnlock(context.Background())
@@ -102,8 +105,8 @@ func (l *poolLog) logAndUnlock(ctx context.Context) (logged int, err error) {
 	return logged, nil
 }
 
-// logCorruption has the event of a release in the log before the release returns, unless another call is
-// logging.
+// logCorruption writes the event of a release to the log before the release returns, unless another
+// call is logging.
 func (l *poolLog) logCorruption(status C.slabby_status) {
 	if l != nil && Status(status) == StatusMemoryCorruption {
 		l.logSoon()
@@ -122,8 +125,8 @@ func (l *poolLog) end() {
 	logWatcher.remove(l)
 }
 
-// logWatcher wakes the logs of pools when the core has events for them. Its goroutine, which waits in
-// Go's poller, is there while a pool with a logger is.
+// logWatcher wakes the logs of pools when the core has events for them. Its goroutine, which waits
+// in Go's poller, exists as long as a pool with a logger exists.
 var logWatcher watcher
 
 type watcher struct {
@@ -152,7 +155,7 @@ func (w *watcher) add(l *poolLog) {
 	l.logSoon() // what came before the watcher
 }
 
-// remove ends that, and the goroutine with the last pool.
+// remove ends the watch for a pool, and for the last pool also the goroutine.
 func (w *watcher) remove(l *poolLog) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -186,7 +189,8 @@ func (w *watcher) run(waiting *eventWatch) {
 	})
 }
 
-// concerned are the logs of the pools that events are of, or all where some were lost.
+// concerned returns the logs of the pools that caused the events, or all logs if some events were
+// lost.
 func (w *watcher) concerned(records []C.slabby_event, lost uint64) (found []*poolLog) {
 	addresses := map[uint64]bool{}
 	for at := range records {
@@ -229,6 +233,6 @@ func logEvent(ctx context.Context, logger *slog.Logger, event *Event) {
 	if event.Suppressed != 0 {
 		record.AddAttrs(slog.Uint64("suppressed", uint64(event.Suppressed)))
 	}
-	// A handler that fails has no better place to say so than its own output.
+	// If a handler fails, there is no better place to report that than its own output.
 	_ = logger.Handler().Handle(ctx, record)
 }

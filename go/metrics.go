@@ -61,7 +61,7 @@ func (i PoolInfo) Use(work func(pool *Slabby)) error {
 	return nil
 }
 
-// Label names the pool in metrics and URLs: its name where that can stand there and no pool that was
+// Label names the pool in metrics and URLs: its name if that is suitable there and no pool that was
 // open before had it, else a number. It is empty for a pool that is gone.
 func (p *Slabby) Label() string {
 	label, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
@@ -114,7 +114,7 @@ type PoolMetrics struct {
 	Samples []MetricSample
 }
 
-// Metrics is the list of metrics, of which docs/metrics.md is another form.
+// Metrics is the list of metrics; docs/metrics.md has the same list.
 func Metrics() []Metric {
 	return append([]Metric(nil), metrics[:]...)
 }

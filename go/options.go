@@ -25,7 +25,7 @@ type config struct {
 	logger   *slog.Logger
 	// WithHeapBallast.
 	ballast bool
-	// What was wrong before the core could be asked.
+	// An error that was found before the core could be asked.
 	refused error
 }
 
@@ -56,7 +56,7 @@ func textOption(name, text string) AllocatorOption {
 	}
 }
 
-// refuseNUL keeps C from seeing a shorter text than the caller gave.
+// refuseNUL refuses a text with a NUL, because C would see a shorter text than the caller gave.
 func (c *config) refuseNUL(text string) {
 	if err := errorOfNUL(text); err != nil && c.refused == nil {
 		c.refused = err
@@ -124,10 +124,10 @@ func WithHeapBallast() AllocatorOption {
 }
 
 // WithLogger hands the logger every event of the pool as it happens, whatever language causes it: opening
-// and closing, exhaustion, a breaker that opens, corruption, leaks, changed options. A refused making is
-// logged too, and a pool that is lost with live slabs. One goroutine for all pools waits for events, and
-// holds no thread; it calls the handler, which may use pools and should not block. nil logs nothing. Adopt
-// takes it for pools of other languages.
+// and closing, exhaustion, a breaker that opens, corruption, leaks, changed options. A refused call of
+// New is logged too, and a pool that is lost with live slabs. One goroutine for all pools waits for
+// events, and blocks no thread; it calls the handler, which may use pools and should not block. nil logs
+// nothing. Adopt takes it for pools of other languages.
 func WithLogger(logger *slog.Logger) AllocatorOption {
 	return func(c *config) { c.logger = logger }
 }

@@ -10,9 +10,10 @@ import (
 	"unsafe"
 )
 
-// Without procPin a lease is the caller's by a word in it, and goroutines find theirs by where their
-// stack lies. One that is preempted inside keeps it for that long; others take the next one, or
-// cross. The core does not look at the word: it never waits for a goroutine.
+// Without procPin a word in the lease says whether it has a user, and goroutines find a lease by
+// the address of their stack. A goroutine that is preempted inside keeps its lease for that long;
+// others take the next lease, or cross into C. The core does not read the word: it never waits for
+// a goroutine.
 
 // enter makes the caller the user of a lease, or returns nil; leave must follow either way.
 func (h *hot) enter() *lease {

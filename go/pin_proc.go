@@ -6,8 +6,9 @@ package slabby
 
 import _ "unsafe" // for go:linkname
 
-// A goroutine that is pinned keeps its P, and no other one runs there: the lease of its P is its own.
-// sync.Pool does the same; Go keeps these two reachable for packages like this one.
+// A pinned goroutine keeps its P, and no other goroutine runs there, so it has the lease of its P
+// for itself. sync.Pool does the same; Go keeps these two functions reachable for packages like
+// this one.
 
 //go:linkname procPin runtime.procPin
 func procPin() int

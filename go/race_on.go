@@ -12,11 +12,11 @@ import (
 const raceDetector = true
 
 // raceWatch tells the race detector what happens to slabs. The detector does not look at memory outside
-// Go's heap, atomic operations included, so each slab has a word on the heap that stands for it:
-// a release hands over to the next allocation of the same slab, which is a write, and a look at the
-// bytes is a read. So what slabs hand over from one goroutine to the next is in order, and a goroutine
-// that looked at a slab while another one released it is reported when the slab goes out again. Two
-// goroutines that write the same bytes at once it cannot see.
+// Go's heap, atomic operations included, so each slab has a word on the heap that stands for it: a
+// release happens before the next allocation of the same slab, which is a write of this word, and an
+// access to the slab's bytes is a read of it. So the hand-over of a slab from one goroutine to the next
+// is in order, and a goroutine that accessed a slab while another one released it is reported at the
+// slab's next allocation. The detector cannot see two goroutines that write the same bytes at once.
 type raceWatch struct {
 	slabs []uint64
 }
@@ -32,7 +32,7 @@ func (w *raceWatch) at(id uint64) unsafe.Pointer {
 	return unsafe.Pointer(&w.slabs[id])
 }
 
-// allocated: the slab is the caller's alone.
+// allocated: only the caller has the slab.
 func (w *raceWatch) allocated(id uint64) {
 	if word := w.at(id); word != nil {
 		runtime.RaceAcquire(word)
@@ -40,15 +40,15 @@ func (w *raceWatch) allocated(id uint64) {
 	}
 }
 
-// used: the caller looks at the slab, as others may.
+// used: the caller accesses the slab, as others may.
 func (w *raceWatch) used(id uint64) {
 	if word := w.at(id); word != nil {
 		runtime.RaceRead(word)
 	}
 }
 
-// releasing comes before the word says free: behind it the next owner may be at work. It changes
-// nothing for a release that is refused.
+// releasing is called before the word says free, because after that the next owner may already use
+// the slab. It changes nothing for a release that is refused.
 func (w *raceWatch) releasing(id uint64) {
 	if word := w.at(id); word != nil {
 		runtime.RaceReleaseMerge(word)

@@ -18,8 +18,8 @@ import (
 // Protections that Go carries out itself; every other one crosses.
 const modeHere = modeSecure | modeBitGuard | modeSampled
 
-// readSequences finds out whether this pool is served by sequences: its caches work with them, this
-// build has them, and no call needs to be seen.
+// readSequences determines whether sequences serve this pool: its caches work with them, this build
+// has them, and the core need not see every call.
 func (p *Slabby) readSequences() {
 	if !sequence.Available || p.finalizers {
 		return
@@ -35,7 +35,7 @@ func (p *Slabby) readSequences() {
 	}
 }
 
-// Where a handle has its mode, in layout 1.
+// The offset of the mode from the handle, in layout 1.
 const atProtect = 120
 
 // modeOf is the pool's mode, behind its handle.
@@ -43,7 +43,7 @@ func modeOf(core unsafe.Pointer) uint32 {
 	return atomic.LoadUint32((*uint32)(unsafe.Add(core, atProtect)))
 }
 
-// references are what the assembly sees of a slice.
+// references is a slice as the assembly sees it.
 func references(refs []SlabRef) []sequence.Reference {
 	return unsafe.Slice((*sequence.Reference)(unsafe.Pointer(unsafe.SliceData(refs))), len(refs))
 }
@@ -57,14 +57,14 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) boo
 	if !taken {
 		return false
 	}
-	// Callers that reuse their slice have the pool there already. The race detector is shown a write.
+	// If a caller reuses its slice, the pool is there already. The race detector must see a write.
 	for at := 0; (raceDetector || mixed) && at < len(dst); at++ {
 		dst[at].hot = &p.hot
 	}
 	for at := 0; raceDetector && at < len(dst); at++ {
 		p.race.allocated(uint64(ids[at]))
 	}
-	if issue == 0 { // let the core bias what this CPU issues from now on, where it may
+	if issue == 0 { // let the core bias the slabs that this CPU issues from now on, if it may
 		C.slabby_go_sequences(p.handle)
 	}
 	runtime.KeepAlive(p)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What Go calls. Results come back by value, in small structs: an out-parameter would be a Go
- * pointer, and everything that such a pointer can reach would have to live on Go's heap.
+ * The C functions that Go calls. Results come back by value, in small structs: an out-parameter would be a Go pointer,
+ * and everything that such a pointer can reach would have to live on Go's heap.
  */
 #ifndef SLABBY_GO_SHIM_H
 #define SLABBY_GO_SHIM_H
@@ -169,7 +169,7 @@ typedef struct {
     slabby_status status;
 } slabby_go_addresses;
 
-/* A version that this package does not know is as no view: every call crosses. */
+/* A version that this package does not know counts as no view: every call crosses. */
 static inline slabby_go_addresses slabby_go_view(slabby_allocator *allocator) {
     slabby_go_addresses result = {0};
     slabby_view_info view;

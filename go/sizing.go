@@ -13,8 +13,8 @@ import (
 )
 
 // SuggestSlabSize returns a slab size in bytes that holds every object of at most maximum bytes,
-// rounded up to alignment, and to whole cache lines where neighbours had better not share one: at a
-// million allocations a second, or where the average object fills half a line.
+// rounded up to alignment, and to whole cache lines if neighbours should not share one: at a
+// million allocations a second, or if the average object fills half a line.
 func SuggestSlabSize(average, maximum int, ratePerSecond float64, alignment int) (int, error) {
 	given := fmt.Sprintf("average %d, maximum %d, %g per second, alignment %d",
 		average, maximum, ratePerSecond, alignment)

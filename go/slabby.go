@@ -39,7 +39,7 @@ type Slabby struct {
 	finalizers bool
 	idLimit    int
 	attaching  sync.Mutex
-	// For so many leases the core was asked.
+	// The number of leases that the core was asked for.
 	asked     uint64
 	blocks    *leaseBlocks
 	allocated atomic.Pointer[allocations]
@@ -50,8 +50,8 @@ type Slabby struct {
 }
 
 // New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory
-// is reserved, not touched. What cannot be had is refused with an *Error that names the value, the
-// limit and what to do.
+// is reserved, not touched. A pool that is not possible is refused with an *Error that names the
+// value, the limit and what to do.
 func New(slabSize, capacity int, options ...AllocatorOption) (*Slabby, error) {
 	var c config
 	for _, option := range options {
@@ -97,17 +97,17 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		if status != StatusTooManyPools && status != StatusNoSystemMemory || try == 10 {
 			return nil, detailedError(made.status, &raw)
 		}
-		// Forgotten pools keep their places and their memory until the collector has seen them, which
-		// a program that makes little garbage may put off for long. Their cleanups run a little later.
+		// Dropped pools keep their table entries and their memory until the collector has found them, and
+		// in a program that makes little garbage that may take long. Their cleanups run a little later.
 		runtime.GC()
 		time.Sleep(try * time.Millisecond)
 	}
 }
 
-// Adopt joins a pool that another language of this process has, from the two numbers of its
-// handle. It needs the build tag slabby_system: a core of its own refuses the handle with
-// ErrAbiMismatch. Of the options only WithLogger has a meaning here; others are refused, for they
-// belong to the making.
+// Adopt joins a pool that another language of this process has, from the two numbers of its handle.
+// It needs the build tag slabby_system: a core of its own refuses the handle with ErrAbiMismatch.
+// Of the options only WithLogger has a meaning here; others are refused, because they apply only to
+// New.
 func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, error) {
 	var c config
 	for _, option := range options {
@@ -137,7 +137,7 @@ func own(handle *C.slabby_allocator, log *poolLog) *Slabby {
 	return p
 }
 
-// view is a pool by its handle, which other code owns.
+// view wraps a handle that other code owns.
 func view(handle *C.slabby_allocator) *Slabby {
 	p := &Slabby{handle: handle, space: &waitQueue{}, blocks: &leaseBlocks{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
@@ -169,8 +169,8 @@ func abandon(a abandoned) {
 	C.slabby_abandon(a.handle)
 }
 
-// Close ends the pool: no allocation succeeds any more, by whatever language, and those that wait
-// get ErrClosed; live slabs stay readable and are released as ever, and with the last one the memory
+// Close ends the pool: no allocation succeeds any more, in any language, and waiting allocations
+// get ErrClosed. Live slabs stay readable and are released as before; with the last one the memory
 // goes back to the system. It returns at once and may be called again.
 func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())

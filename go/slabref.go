@@ -31,8 +31,8 @@ import (
 // SlabRef names one allocation of one slab. It is a value: copies are free, == compares, and after
 // the release every copy is stale. The zero SlabRef is never valid.
 type SlabRef struct {
-	// The pool's, or that of a token which all copies share (WithFinalizers). RefOf makes references without
-	// a token.
+	// The hot part of the pool, or of a token that all copies share (WithFinalizers). RefOf makes
+	// references without a token.
 	hot *hot
 	ref uint64
 }
@@ -59,9 +59,9 @@ func (r SlabRef) Pool() *Slabby {
 	return r.hot.pool
 }
 
-// GetBytes is the slab's memory, with len == cap == slab size. A reference that is not valid, any more
-// or at all, is a mistake of the program: GetBytes panics with the *Error that Bytes returns. Nothing
-// keeps another goroutine from releasing the slab meanwhile: Pin it where that can happen.
+// GetBytes is the slab's memory, with len == cap == slab size. A reference that is no longer valid,
+// or never was, is a mistake of the program: GetBytes panics with the *Error that Bytes returns.
+// Nothing keeps another goroutine from releasing the slab meanwhile: Pin it where that can happen.
 func (r SlabRef) GetBytes() []byte {
 	if raceDetector {
 		return r.getBytesAside()
@@ -69,13 +69,13 @@ func (r SlabRef) GetBytes() []byte {
 	return getBytes(r)
 }
 
-// getBytesAside is GetBytes where no assembly serves, or finds that there is something to say.
+// getBytesAside is GetBytes if there is no assembly, or if the assembly refused.
 func (r SlabRef) getBytesAside() []byte {
 	if h := r.hot; h != nil {
 		relative := r.ref - h.refBias
 		id := relative & h.idMask
 		if id < h.reserved {
-			// In an if of its own: behind && the compiler makes a value of it, which is tested once more.
+			// A separate if, because after && the compiler computes a value and tests it once more.
 			if atomic.LoadUint64(h.word(id))&wordCompared == relative-id+wordLive {
 				h.used(id)
 				return h.slice(id)
@@ -98,8 +98,8 @@ func (r SlabRef) mustBytes() []byte {
 	return data
 }
 
-// Bytes is GetBytes for callers that cannot know: ErrUseAfterFree or ErrInvalidReference where there is no
-// memory.
+// Bytes is GetBytes for callers that do not know whether the reference is valid: it returns
+// ErrUseAfterFree or ErrInvalidReference if there is no memory.
 func (r SlabRef) Bytes() ([]byte, error) {
 	if h := r.hot; h != nil {
 		if id, live := h.isLive(r.ref); live {
@@ -111,7 +111,7 @@ func (r SlabRef) Bytes() ([]byte, error) {
 	return r.bytesThere()
 }
 
-// bytesThere has the core look.
+// bytesThere lets the core decide.
 func (r SlabRef) bytesThere() ([]byte, error) {
 	p := r.Pool()
 	if p == nil {
@@ -184,12 +184,13 @@ func (r SlabRef) releaseAside() error {
 	return p.deallocateAside(r)
 }
 
-// releaseFreed goes on where the word says free already; where a byte of a pattern differs the core says which.
+// releaseFreed continues a release whose word already says free; if a byte of a pattern differs,
+// the core reports it.
 func (r SlabRef) releaseFreed() error {
 	return r.hot.pool.returned(nil, r, r.ref, 0)
 }
 
-// releaseWipe goes on where the slab has to be zeroed, too.
+// releaseWipe continues a release whose slab must also be zeroed.
 func (r SlabRef) releaseWipe() error {
 	p := r.hot.pool
 	id := (r.ref - p.refBias) & p.idMask
@@ -201,8 +202,8 @@ func (r SlabRef) releaseWipe() error {
 	return nil
 }
 
-// ReleaseDeferred is Release, but where pins are held the slab goes back with the last of them;
-// until then the reference serves for nothing but Unpin.
+// ReleaseDeferred is Release, except that a pinned slab goes back with its last pin; until then the
+// reference can only be used for Unpin.
 func (r SlabRef) ReleaseDeferred() error {
 	p := r.Pool()
 	if p == nil {

@@ -27,7 +27,7 @@ var ownFunctions = reflect.TypeFor[Slabby]().PkgPath() + "."
 type stack struct {
 	frames [stackFrames]uintptr
 	depth  int
-	// How many of this package's functions stood before them.
+	// How many of this package's functions came before them.
 	own int
 }
 
@@ -44,7 +44,7 @@ func callerStack() stack {
 			break
 		}
 	}
-	// Again from there: functions that were inlined share a program counter.
+	// Collected again from there, because inlined functions share a program counter.
 	s.depth = runtime.Callers(1+s.own, s.frames[:])
 	return s
 }
@@ -78,8 +78,9 @@ type allocation struct {
 	live atomic.Bool
 }
 
-// allocations has the last allocation of each slab, so that a stale reference can still be explained. Chunks
-// that no slab was allocated of do not exist: a large pool that is used a little costs little.
+// allocations has the last allocation of each slab, so that a stale reference can still be
+// explained. A chunk exists only after one of its slabs was allocated, so a large pool that is
+// little used costs little.
 type allocations struct {
 	limit  uint64
 	chunks []atomic.Pointer[allocationChunk]
@@ -177,7 +178,8 @@ func (p *Slabby) allocationOf(ref uint64) *allocation {
 	if table == nil {
 		return nil
 	}
-	// The slot without asking the core, which counts questions about what it never issued.
+	// Finds the slot without the core, because the core counts queries about references that it never
+	// issued.
 	slot := table.find((ref - p.refBias) & p.idMask)
 	if slot == nil {
 		return nil
@@ -198,7 +200,8 @@ func (p *Slabby) untrack(ref SlabRef) {
 	}
 }
 
-// untrackReleased records which of a batch were released; the others are valid still, or were stale before.
+// untrackReleased records which of a batch were released; the others are still valid, or were stale
+// before.
 func (p *Slabby) untrackReleased(refs []SlabRef) {
 	for _, ref := range refs {
 		if !(SlabRef{hot: &p.hot, ref: ref.ref}).IsValid() {

@@ -23,8 +23,8 @@ import (
 	"unsafe"
 )
 
-// Stats is a snapshot of the pool's counters, nil for a nil pool. Counters never go backwards, are
-// exact when no call is under way, and within the overlapping calls otherwise.
+// Stats is a snapshot of the pool's counters, nil for a nil pool. Counters never fall. They are
+// exact when no call is under way; otherwise they are off by at most the overlapping calls.
 func (p *Slabby) Stats() *AllocatorStats {
 	stats := statsOf(p.c())
 	runtime.KeepAlive(p)
@@ -46,7 +46,7 @@ func (s *AllocatorStats) live() uint64 {
 	return uint64(s.UsedSlabs) + s.HeapSlabs
 }
 
-// Memory tells where the bytes of the pool went.
+// Memory reports the memory of the pool, by use.
 func (p *Slabby) Memory() (*MemoryUsage, error) {
 	raw := C.slabby_memory{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_memory{}))}
 	status := C.slabby_get_memory(&raw, p.c())
@@ -121,15 +121,15 @@ func (p *Slabby) HealthJSON() (string, error) {
 	return text, err
 }
 
-// HealthTick notes the score of this moment for RecentTrend, which looks at the last 32.
+// HealthTick records the present score for RecentTrend, which uses the last 32.
 func (p *Slabby) HealthTick() error {
 	status := C.slabby_health_tick(p.c())
 	runtime.KeepAlive(p)
 	return statusError(status)
 }
 
-// BreakerForce is what an operator wants of the circuit breaker: normal, every allocation refused,
-// nothing counted (disabled), or states that refuse nothing (metrics only).
+// BreakerForce sets the mode of the circuit breaker: normal, every allocation refused, nothing
+// counted (disabled), or states that refuse nothing (metrics only).
 func (p *Slabby) BreakerForce(mode BreakerMode) error {
 	status := C.slabby_breaker_force(p.c(), C.int32_t(mode))
 	runtime.KeepAlive(p)

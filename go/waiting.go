@@ -55,8 +55,9 @@ func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
 }
 
 // AllocateContext is Allocate, but waits for a slab until the context is done, as
-// AllocateWithTimeout does. A context that is done gets ctx.Err() and no slab; one that was granted
-// at that moment goes back. Errors: those of Allocate but ErrOutOfMemory, and ctx.Err().
+// AllocateWithTimeout does. If the context is done, the result is ctx.Err() and no slab; a slab
+// that was granted at that moment goes back. Errors: those of Allocate but ErrOutOfMemory, and
+// ctx.Err().
 func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	if err := ctx.Err(); err != nil {
 		return SlabRef{}, err
@@ -77,8 +78,8 @@ func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	return ref, err
 }
 
-// gaveBack is what a wait answers that ended as its slab came: why it ended, and what else the release of
-// the slab found.
+// gaveBack is the error of a wait that ended at the moment its slab came: the reason for the end,
+// and any error of the slab's release.
 func gaveBack(done, released error) error {
 	if released == nil {
 		return done
@@ -92,7 +93,8 @@ var errWait = &Error{Status: StatusTimeout, Text: "no slab yet"}
 // errEnded says that no goroutine waits for this pool any more: the core refuses, and counts that.
 var errEnded = &Error{Status: StatusClosed, Text: "the pool is closed"}
 
-// try looks for a slab once. Finding none is no failure of the pool as long as the caller waits.
+// try makes one attempt to get a slab. While the caller waits, an attempt that finds none is no
+// failure of the pool.
 func (p *Slabby) try() (SlabRef, error) {
 	ref, l, ok := p.allocateHere()
 	if ok {
@@ -106,12 +108,12 @@ func (p *Slabby) try() (SlabRef, error) {
 	return p.made(made)
 }
 
-// tryLast ends a wait that was in vain: it counts the Timeout, or the Closed.
+// tryLast ends a wait that got no slab: it counts the Timeout, or the Closed.
 func (p *Slabby) tryLast() (SlabRef, error) {
 	return p.made(C.slabby_go_allocate_timeout(p.c(), 1))
 }
 
-// made is what an allocation answered.
+// made converts the answer of an allocation.
 func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
 	runtime.KeepAlive(p)
 	if made.status != 0 {
@@ -147,7 +149,7 @@ func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, 
 	return p.newRef(ref), nil
 }
 
-// What a ticket may bring instead of a reference; neither number is ever one.
+// The answers that a ticket may get instead of a reference; neither number is ever a reference.
 const (
 	leftUnserved uint64 = 0
 	poolClosed   uint64 = 1<<64 - 1
@@ -193,7 +195,8 @@ func (w *waitQueue) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, er
 // looks whether the queue was closed.
 const sleepSlice = 50 * time.Millisecond
 
-// open needs the lock. A process that has as many open files as it may waits all the same.
+// open needs the lock. If the process has reached its limit of open files, the queue works without
+// a descriptor.
 func (w *waitQueue) open(handle *C.slabby_allocator) error {
 	refused := w.openPolled(handle)
 	if refused == nil || hasDescriptors && !errors.Is(refused, syscall.EMFILE) && !errors.Is(refused, syscall.ENFILE) {

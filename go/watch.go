@@ -50,7 +50,7 @@ type eventWatch struct {
 	cursor C.uint64_t
 }
 
-// beginWatch watches what happens from now on. The error of a refused descriptor wraps the system's.
+// beginWatch watches the events from now on. The error of a refused descriptor wraps the system's.
 func beginWatch() (*eventWatch, error) {
 	w := &eventWatch{cursor: 1<<64 - 1}
 	raw := newRawError()
@@ -73,14 +73,14 @@ func (w *eventWatch) stop() {
 	_ = w.file.Close()
 }
 
-// end gives the watcher back, behind run.
+// end gives the watcher back, after run has returned.
 func (w *eventWatch) end() {
 	w.stop()
 	C.slabby_watch_end(w.descriptor)
 }
 
-// run hands on what happens, and how many events were overwritten before they could be read, until it fails
-// or the watch is stopped.
+// run passes on each event, and the number of events that were overwritten before they could be
+// read, until it fails or the watch is stopped.
 func (w *eventWatch) run(each func(records []C.slabby_event, lost uint64)) error {
 	signals := make([]byte, 8)
 	records := make([]C.slabby_event, recordChunk)
@@ -123,9 +123,9 @@ func readWatched(cursor *C.uint64_t, records []C.slabby_event) (count, lost uint
 	return uint64(found), uint64(missed), statusError(status)
 }
 
-// LogEvents hands each event of every pool of the process to a logger as it happens, until the
-// context is done: WatchEvents for slog. Run it in a goroutine. It is for pools that other languages make;
-// one that was made or adopted with WithLogger has its logger hear its events.
+// LogEvents hands each event of every pool of the process to a logger as it happens, until the context is
+// done: WatchEvents for slog. Run it in a goroutine. It is for pools that other languages make; a pool
+// that was made or adopted with WithLogger passes its events to its own logger.
 func LogEvents(ctx context.Context, logger *slog.Logger) error {
 	return WatchEvents(ctx, func(event Event, lost uint64) {
 		if lost > 0 {

@@ -7,9 +7,9 @@
 //	allocator, err := slabbyarrow.NewAllocator(small, large)
 //	builder := array.NewInt64Builder(allocator)
 //
-// Slabs go back when the last Release of an array, a builder or a memory.Buffer frees them: unlike with
-// Arrow's allocator of Go's heap, whatever is forgotten keeps its slabs. memory.NewCheckedAllocator around this one
-// finds such places.
+// Slabs go back when the last Release of an array, a builder or a memory.Buffer frees them: unlike
+// with Arrow's allocator on Go's heap, an object whose Release is forgotten keeps its slabs.
+// memory.NewCheckedAllocator around this one finds such places.
 package slabbyarrow
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/slabby/slabby/go/internal/classes"
 )
 
-// Arrow asks that buffers begin at a multiple of so many bytes.
+// Arrow requires that buffers begin at a multiple of this many bytes.
 const alignment = 64
 
 // Allocator is a memory.Allocator over one or more pools of slabs. It is safe for concurrent use. Memory
@@ -36,8 +36,8 @@ type Allocator struct {
 var _ memory.Allocator = (*Allocator)(nil)
 
 // NewAllocator makes an Allocator of pools with different slab sizes, whose alignment is 64 bytes or more,
-// as it is by default. Pools of WithFinalizers are refused: they take what Arrow holds for leaks.
-// Errors: ErrInvalidArgument, with what is wrong.
+// as it is by default. Pools with WithFinalizers are refused: they would report memory that Arrow holds as
+// leaks. Errors: ErrInvalidArgument, with what is wrong.
 func NewAllocator(pools ...*slabby.Slabby) (*Allocator, error) {
 	sorted, err := classes.Of(pools...)
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *Allocator) Reallocate(size int, data []byte) []byte {
 	return slab
 }
 
-// move has the bytes of data in new memory, and frees the old.
+// move copies the bytes of data to new memory, and frees the old memory.
 func (a *Allocator) move(size int, data []byte) []byte {
 	moved := a.Allocate(size)
 	copy(moved, data)
@@ -106,10 +106,10 @@ func (a *Allocator) move(size int, data []byte) []byte {
 	return moved
 }
 
-// Free gives memory of Allocate or Reallocate back; nil and what has no bytes are nothing. Memory that was
-// freed before, or that begins inside a slab, is a mistake of the program: Free panics with an
-// *slabby.Error. A second Free is not noticed once the slab serves again. Corruption is counted and
-// reported as by every release.
+// Free gives memory of Allocate or Reallocate back; nil and slices without bytes are ignored.
+// Memory that was freed before, or that begins inside a slab, is a mistake of the program: Free
+// panics with an *slabby.Error. A second Free is not noticed once the slab serves again. Corruption
+// is counted and reported as by every release.
 func (a *Allocator) Free(data []byte) {
 	class := a.classes.Holding(data)
 	if class < 0 {

@@ -53,8 +53,8 @@ type entry struct {
 	address atomic.Uintptr
 }
 
-// buffer is what Get's pointer leads to, and the slab behind it. Nothing but that pointer keeps it while it
-// is lent, so its finalizer sees that it is lost.
+// buffer is the target of Get's pointer, and the slab behind it. While it is lent, only that
+// pointer keeps it reachable, so its finalizer runs when it is lost.
 type buffer struct {
 	data []byte
 	ref  slabby.SlabRef
@@ -82,10 +82,10 @@ func NewBufferPool(pools ...*slabby.Slabby) (*BufferPool, error) {
 	return b, nil
 }
 
-// ReclaimLost has the garbage collector give slabs back whose buffers are lost: nothing leads any more to
-// the pointer that Get returned. Every mem.Buffer does, so it suits programs that leave their messages to
-// gRPC and codecs that copy, as that of proto does. It does not suit code that keeps bytes of a buffer
-// without its pointer or mem.Buffer: those would change below it.
+// ReclaimLost makes the garbage collector give back slabs whose buffers are lost: the pointer that Get
+// returned is no longer reachable. Every mem.Buffer keeps it reachable, so it suits programs that
+// leave their messages to gRPC and codecs that copy, as that of proto does. It does not suit code that
+// keeps bytes of a buffer without its pointer or mem.Buffer: those would change below it.
 func (b *BufferPool) ReclaimLost() {
 	for _, t := range b.tables {
 		t.reclaims.Store(true)
@@ -112,7 +112,7 @@ func (b *BufferPool) Get(length int) *[]byte {
 		return b.fallback.Get(length)
 	}
 	t, id := b.tables[class], uint(ref.ID())
-	if id >= uint(len(t.entries)) { // of the core's heap: gRPC's is as good
+	if id >= uint(len(t.entries)) { // on the core's heap: memory of gRPC is as good
 		mustPut(ref.Release())
 		return b.fallback.Get(length)
 	}
@@ -172,15 +172,16 @@ func (t *table) take(id uint) *buffer {
 	return lent
 }
 
-// lost is the finalizer: nothing leads to the buffer any more, so no code gives its slab back.
+// lost is the finalizer: the buffer is no longer reachable, so no other code can give its slab
+// back.
 func (b *buffer) lost() {
 	t := b.of.Value()
 	if t == nil {
 		return
 	}
-	// Before the address can be another buffer's.
+	// Before another buffer can have this address.
 	t.entries[b.id].address.CompareAndSwap(uintptr(unsafe.Pointer(b)), 0)
-	// Where it was put by another pointer, only the buffer is left behind.
+	// If the slice was put by another pointer, the slab is back already, and only the buffer was left.
 	if t.reclaims.Load() && b.ref.IsValid() && b.ref.Release() == nil {
 		t.reclaimed.Add(1)
 	}

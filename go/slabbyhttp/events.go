@@ -21,7 +21,7 @@ const (
 	// How often the rings of events are read, and how often a quiet stream says that it is alive.
 	eventInterval     = 250 * time.Millisecond
 	heartbeatInterval = 10 * time.Second
-	// A client that takes nothing for so long is given up.
+	// If a client takes nothing for this long, its stream ends.
 	writeTimeout = 10 * time.Second
 )
 
@@ -84,7 +84,7 @@ type eventStream struct {
 	order   []string
 }
 
-// run ends with the client, or after what there is.
+// run ends when the client ends, or after the present events.
 func (s *eventStream) run(ctx context.Context, follow bool) {
 	ticker := time.NewTicker(eventInterval)
 	defer ticker.Stop()
@@ -114,7 +114,7 @@ func (s *eventStream) run(ctx context.Context, follow bool) {
 }
 
 func (s *eventStream) send(text []byte) bool {
-	// Not every server can: then its own limits hold.
+	// Not every server supports this; then its own limits apply.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write(text); err != nil {
 		return false
@@ -135,7 +135,7 @@ func (s *eventStream) next() []byte {
 		for s.read(&text, label, pool) {
 		}
 	})
-	// Of a pool that is gone nothing is remembered.
+	// Nothing is stored about a pool that no longer exists.
 	s.order = slices.DeleteFunc(s.order, func(label string) bool { return !seen[label] })
 	maps.DeleteFunc(s.cursors, func(label string, _ uint64) bool { return !seen[label] })
 	return text.Bytes()
@@ -145,7 +145,7 @@ func (s *eventStream) next() []byte {
 func (s *eventStream) read(text *bytes.Buffer, label string, pool *slabby.Slabby) bool {
 	events, _, lost, err := pool.ReadEvents(s.cursors[label])
 	if err != nil {
-		// A pool of this name was made anew: its numbers begin at 0.
+		// A new pool with this name was made: its numbers begin at 0.
 		renewed := s.cursors[label] != 0 && !isClosed(err)
 		s.move(label, 0)
 		return renewed

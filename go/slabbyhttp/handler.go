@@ -41,8 +41,8 @@ func WithExhaustion() Option {
 	return func(h *handler) { h.exhaustion = true }
 }
 
-// WithHosts limits which names of this server requests may use in Host. It keeps a web site from
-// reading a server on loopback through a name of its own. Without it every name serves.
+// WithHosts limits which names of this server requests may use in Host. It prevents a web site from
+// reading a server on loopback through the site's own host name. Without it every name is accepted.
 func WithHosts(names ...string) Option {
 	return func(h *handler) { h.hosts = names }
 }
@@ -91,7 +91,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *problem {
 		return refusef(http.StatusRequestURITooLong, "the target has %d bytes; at most %d are taken", length, targetLimit)
 	}
 	if r.URL.Path == "" {
-		// Mounted without a final slash, below which the page's relative links would not work.
+		// The handler is mounted without a final slash, where the page's relative links would not work.
 		path := r.RequestURI
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Location", path[strings.LastIndexByte(path, '/')+1:]+"/")

@@ -111,7 +111,7 @@ func change(w http.ResponseWriter, r *http.Request, pool *slabby.Slabby, option 
 }
 
 func readValue(w http.ResponseWriter, r *http.Request) (string, *problem) {
-	// Not every server can: then its own limits hold.
+	// Not every server supports this; then its own limits apply.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body := make([]byte, r.ContentLength)

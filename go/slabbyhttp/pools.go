@@ -25,8 +25,8 @@ type observed struct {
 	stacks  *stackGroups // where they were asked for
 }
 
-// reasonInfo is what the contract says of a reason: how the value of its field compares with another ("is", "is_not" or
-// "above"), and beside which reason it says nothing new.
+// reasonInfo is what the contract says of a reason: how the value of its field compares with another ("is", "is_not"
+// or "above"), and the reason beside which it is redundant.
 type reasonInfo struct {
 	name, snapshot, field, test, value, unless string
 	fails                                      bool

@@ -3,7 +3,7 @@
 //go:build cgo
 
 // Package classes chooses among pools of several slab sizes, for the modules beside this one that lend
-// buffers of any length. Modules of other versions import it: what it has stays.
+// buffers of any length. Modules of other versions import it, so its functions must not change.
 package classes
 
 import (

@@ -14,7 +14,7 @@ var area uintptr
 // This machine has registers of 32 bytes.
 var wide = hasWide()
 
-// SetArea comes before the first sequence, with what the core answered.
+// SetArea must be called before the first sequence, with the offset that the core answered.
 func SetArea(offset uint64) {
 	area = uintptr(offset)
 }

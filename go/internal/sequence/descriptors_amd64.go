@@ -13,7 +13,7 @@ import (
 
 const sequences = 15
 
-// What the kernel reads of the sequence that a thread is in: struct rseq_cs.
+// The description of a thread's sequence that the kernel reads: struct rseq_cs.
 type descriptor struct {
 	version, flags           uint32
 	start, length, restartAt uintptr
@@ -21,7 +21,7 @@ type descriptor struct {
 
 var descriptors [sequences]descriptor
 
-// In sequence_amd64.s: where functions begin, those that hold sequences first.
+// Defined in sequence_amd64.s: the addresses of functions, those that hold sequences first.
 var functions [12]uintptr
 
 const describedFunctions = 10
@@ -30,7 +30,7 @@ const describedFunctions = 10
 // signature that libc registered.
 const signature = "\x0F\xB9\x3D\x53\x30\x05\x53"
 
-// Operands of the no-ops behind which the assembly says where its sequences lie.
+// Operands of the no-ops by which the assembly marks where its sequences lie.
 const (
 	mark       = 0x5EC00000
 	markAbort  = 1
@@ -38,7 +38,7 @@ const (
 	markBytes  = 7
 )
 
-// Go's assembler does not give the addresses of labels, so they are read off jumps to them.
+// Go's assembler does not give the addresses of labels, so they are read from jumps to them.
 func init() {
 	for _, function := range functions[:describedFunctions] {
 		describe(function)

@@ -39,8 +39,8 @@ var asides [asideCount]uintptr
 // expects them; the core says whether a pool can use them.
 var Available = keepsRegisters()
 
-// SetAside says where the assembly continues for what it leaves to Go: a function whose arguments are those that the
-// assembly was called with.
+// SetAside sets the function in which the assembly continues for a case that it leaves to Go. The
+// function gets the arguments with which the assembly was called.
 func SetAside[F any](aside int, function F) {
 	asides[aside] = **(**uintptr)(unsafe.Pointer(&function))
 }
@@ -52,7 +52,7 @@ func Entry[F any](function int) (entry F) {
 	return *(*F)(unsafe.Pointer(&code))
 }
 
-// pair is passed as a reference and as an error are.
+// pair is passed in the same way as a reference and as an error.
 type pair struct {
 	first  unsafe.Pointer
 	second uint64
@@ -60,8 +60,9 @@ type pair struct {
 
 type numbers struct{ first, second uint64 }
 
-// keepsRegisters tries what Go documents for its own functions (ABIInternal), and may change: where arguments and
-// results are, and that R14 is the goroutine and X15 zero. Where it is otherwise leases serve.
+// keepsRegisters tests the calling convention that Go documents for its own functions (ABIInternal)
+// and may change: the registers of arguments and results, R14 as the goroutine, and X15 as zero. If
+// the convention is different, leases serve.
 func keepsRegisters() bool {
 	probe := Entry[func(pair, uint32) (pair, uint64, uint32, numbers)](probeEntry)
 	out, second, number, expected := probe(pair{unsafe.Pointer(&area), 0x1234567890}, 0x98765432)
