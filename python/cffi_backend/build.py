@@ -8,8 +8,8 @@ from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
 
-# cffi releases the GIL around every call. The core's hot functions never block, so that handing the GIL over
-# would only cost; the functions that may block release it themselves, in unlocked.h.
+# cffi releases the GIL around every call. The core's hot functions never block, so releasing the GIL would only
+# cost time; the functions that may block release it themselves, in unlocked.h.
 PREAMBLE = """
 #include <slabby/slabby.h>
 #include "table.h"

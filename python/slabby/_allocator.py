@@ -70,12 +70,12 @@ if TYPE_CHECKING:
 BINDINGS = {"cffi": 1, "swig": 2}
 # Records asked for in one crossing.
 CHUNK = 256
-# What a wait without a limit is to the core.
+# The timeout that the core gets for a wait without a limit.
 FOREVER_NS = 2**63 - 1
 
 
-# The Allocators of this process by the address of their pool, so that code that has only the address finds the one that
-# knows more, such as where slabs were allocated.
+# The Allocators of this process by the address of their pool. Code that has only the address finds the Allocator
+# here, which has more data, such as where slabs were allocated.
 _known: weakref.WeakValueDictionary[int, Allocator] = weakref.WeakValueDictionary()
 
 
@@ -86,7 +86,7 @@ def allocator_of(address: int, instance_id: int) -> Allocator:
 
 
 def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
-    """The same error, saying what lies at the address."""
+    """The same error, with a text that says what lies at the address."""
     fault = Fault._of(core.slabby_classify_fault(address))
     text = f"memory is {address:#x}: {fault.text if fault.inside else 'it belongs to no pool'}"
     if error.status != Status.INVALID_REFERENCE:
@@ -95,7 +95,7 @@ def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
 
 
 def _address(memory: int | Buffer) -> int:
-    """The address that a buffer begins at, or the number itself."""
+    """The address at which a buffer begins, or the number itself."""
     found = _address_of(memory)
     if not isinstance(found, int):
         raise TypeError(f"memory takes an address or a buffer, not {memory!r}")
@@ -112,7 +112,8 @@ def _reference(ref: object) -> int:
 
 
 def _load_waits() -> None:
-    """A wait works without a free descriptor, so its modules cannot be read from files when it begins."""
+    """Imports the modules for waits in advance: a wait must work without a free descriptor, so it cannot read
+    files."""
     import slabby._thread_waits
 
     if "asyncio" in sys.modules:
@@ -123,7 +124,7 @@ def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> i
     try:
         return _create_once(backend, slab_size, capacity, settings)
     except (NoSystemMemoryError, TooManyPoolsError):
-        # Pools in reference cycles keep their places and their memory until they are collected.
+        # Pools in reference cycles keep their table entries and their memory until they are collected.
         gc.collect()
     return _create_once(backend, slab_size, capacity, settings)
 
@@ -150,7 +151,7 @@ class Allocator(OptionAccess, Closing):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    # Where tasks wait, by event loop; Pool has the one that was used last.
+    # The queues in which tasks wait, by event loop; Pool has the queue that was used last.
     _spaces: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[WaitQueue]]
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
@@ -210,8 +211,8 @@ class Allocator(OptionAccess, Closing):
         return cls.adopt(handle, chosen.core.slabby_instance_id(), backend=chosen.name)
 
     def ref_of(self, memory: int | Buffer, *, owning: bool = False) -> SlabRef:
-        """The SlabRef of the slab that begins at an address or where a buffer begins, as from_ref() makes it. Where
-        there is none: InvalidReferenceError, or UseAfterFreeError once the slab was released."""
+        """The SlabRef of the slab that begins at an address, or where a buffer begins, as from_ref() makes it. If
+        there is no such slab: InvalidReferenceError, or UseAfterFreeError after the slab was released."""
         address = _address(memory)
         try:
             ref = self._core.slabby_ref_of(self, address)
@@ -221,7 +222,7 @@ class Allocator(OptionAccess, Closing):
 
     def release_data(self, memory: int | Buffer) -> None:
         """Releases the slab that begins at an address, for callbacks that carry nothing else. An address has no
-        generation: a stale one may be another owner's slab by now."""
+        generation: a stale address may already be that of another owner's slab."""
         address = _address(memory)
         try:
             self._core.slabby_release_data(self, address)
@@ -243,7 +244,7 @@ class Allocator(OptionAccess, Closing):
         return self._attached().core
 
     def _attached(self) -> Backend:
-        """The backend; RuntimeError where a subclass has not called Allocator.__init__."""
+        """The backend; RuntimeError if a subclass has not called Allocator.__init__."""
         try:
             return self._backend
         except AttributeError:
@@ -265,7 +266,8 @@ class Allocator(OptionAccess, Closing):
     def _begin_wait(self, timeout_ns: int | None) -> Coroutine[Any, Any, SlabRef]:
         """A wait in the running event loop: None for ever. Acquisition, in C, has tried for a free slab.
 
-        The first call replaces this by the function itself: an import costs as much as all else of a wait."""
+        The first call replaces this method by the function itself, because an import costs as much as the rest of a
+        wait."""
         from slabby._waiting import wait_in_loop
 
         Allocator._begin_wait = wait_in_loop  # type: ignore[assignment,method-assign]
@@ -279,7 +281,7 @@ class Allocator(OptionAccess, Closing):
         return join_queue(self)
 
     async def _acquire_within(self, timeout: float | timedelta) -> SlabRef:
-        """The same with a limit, in whatever unit it was given."""
+        """The same with a limit, in the unit in which it was given."""
         wait_ns = nanoseconds("timeout", timeout, forever=True)
         try:
             if wait_ns == 0:
@@ -297,15 +299,15 @@ class Allocator(OptionAccess, Closing):
         )
 
     def listener(self, timeout: float | timedelta | None = None) -> Listener:
-        """A queue entry for an event loop, which waits for slabs without a thread. With a timeout, in seconds, what was
-        granted and not taken within it goes to the next waiter; its ticket is then in `Listener.revoked`."""
+        """A queue entry for an event loop, which waits for slabs without a thread. With a timeout, in seconds, a
+        granted slab that is not taken in time goes to the next waiter; its ticket is then in `Listener.revoked`."""
         from slabby._listener import Listener
 
         return Listener(self, self._core, timeout)
 
     def acquire_batch(self, count: int, timeout: float | timedelta | None = None) -> Batch:
-        """`count` slabs, all or none, for which the thread waits as acquire() does: the batch has as many places in
-        the queue as it has slabs, next to each other, and holds what it gets until all are there."""
+        """`count` slabs, all or none, for which the thread waits as acquire() does. The batch has as many
+        neighbouring places in the queue as it has slabs, and keeps each slab that it gets until all are there."""
         from slabby._batch_waits import wait_for_batch
 
         return wait_for_batch(self, count, timeout)
@@ -319,7 +321,7 @@ class Allocator(OptionAccess, Closing):
         return await wait_for_batch_async(self, count, timeout)
 
     def _refuse_batch(self, count: object, status: int) -> None:
-        """Raises what allocate_batch() was refused for; 0: the count is beyond every limit."""
+        """Raises the error of a refused allocate_batch(); 0: the count is beyond every limit."""
         refuse_batch(self, count, status)
 
     def _refuse_release(
@@ -337,7 +339,7 @@ class Allocator(OptionAccess, Closing):
         self._fast_forget()
 
     def close(self) -> None:
-        """No allocation succeeds any more. Live slabs stay readable and are released as ever."""
+        """No allocation succeeds any more. Live slabs stay readable and are released as before."""
         self._core.slabby_close(self)
 
     async def __aenter__(self) -> Self:
@@ -376,7 +378,7 @@ class Allocator(OptionAccess, Closing):
         self._core.slabby_health_tick(self)
 
     def memory(self) -> Memory:
-        """Where the bytes of the pool went."""
+        """The memory of the pool, by use."""
         return Memory._of(self._core.slabby_get_memory(self))
 
     def memory_json(self) -> str:
@@ -384,7 +386,7 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_memory_json(self)
 
     def view(self) -> ViewInfo:
-        """Where words and slabs lie."""
+        """The addresses of words and slabs."""
         return ViewInfo._of(self._core.slabby_view(self))
 
     def live(self) -> Iterator[Live]:
@@ -419,7 +421,7 @@ class Allocator(OptionAccess, Closing):
 
     def audit_write(self, fd: int) -> int:
         """Appends what the audit trail recorded since the last call to a descriptor, as JSON lines with chained
-        digests (docs/audit.md); returns how many records. After an error the next call goes on where this one
+        digests (docs/audit.md); returns how many records. After an error the next call continues where this one
         stopped."""
         count, self._audit_written = self._core.slabby_audit_write(
             self._audit_written, self, whole("fd", fd)
@@ -434,10 +436,10 @@ class Allocator(OptionAccess, Closing):
             yield from (Event._of(record) for record in records)
 
     def log_events(self, logger: logging.Logger | None = None) -> int:
-        """Hands the events since the last call to a logger, by default the one named "slabby"; returns how many.
+        """Passes the events since the last call to a logger, by default the one named "slabby"; returns how many.
 
-        Call it where it suits the program: each record has the event's time, its level, and the Event itself as
-        the attribute `slabby_event`."""
+        Call it at any time: each record has the event's time, its level, and the Event itself as the attribute
+        `slabby_event`."""
         from slabby._logging import log_new_events
 
         logged, self._events_logged = log_new_events(self._core, self, self._events_logged, logger)
@@ -453,7 +455,7 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_stack(self, value)
 
     def explain(self, ref: SlabRef | int, status: Status = Status.OK) -> str:
-        """About a reference: which slab it names, and what the slab is now."""
+        """Explains a reference: which slab it names, and the present state of the slab."""
         return self._core.slabby_explain(
             self, _reference(ref), enumerator("status", Status, status)
         )
@@ -472,16 +474,16 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_reclaim(self)
 
     def resize(self, capacity: int) -> int:
-        """A new capacity, up to `max_capacity`, while others go on.
+        """Changes the capacity, up to `max_capacity`, while other threads continue.
 
-        Returns how many slabs are in use still and will be given up when they are released; until
-        then no allocation succeeds. `stats().awaited_slabs` has that number later on. If the system
-        refuses memory for a higher capacity, that is a NoSystemMemoryError, and nothing has changed.
+        Returns how many slabs are still in use and will be given up when they are released; until then no allocation
+        succeeds. `stats().awaited_slabs` has this number later. If the system refuses memory for a higher capacity,
+        that is a NoSystemMemoryError, and nothing has changed.
         """
         return self._core.slabby_resize(self, whole("capacity", capacity))
 
     def breaker_force(self, mode: BreakerMode | str) -> None:
-        """What an operator wants of the circuit breaker: "normal", "forced_open", "disabled", "metrics_only"."""
+        """Sets the mode of the circuit breaker: "normal", "forced_open", "disabled", "metrics_only"."""
         from slabby._enums import BreakerMode
 
         if isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode < 2**31:

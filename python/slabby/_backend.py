@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two backends: which one is chosen, and the proof that both speak to one core."""
+"""The two backends: which one is chosen, and the check that both use the same core."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Backend:
         """An object of the backend as the methods of Pool take it."""
 
 
-# What the loaders of glibc and musl say of a function that the library lacks.
+# The messages of the loaders of glibc and musl for a function that the library lacks.
 _LACKS = re.compile(r"undefined symbol: (slabby_\w+)|(slabby_\w+): symbol not found")
 _LIBRARY = "libslabby.so.0"
 
 
 def _extension(name: str) -> Any:
-    """A module that is linked to the core. An older core that the loader found first lacks functions."""
+    """Imports a module that is linked to the core. If the loader found an older core first, that lacks functions."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -109,7 +109,7 @@ _LOADERS = {"cffi": _load_cffi, "swig": _load_swig}
 
 
 def load(name: str) -> Backend:
-    """Loads a backend once; refuses one that reaches another core than those already loaded."""
+    """Loads a backend once; refuses a backend that uses another core than the backends loaded before."""
     if not isinstance(name, str):
         raise TypeError(f"backend takes {' or '.join(map(repr, NAMES))}, not {name!r}")
     if name in _loaded:

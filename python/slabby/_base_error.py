@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 
-# How the core's own sentences begin to say what to do.
+# The words with which the core's sentences begin their advice.
 _VERBS = (
     "call close correct deallocate destroy end free leave let lower make pass raise start try write"
 )
@@ -49,7 +49,7 @@ class SlabbyError(Exception):
 
     @classmethod
     def _with_advice(cls, text: str) -> str:
-        """The text, and what to do where it does not say so."""
+        """The text, with advice if it has none."""
         if "choose " in text or cls.hint in text or any(word in text for word in ADVICE):
             return text
         return f"{text.rstrip('.')}; {cls.hint}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waiting for several slabs at once.
 
-A batch of N takes N tickets in a row. Slabs are granted first come, first served, so the batch that joined first has
-all its slabs before the next gets one: two batches never hold half of what the other needs.
+A batch of N takes N tickets in a row. Slabs are granted first come, first served, so the batch that joined first gets
+all its slabs before the next batch gets one. So two batches never each hold slabs that the other needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLICE_NS = 100_000_000
 
 
 class BatchWait:
-    """The tickets of one batch, and what they brought so far."""
+    """The tickets of one batch, and the slabs that they have brought so far."""
 
     def __init__(self, pool: Allocator, count: int) -> None:
         self._pool = pool
@@ -41,7 +41,7 @@ class BatchWait:
             self._tickets = [self.listener.begin() for _ in range(count)]
 
     def collect(self) -> bool:
-        """Takes what was granted; true when all is there."""
+        """Takes the granted slabs; true when all are there."""
         while granted := self.listener.take():
             self._got.update(granted)
         return len(self._got) == len(self._tickets)
@@ -51,14 +51,14 @@ class BatchWait:
         return Batch(got[ticket] for ticket in self._tickets)
 
     def close(self) -> None:
-        """Leaves the queue and releases what a wait in vain had."""
+        """Leaves the queue and releases the slabs of an unfinished wait."""
         self.listener.close()
         while self._got:
             self._got.popitem()[1].release()
 
 
 def _at_once(pool: Allocator, count: int, wait_ns: int | None) -> Batch | None:
-    """The batch, or None where it has to wait."""
+    """The batch, or None if it has to wait."""
     stats = pool.stats()
     if stats.available_slabs >= count or wait_ns == 0:
         try:

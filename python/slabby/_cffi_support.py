@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the generated calls of the CFFI backend share."""
+"""The functions that the generated calls of the CFFI backend share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-# Where the first try at a text begins; it grows until the text fits.
+# The size of the first buffer for a text; it grows until the text fits.
 TEXT_SIZE = 512
 
 
@@ -36,8 +36,8 @@ def _pool_or_null(allocator: Pool | None) -> Any:
 
 
 def _bytes(text: str) -> bytes:
-    """A text as C takes it. What os.fsdecode could not decode, in an argument or a file's name, is passed as the bytes
-    that it was."""
+    """A text as C takes it. Bytes that os.fsdecode could not decode, in an argument or a file's name, are passed
+    unchanged."""
     encoded = text.encode("utf-8", "surrogateescape")
     if b"\0" in encoded:
         raise ValueError("embedded null byte")
@@ -50,7 +50,7 @@ def _text(buffer: Any) -> str:
 
 
 def fail(status: int, allocator: Pool | None, ref: int, record: Any = None) -> NoReturn:
-    """Raises what the core says about a status: its record if it filled one, else its explanation."""
+    """Raises the core's error for a status: from its record if it filled one, else from its explanation."""
     if record is not None and record.status == status:
         raise make_error(
             status,

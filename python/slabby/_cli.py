@@ -24,7 +24,7 @@ TOKEN_VARIABLE = "SLABBY_TOKEN"
 
 
 class UsageError(Exception):
-    """What the user has to correct; the text says how."""
+    """A mistake that the user has to correct; the text says how."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def _add_top(commands: Any) -> None:
 
 
 def _find_pools(name: str) -> list[Allocator] | None:
-    """The pool that is named, or None for every pool that the module opens."""
+    """The named pool, or None for every pool that the module opens."""
     module_name, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())
     try:
@@ -135,8 +135,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _until_interrupted(server: Server) -> None:
-    """Ctrl-C, and SIGTERM of a supervisor or of a script, whose background programs ignore SIGINT. In short steps: the
-    system may deliver a signal to any thread, and the main thread, where Python answers it, then sleeps on."""
+    """Waits for Ctrl-C, or for SIGTERM from a supervisor or a script, whose background programs ignore SIGINT. It
+    sleeps in short steps, because the system may deliver a signal to any thread, and then the main thread, in which
+    Python handles it, would sleep on."""
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         print(f"serving {server.url} (end with Ctrl-C or SIGTERM)", flush=True)
@@ -157,6 +158,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of the output has enough.
+        # The reader of the output has closed it.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `with` does for objects that end with close()."""
+"""The `with` statement for objects that end with close()."""
 
 from __future__ import annotations
 

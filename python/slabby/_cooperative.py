@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Timed waits under gevent and eventlet: select, which they have patched, lets the other greenlets run."""
+"""Timed waits under gevent and eventlet: these have patched select, so it lets the other greenlets run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from slabby._allocator import Allocator
 
 
-# select() takes no more than its clock can add to now; a wait without a limit begins again.
+# select() accepts only a timeout that its clock can add to the present time; a wait without a limit begins again.
 LONGEST_S = 86400.0
 
 
 def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
-    """A slab in its turn, within that time."""
+    """A slab in its turn, within the timeout."""
     if (slab := pool._try_now()) is not None:
         return slab
     end = time.monotonic() + timeout_ns / NANOSECONDS
@@ -35,5 +35,5 @@ def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
             pass
         if (slab := listener.cancel(ticket)) is not None:
             return slab
-    # A wait in vain is counted at its end, as one inside the core is.
+    # A wait that gets no slab is counted at its end, like one inside the core.
     return pool._core.slabby_allocate_timeout(pool, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two pools under a load that rises and falls, so that there is something to see."""
+"""Two pools under a load that rises and falls, so that the views show changes."""
 
 import math
 import random
@@ -103,15 +103,15 @@ def _leak(held: list[SlabRef]) -> None:
 
 
 def handle_order(pool: Allocator) -> SlabRef:
-    """What the stacks of the demo name."""
+    """A function that the stacks of the demo name."""
     return pool.allocate()
 
 
 def read_body(pool: Allocator) -> SlabRef:
-    """The other one."""
+    """The other function that they name."""
     return pool.allocate()
 
 
-# Stacks leave out the frames of this package by their file, and those of the demo are to be seen in them.
+# Stacks leave out the frames of this package by their file, but must show the frames of the demo.
 for _function in (handle_order, read_body):
     _function.__code__ = _function.__code__.replace(co_filename="demo.py")

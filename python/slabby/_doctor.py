@@ -11,12 +11,12 @@ from pathlib import Path
 from slabby._allocator import Allocator
 from slabby._library import backend, platform_text
 
-# What a pool makes of its defaults on this machine.
+# The values that a pool chooses for its defaults on this machine.
 WORKED_OUT = ("shards", "alignment", "per_cpu_cache", "cpu_cache_backend", "latency_tracking")
 
 
 def facts() -> dict[str, str]:
-    """Name of each fact, with the fact and what follows from it."""
+    """The name of each fact, with the fact and its consequence."""
     found = {}
     for line in platform_text().splitlines():
         name, _, text = line.partition(": ")
@@ -35,7 +35,7 @@ def _kernel() -> str:
 
 
 def defaults() -> dict[str, str]:
-    """Options that a pool works out by itself, in a pool of a thousand slabs."""
+    """The options that a pool computes by itself, for a pool of a thousand slabs."""
     with Allocator(4096, 1000) as pool:
         core = pool._core
         return {name: core.slabby_get_option_text(pool, name) for name in WORKED_OUT}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the applications of every server interface take."""
+"""The parameters of the applications for every server interface."""
 
 from collections.abc import Iterable
 

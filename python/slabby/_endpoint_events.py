@@ -47,7 +47,7 @@ class Stream:
             if self._only is None or named.id == self._only:
                 seen.add(named.id)
                 text += "".join(self._read(named))
-        # Of a pool that is gone nothing is remembered.
+        # Nothing is stored about a pool that no longer exists.
         self._cursors = {name: at for name, at in self._cursors.items() if name in seen}
         now = time.monotonic()
         if not text and now - self._last > HEARTBEAT_INTERVAL:
@@ -68,7 +68,7 @@ class Stream:
                     cursor, named.pool, CHUNK
                 )
             except SlabbyError as error:
-                # A pool of this name was made anew: its numbers begin at 0.
+                # A new pool with this name was made: its numbers begin at 0.
                 self._cursors[named.id] = 0
                 if cursor == 0 or error.status is Status.CLOSED:
                     return

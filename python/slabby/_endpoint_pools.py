@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the endpoints say of pools: readiness, health, statistics, stacks."""
+"""The answers of the endpoints about pools: readiness, health, statistics, stacks."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def instance() -> str:
 
 
 def shown(pools: Iterable[Allocator] | None) -> Callable[[], list[NamedPool]]:
-    """What is shown: these pools, or every open pool of the process."""
+    """The pools that are shown: these, or every open pool of the process."""
     if pools is None:
         return _all_open
     if not isinstance(pools, Iterable):
@@ -90,7 +90,7 @@ def _named(pool: Allocator) -> NamedPool | None:
 
 
 def observe(pools: Iterable[NamedPool], wanted: str | None) -> list[Observed]:
-    """The pools, or the one that is wanted. A pool that ended meanwhile is left out."""
+    """Reads the pools, or the one that is requested. A pool that ended meanwhile is left out."""
     found = []
     for each in pools:
         if wanted is not None and each.id != wanted:

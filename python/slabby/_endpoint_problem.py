@@ -30,7 +30,7 @@ class Problem(Exception):
 
 
 def refused_by_core(error: SlabbyError) -> Problem:
-    """What a change of an option was refused with."""
+    """The answer to a change of an option that the core refused."""
     status = REFUSALS.get(error.status, 500)
     if error.status is Status.INVALID_OPTION and error.option is None:
         status = 404

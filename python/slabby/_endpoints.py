@@ -35,7 +35,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Request:
-    """What a server knows of a request; header names are in lower case. `path` is decoded."""
+    """The data of a request from a server; header names are in lower case. `path` is decoded."""
 
     method: str
     path: str
@@ -67,11 +67,11 @@ class Change:
     length: int
 
     def finish(self, body: bytes) -> Answer:
-        """The answer, for what the client sent."""
+        """The answer to the value that the client sent."""
         return _answered(lambda: self._finish(body))
 
     def late(self) -> Answer:
-        """The answer, where the body did not come in time."""
+        """The answer if the body did not come in time."""
         text = f"the value did not arrive within {BODY_TIMEOUT} s"
         return refusal(Problem(408, text, {"Connection": "close"}))
 
@@ -101,7 +101,7 @@ def _answered(work: Callable[[], Answer]) -> Answer:
 
 @dataclass
 class Endpoints:
-    """What is shown and allowed, for any number of requests at the same time."""
+    """The pools that are shown and the changes that are allowed, for any number of requests at the same time."""
 
     pools: Callable[[], list[NamedPool]]
     token: str = ""
@@ -110,7 +110,7 @@ class Endpoints:
     streams: set[Stream] = field(default_factory=set)
 
     def begin(self, request: Request) -> Answer | Change | Stream:
-        """The answer, or what it needs to be completed."""
+        """The answer, or a Change that still needs the body."""
         try:
             return self._begin(request)
         except Problem as problem:
@@ -124,7 +124,7 @@ class Endpoints:
         if length > TARGET_LIMIT:
             raise Problem(414, f"the target has {length} bytes; at most {TARGET_LIMIT} are taken")
         if request.path == "":
-            # Mounted without a final slash, below which the page's relative links would not work.
+            # The application is mounted without a final slash, where the page's relative links would not work.
             location = ("Location", request.mount.rpartition("/")[2] + "/")
             return Answer(308, "text/plain; charset=utf-8", b"", (location,))
         if request.path not in PATHS:

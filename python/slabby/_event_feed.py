@@ -14,12 +14,13 @@ from slabby._logging import chosen_logger, hand_over
 from slabby._records import Event
 
 CHUNK = 64
-# The cursor of a reader that wants what comes from now on.
+# The cursor of a reader that wants only events from now on.
 FROM_NOW_ON = 2**64 - 1
 
 
 class EventFeed(Closing):
-    """The events of every pool of the process, whatever language causes them, from the making of the feed on.
+    """The events of every pool of the process, no matter which language causes them, from the creation of the feed
+    on.
 
     A loop waits for `fileno()` to become readable (`loop.add_reader`, `selectors`) and then calls `read()`. Give it
     back with `close()` or `with`; a process has 16 feeds at most.
@@ -37,7 +38,7 @@ class EventFeed(Closing):
         return self._descriptor
 
     def read(self) -> list[Event]:
-        """What happened since the last call, possibly nothing."""
+        """The events since the last call, possibly none."""
         if self._descriptor < 0:
             raise ValueError("this EventFeed was closed; make another")
         self._core.slabby_watch_clear(self._descriptor)
@@ -57,7 +58,7 @@ class EventFeed(Closing):
 
 
 class _EventLogger:
-    """A thread that hands events to a logger, and a pipe whose end stops it."""
+    """A thread that passes events to a logger, and a pipe whose end stops the thread."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
@@ -93,10 +94,10 @@ _running: _EventLogger | None = None
 
 
 def start_event_logging(logger: logging.Logger | None = None) -> None:
-    """From now on a thread hands the events of every pool of the process to a logger as they happen, by default to the
-    one named "slabby": a breaker that opens, exhaustion, corruption, leaks, in whatever language they happen. Each
-    record has the Event as its attribute `slabby_event`. A second call changes the logger. A child made by fork starts
-    anew."""
+    """From now on a thread passes the events of every pool of the process to a logger as they happen, by default to
+    the one named "slabby": a breaker that opens, exhaustion, corruption, leaks, in any language. Each record has the
+    Event as its attribute `slabby_event`. A second call changes the logger. A child made by fork starts a thread of
+    its own."""
     global _running
     if not hasattr(select, "poll"):
         raise NotImplementedError(
@@ -110,7 +111,7 @@ def start_event_logging(logger: logging.Logger | None = None) -> None:
 
 
 def stop_event_logging() -> None:
-    """Ends what start_event_logging() began, after what has happened so far is logged."""
+    """Ends the logging that start_event_logging() began, after the events so far are logged."""
     with _lock:
         _stop()
 

@@ -27,8 +27,8 @@ def copyfileobj(
     """Copies a binary file from its position to its end, as shutil.copyfileobj() does, through one slab of the pool.
 
     Returns how many bytes. Nothing is allocated for each piece where `source` has readinto(), as files, sockets'
-    makefile() and BytesIO have. `timeout`: how long to wait for a slab, as in acquire(). A target that takes less than
-    it is given, as raw files do, gets the rest in further calls.
+    makefile() and BytesIO have. `timeout`: how long to wait for a slab, as in acquire(). If a target takes only part
+    of the bytes, as raw files may, it gets the rest in further calls.
     """
     check_pool(pool)
     if not (hasattr(source, "readinto") or hasattr(source, "read")):
@@ -63,7 +63,7 @@ def _read(source: Any, buffer: memoryview) -> int:
 
 
 def _checked(call: str, size: int, most: int) -> int:
-    """The size that a file of the caller's says."""
+    """The size that a file of the caller reports."""
     if 0 <= whole(call, size) <= most:
         return size
     raise OSError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pool, and what a block did with it, as a notebook shows them."""
+"""A pool, and the statistics of a block, as a notebook shows them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All pools of this interpreter, and what of them is still live when it ends."""
+"""All pools of this interpreter, and their slabs that are still live when it ends."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def allocators() -> list[Allocator]:
 
 
 def _report_at_exit() -> None:
-    """Once for each slab that is live at the end and has a stack (options `debug` and `finalizers`): afterwards the
-    modules that make a warning are taken down."""
+    """Warns once for each slab that is live at the end and has a stack (options `debug` and `finalizers`). It runs
+    here because afterwards the interpreter removes the modules that make a warning."""
     import warnings
 
     with warnings.catch_warnings():
         if not sys.warnoptions:
-            # The options ask for these reports, as a test runner does; what the user said of warnings goes first.
+            # The options request these reports, as a test runner does; the user's own warning filters have
+            # priority.
             warnings.simplefilter("default", ResourceWarning)
         for pool in allocators():
             _report(pool)
@@ -55,7 +56,8 @@ def _report(pool: Allocator) -> None:
         except SlabbyError:
             continue  # released meanwhile, by the collector or by a thread that goes on
         except Exception as error:
-            # A filter makes errors of warnings, or the program's own showwarning() failed. The others are reported.
+            # A filter turns warnings into errors, or the program's own showwarning() failed. The other leaks are
+            # still reported.
             sys.excepthook(type(error), error, error.__traceback__)
 
 

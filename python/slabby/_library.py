@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What concerns the library as a whole, not one pool."""
+"""Functions for the library as a whole, not for one pool."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def platform_text() -> str:
 
 
 def install_fault_handler() -> None:
-    """Has a fault on a guard reported in words before the previous handler sees it."""
+    """Makes the core report a fault on a guard as text before the previous handler sees it."""
     _backend.chosen().core.slabby_install_fault_handler()
 
 
@@ -53,9 +53,9 @@ def classify_fault(address: int) -> Fault:
 def suggest_slab_size(
     average: int, maximum: int, *, rate_per_second: float, alignment: int = 64
 ) -> int:
-    """A slab size that holds every object of at most `maximum` bytes, rounded up to `alignment`, and to whole
-    cache lines where neighbours had better not share one: at a million allocations a second, or where the
-    average object fills half a line."""
+    """A slab size that holds every object of at most `maximum` bytes, rounded up to `alignment`, and to whole cache
+    lines if neighbours should not share one: at a million allocations a second, or if the average object fills half a
+    line."""
     sizes = whole("average", average), whole("maximum", maximum)
     core = _backend.chosen().core
     try:

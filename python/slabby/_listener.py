@@ -101,7 +101,7 @@ class Listener(Closing):
         return {ticket: self._wrap(ref) for ticket, ref, _ in self._take(limit)}
 
     def take_grants(self, limit: int = 64) -> list[Grant]:
-        """The same with what begin() was given for each, oldest first."""
+        """The same with the user_data of each begin(), oldest first."""
         return [Grant(ticket, self._wrap(ref), given) for ticket, ref, given in self._take(limit)]
 
     def take_refs(self, limit: int = 64) -> list[tuple[int, int]]:
@@ -140,7 +140,7 @@ class Listener(Closing):
         return f"<Listener of {self._allocator!r}: {state}>"
 
     def close(self) -> None:
-        """Cancels what waits and gives back what was granted and not taken. May be called again."""
+        """Cancels the waiting tickets, and gives back slabs that were granted and not taken. May be called again."""
         if self._listener is not None:
             self._core.slabby_listener_destroy(self._listener)
             self._listener = None

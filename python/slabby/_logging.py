@@ -35,7 +35,7 @@ def chosen_logger(logger: logging.Logger | None) -> logging.Logger:
 
 
 def hand_over(logger: logging.Logger, event: Event) -> None:
-    """One record, dated when the event happened rather than when it was read."""
+    """Logs one record, with the time at which the event happened, not at which it was read."""
     level = LEVELS[EventLevel(event.level)]
     if not logger.isEnabledFor(level):
         return
@@ -53,7 +53,7 @@ def hand_over(logger: logging.Logger, event: Event) -> None:
 def log_new_events(
     core: Core, pool: Pool, cursor: int, logger: logging.Logger | None
 ) -> tuple[int, int]:
-    """Hands over what came after the cursor; returns how many events, and the cursor behind them."""
+    """Logs the events after the cursor; returns their number, and the cursor after them."""
     target = chosen_logger(logger)
     logged, count = 0, 1
     while count:

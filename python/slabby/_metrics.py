@@ -33,7 +33,7 @@ def pools() -> list[PoolInfo]:
 
 
 def pool_label(pool: Pool) -> str:
-    """How a pool is called in metrics and URLs: its name where that can stand there and no pool that was open before
+    """The label of a pool in metrics and URLs: its name if that is suitable there and no pool that was open before
     had it, else a number (docs/metrics.md)."""
     return _backend.chosen().core.slabby_pool_label(pool)
 

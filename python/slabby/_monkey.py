@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether gevent or eventlet has put its own modules in the place of Python's."""
+"""Whether gevent or eventlet has replaced Python's modules by its own."""
 
 import sys
 
 
 def is_patched(module: str) -> bool:
-    """Looks at what was imported already: a program that patches has imported it."""
+    """Checks only modules that are imported already: a program that patches has imported gevent or eventlet."""
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched(module):
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keyword values on their way to the core: seconds become nanoseconds, words numbers."""
+"""Conversion of keyword values for the core: seconds become nanoseconds, words become numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RANGES = {
     "fd": (0, 2**31 - 1, ""),
     "memory": (1, UINT64_MAXIMUM, ", the address of a byte"),
 }
-# Of the others the core knows closer limits: those of this pool.
+# For the other arguments the core has narrower limits: those of this pool.
 CHECKED_HERE = ("fd", "limit", "memory")
 
 
@@ -76,7 +76,7 @@ def real(name: str, value: object) -> float:
 
 
 def check_pool(value: object) -> None:
-    """TypeError for what is no Allocator, in the words of the C half."""
+    """TypeError if the object is no Allocator, with the text of the C half."""
     if not isinstance(value, Pool):
         raise TypeError(f"pool takes a slabby.Allocator, not {value!r}")
 

@@ -3,8 +3,8 @@
 
     socket ──recv_into──▶ slab being filled ──full──▶ ready chunks ──receive()──▶ the handler, which releases them
 
-Two things stop the reading: `ahead` full chunks that the handler has not taken, and a pool without a free slab. The
-sender then waits, as TCP makes it. An idle connection holds no slab.
+Two conditions stop the reading: `ahead` full chunks that the handler has not taken, and a pool without a free slab.
+TCP then makes the sender wait. An idle connection holds no slab.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from slabby._allocator import Allocator
 
-# A read must not be empty: what takes its bytes while the pool has no slab.
+# The buffer for a read while the pool has no slab, because a read must not be empty.
 SPARE_BYTES = 64
 # A timer of the loop holds the connection, and is set again after so many seconds.
 HOLD_S = 3600.0
@@ -73,7 +73,7 @@ class Chunk:
             if view is not None:
                 view.release()
         except BufferError:
-            pass  # something goes on using it, and the slab goes back after that
+            pass  # a view still uses the slab, which goes back after that
         self.slab.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
@@ -84,14 +84,15 @@ class SlabProtocol(asyncio.BufferedProtocol):
     """A connection whose bytes arrive in slabs, without a copy and with back-pressure.
 
     `await loop.create_server(lambda: SlabProtocol(pool, handle), host, port)` runs `handle(connection)` as a task for
-    each connection, which ends with it; `loop.create_connection` works likewise. The handler takes what arrived:
+    each connection, which ends with it; `loop.create_connection` works likewise. The handler takes the chunks that
+    have arrived:
 
         async for chunk in connection:
             with chunk as data:
                 await connection.send(data)
 
-    At most `ahead` full slabs wait for the handler. Without a free slab the connection waits in the pool's queue, first
-    come, first served. What was not taken goes back when the connection is closed.
+    At most `ahead` full slabs wait for the handler. Without a free slab the connection waits in the pool's queue,
+    first come, first served. Chunks that were not taken go back when the connection is closed.
     """
 
     def __init__(
@@ -139,7 +140,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
         return self._transport
 
     async def receive(self) -> Chunk | None:
-        """What arrived, as soon as something did; None at the end of the stream. The caller releases it."""
+        """The next chunk, as soon as bytes have arrived; None at the end of the stream. The caller releases the
+        chunk."""
         while True:
             if (chunk := self._take()) is not None:
                 return chunk
@@ -182,7 +184,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
             raise self._error
 
     def close(self) -> None:
-        """Closes the connection once what was written is sent, and releases what was received and not read."""
+        """Closes the connection after the written bytes are sent, and releases the chunks that were received and not
+        taken."""
         self._at_end = True
         self._stop_refill()
         if self._transport is not None:
@@ -193,7 +196,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._drop_slab()
 
     def _take(self) -> Chunk | None:
-        """The oldest chunk, and else what is there of the next."""
+        """The oldest full chunk, or else the bytes of the next chunk so far."""
         if self._ready:
             chunk = self._ready.popleft()
         elif self._filled:
@@ -225,7 +228,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._at_end:
-            return  # closed, and what still arrives is not wanted
+            return  # closed; bytes that still arrive are dropped
         if self._view is None:
             assert self._spare is not None
             del self._spare[nbytes:]
@@ -241,7 +244,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """Stays open for writing, where the transport can be half closed."""
+        """Stays open for writing, if the transport supports half-closed connections."""
         self._at_end = True
         self._drop_empty_slab()
         self._wake()
@@ -280,8 +283,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
     def _hold_on(self) -> None:
         """Sets the timer that holds the connection.
 
-        A loop refers to what it reads. While the reading is stopped it would forget the connection and its tasks, and
-        the collector would take them. A timer ends with the loop.
+        A loop refers only to connections that it reads. While the reading is stopped, the collector would take the
+        connection and its tasks. A timer keeps them, and ends with the loop.
         """
         self._hold = asyncio.get_running_loop().call_later(HOLD_S, self._hold_on)
 
@@ -298,7 +301,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
             return None
 
     async def _wait_for_slab(self, arrived: bytearray) -> None:
-        """Puts what arrived without a slab into the next one that is free, and goes on reading."""
+        """Puts the bytes that arrived without a slab into the next free slab, and continues to read."""
         try:
             slab = await self.pool.acquire_async()
         except Exception as error:
@@ -313,7 +316,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._view[: len(arrived)] = arrived
         self._filled = len(arrived)
         self._go_on()
-        # The next pass of the loop reads what else is there, so that the handler does not get these few bytes alone.
+        # The next pass of the loop reads the other bytes that have arrived, so that the handler does not get only
+        # these few bytes.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._wake)
 
@@ -345,7 +349,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
             self.transport.pause_reading()
 
     def _go_on(self) -> None:
-        """Reads again if nothing stands against it."""
+        """Reads again if nothing prevents it."""
         waits = self._refill is not None or len(self._ready) >= self._ahead
         if not waits and not self._at_end and not self.transport.is_closing():
             self.transport.resume_reading()

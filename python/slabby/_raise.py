@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the core says to an exception."""
+"""From an error of the core to an exception."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_error(
 
 
 def refuse_batch(pool: Allocator, count: object, status: int) -> NoReturn:
-    """Raises what a batch was refused for; status 0: the count is beyond every limit."""
+    """Raises the error of a refused batch; status 0: the count is beyond every limit."""
     wanted = whole("count", count)
     stats = pool.stats()
     limit = stats.total_slabs

@@ -18,7 +18,7 @@ def running_loop() -> str:
 
 
 async def readable(fd: int, timeout: float | None) -> bool:
-    """Until the descriptor is readable: true; after so many seconds: false."""
+    """Waits until the descriptor is readable: true; or until the timeout in seconds is over: false."""
     if running_loop() == "trio":
         return await _readable_in_trio(fd, timeout)
     return await _readable_in_asyncio(fd, timeout)

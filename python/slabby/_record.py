@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the core reports, as frozen records: each member is decoded when it is read.
+"""The core's reports as frozen records: each member is decoded when it is read.
 
-To type checkers and to the module dataclasses a record is a frozen dataclass. It is none at run time, because making
-one compiles four methods, and decoding fifty members that are not read costs more than counting them did.
+For type checkers and for the module dataclasses, a record is a frozen dataclass. At run time it is not, because
+making a dataclass compiles four methods, and decoding fifty members that are not read costs more than it took to
+count them.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class Record:
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> Self:
-        """The record of what a backend returned."""
+        """The record for the values that a backend returned."""
         self = cls.__new__(cls)
         _set_raw(self, raw)
         return self
 
     @classmethod
     def _index(cls, name: str) -> int:
-        """Where a member is in what a backend returns."""
+        """The position of a member in the values that a backend returns."""
         found: Member = vars(cls)[name]
         return found.index
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a block of code does with a pool: slabby.statistics()."""
+"""Statistics of a block of code that uses a pool: slabby.statistics()."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from slabby._allocator import Allocator
 
-# Recursive: the collector, or a signal's handler, may end a block while its thread reads another.
+# Recursive, because the collector or a signal handler may end a block while the same thread reads another.
 _lock = threading.RLock()
 # The open blocks of each Allocator, which reads the pool's use at each allocation while it has one.
 _blocks: weakref.WeakKeyDictionary[Allocator, list[BlockStatistics]] = weakref.WeakKeyDictionary()
 
 
 def _spread_peak(pool: Allocator) -> None:
-    """Hands the highest use since the last call to each open block. The lock is held."""
+    """Passes the highest use since the last call to each open block. The lock is held."""
     blocks = tuple(_blocks.get(pool, ()))
     peak = pool._take_peak(bool(blocks))
     for block in blocks:
@@ -32,7 +32,7 @@ def _spread_peak(pool: Allocator) -> None:
 
 
 class BlockStatistics:
-    """What happened to a pool from the beginning of a `with` block to its end, or until now.
+    """The changes of a pool from the beginning of a `with` block to its end, or until now.
 
     Counters are those of the whole pool: other threads and other languages count, too. The peak is read at each
     allocation through this Allocator, which costs about a microsecond while a block is open.
@@ -115,7 +115,7 @@ class BlockStatistics:
 
     @property
     def allocated_bytes(self) -> int:
-        """All that was allocated, in bytes of slabs, released or not."""
+        """The bytes of all slabs that were allocated, released or not."""
         return self.allocations * self._first.slab_size
 
     @property
@@ -130,7 +130,7 @@ class BlockStatistics:
 
     @property
     def errors(self) -> dict[Status, int]:
-        """What was refused and how often, by status."""
+        """The number of refused calls, by status."""
         first = self._first.errors
         found = {status: count - first[status] for status, count in self._now().errors.items()}
         return {status: count for status, count in found.items() if count}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a thread waits for a slab."""
+"""Waits of a thread for a slab."""
 
 from __future__ import annotations
 

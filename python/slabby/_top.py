@@ -43,7 +43,7 @@ class Row:
         return self.used / self.total if self.total else 0.0
 
 
-# What a row is sorted by; larger ones first, but for the score.
+# The column by which rows are sorted; larger values first, except for the score.
 ORDERS: dict[str, Callable[[Row], float]] = {
     "use": lambda row: -row.share,
     "rate": lambda row: -(row.rate or 0.0),
@@ -61,7 +61,7 @@ def sort_rows(rows: list[Row], key: str) -> list[Row]:
 
 
 class Monitor:
-    """Asks the processes, and remembers what is needed for rates and sparklines."""
+    """Asks the processes, and stores the data for rates and sparklines."""
 
     def __init__(self, urls: list[str]) -> None:
         self.urls = [url if url.endswith("/") else url + "/" for url in urls]
@@ -112,7 +112,7 @@ class Monitor:
 
 
 def _ask(url: str) -> dict[str, Any] | str:
-    """The answer of /stats, or why there is none."""
+    """The answer of /stats, or the reason why there is none."""
     try:
         with urllib.request.urlopen(url + "stats", timeout=ANSWER_LIMIT_S) as reply:
             answer = json.load(reply)
@@ -182,7 +182,7 @@ def _no_key(left: float) -> str:
 
 @contextmanager
 def _keys() -> Iterator[Any]:
-    """A function that waits for a key for some seconds; "" where none came, or where there is no keyboard."""
+    """A function that waits some seconds for a key; it returns "" if no key came, or if there is no keyboard."""
     if not sys.stdin.isatty():
         yield _no_key
         return

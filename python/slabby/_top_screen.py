@@ -18,7 +18,7 @@ COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 @dataclass(frozen=True)
 class Column:
-    """`least`: the width that is set aside for it, so that columns do not come and go with their numbers."""
+    """`least`: the reserved width, so that columns do not appear and disappear when their numbers change."""
 
     key: str
     name: str
@@ -48,7 +48,7 @@ COLUMNS = (
     Column("state", "state", 9, state, right=False),
     Column(
         "use", "use", 5, lambda row: f"{int(row.share * 100 + 1e-9)} %"
-    ),  # 399 of 400 are not 100 %
+    ),  # so that 399 of 400 do not show as 100 %
     Column("used", "used", 9, lambda row: f"{row.used:,}/{row.total:,}"),
     Column("rate", "alloc/s", 7, lambda row: "-" if row.rate is None else f"{row.rate:,.0f}"),
     Column("p99", "p99", 7, lambda row: duration(row.p99_ns)),
@@ -59,11 +59,11 @@ COLUMNS = (
     Column("last use", "last use", HISTORY, lambda row: sparkline(row.use), right=False),
 )
 ALWAYS = ("name", "state", "use")
-# The others by importance: those that find no space are left out. The one that is sorted by comes before all.
+# The other columns by importance: columns without space are left out. The column of the sort order comes first.
 OPTIONAL = ("score", "used", "rate", "p99", "waiters", "failures", "breaker", "last use")
 # Between two columns.
 GAP = 2
-# What a pool's name gets at least before another column is shown, and before the one that is sorted by.
+# The least width of a pool's name before another column is shown, and before the column of the sort order is shown.
 NAME_WIDTH = 16
 NAME_LEAST = 8
 
@@ -88,7 +88,7 @@ def fitting(width: int, rows: list[Row], sort: str) -> list[Column]:
 
 
 def processes(urls: list[str], narrow: bool) -> dict[str, str]:
-    """How each process is called: its address without what all have in common, where the terminal is narrow."""
+    """The name of each process: its address; in a narrow terminal without the part that all have in common."""
     parts = {url: urlsplit(url) for url in urls}
     full = {url: part.netloc + part.path.rstrip("/") for url, part in parts.items()}
     ports = {url: f":{part.port}" for url, part in parts.items()}

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the tasks of one event loop wait for the slabs of one pool.
+"""The queue in which the tasks of one event loop wait for the slabs of one pool.
 
-Who holds whom, so that nothing of a dead loop keeps a slab:
+References between the objects, so that no object of a dead loop keeps a slab:
 
     loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── coroutines that wait
                      ▲ │  └──weak──▶ WaitQueue                       │  │  └──▶ loop, futures
                      │ └──────▶ Tickets ◀────────────────────────────┘  │
                      └────────────────────weak──────────────────────────┘
 
-The loop's reader is the only strong reference to LoopWaits. A loop that is closed drops its readers at once, and one
-that is forgotten drops them when it is collected: LoopWaits ends, and its listener and all that was granted go back.
-Tickets, in C, is the hot half. It refers to the listener without holding it, until LoopWaits closes it, before the
-listener; and it leads to no future and to no loop.
+The loop's reader is the only strong reference to LoopWaits. A closed loop drops its readers at once, and a forgotten
+loop drops them when it is collected. Then LoopWaits ends, and its listener and all granted slabs go back. Tickets, in
+C, is the hot half. It refers to the listener without holding it, until LoopWaits closes Tickets, before it closes the
+listener. No reference leads from Tickets to a future or to a loop.
 """
 
 from __future__ import annotations
@@ -35,25 +35,26 @@ if TYPE_CHECKING:
     from slabby._listener import Listener
     from slabby._types import SlabRef
 
-    # The queue, a ticket of it, the future that is done when the ticket has brought something, and the queue's
+    # The queue, a ticket of it, the future that is done when the ticket has brought an answer, and the queue's
     # dictionaries: futures and references by ticket.
     _Joined = tuple[
         "WaitQueue", int, asyncio.Future[None], dict[int, asyncio.Future[None]], dict[int, int]
     ]
 
 _TRIO = "trio"
-# From look to look where the system refuses a descriptor.
+# The time between two attempts if the system refuses a descriptor.
 POLL_SECONDS = 0.005
 
-# From now on Acquisition joins by itself a queue that is open.
+# From now on Acquisition joins an open queue by itself.
 _types._set_running_loop(asyncio._get_running_loop)
 
 
 def join_queue(pool: Allocator) -> _Joined | None:
-    """A ticket in the pool's queue of the running loop, for a task that found no slab. None: wait_in_loop looks closer.
+    """A ticket in the pool's queue of the running loop, for a task that found no slab. None: wait_in_loop handles the
+    case.
 
-    Acquisition, in C, does the same by itself where the pool's queue of last time is the loop's; otherwise it calls
-    this, and goes on as wait_in_loop does."""
+    Acquisition, in C, does the same by itself if the queue that the pool used last belongs to the loop; otherwise it
+    calls this function, and continues as wait_in_loop does."""
     loop = asyncio._get_running_loop()
     if loop is None or (_TRIO in sys.modules and running_loop() == _TRIO):
         return None
@@ -69,16 +70,16 @@ def join_queue(pool: Allocator) -> _Joined | None:
     except BaseException:
         queue.close_if_empty()
         raise
-    # What was granted in the meantime makes the descriptor readable.
+    # Slabs that were granted in the meantime make the descriptor readable.
     queue.waiting[ticket] = granted
     return queue, ticket, granted, queue.waiting, queue.tickets.brought
 
 
 async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
-    """A slab in its turn, for a caller that found none; without a timeout as long as it takes. A task that is cancelled
-    leaves the queue, and so does a coroutine that is closed or forgotten; what it was granted goes back.
+    """Waits for a slab in its turn, for a caller that found none; without a timeout, for ever. A cancelled task
+    leaves the queue, and so does a coroutine that is closed or forgotten; a slab that was granted to it goes back.
 
-    The frame must not keep LoopWaits, which ends with the loop.
+    The frame must not hold a reference to LoopWaits, which ends with the loop.
     """
     if _TRIO in sys.modules and running_loop() == _TRIO:
         return await _wait_for_ticket(pool, timeout_ns)
@@ -106,7 +107,7 @@ async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
 
 
 def _queue_of(pool: Allocator, loop: asyncio.AbstractEventLoop) -> WaitQueue | None:
-    """The queue of a loop, from the first task that waits to the last; None where the system refuses a descriptor."""
+    """The queue of a loop, from the first task that waits to the last; None if the system refuses a descriptor."""
     spaces = pool._spaces
     known = spaces.get(loop)
     if (queue := None if known is None else known()) is None:
@@ -136,14 +137,14 @@ async def _wait_for_ticket(pool: Allocator, timeout_ns: int | None) -> SlabRef:
             pass
         if (slab := listener.cancel(ticket)) is not None:
             return slab
-    # A wait in vain is counted at its end, as one in a thread is.
+    # A wait that gets no slab is counted at its end, like one in a thread.
     return pool._core.slabby_allocate_timeout(pool, 1)
 
 
 async def _poll(
     pool: Allocator, loop: asyncio.AbstractEventLoop, timeout_ns: int | None
 ) -> SlabRef:
-    """Waits without a descriptor: the tasks look for a slab now and then, and tickets go before them."""
+    """Waits without a descriptor: the tasks try for a slab from time to time, and tickets have priority over them."""
     end = None if timeout_ns is None else loop.time() + timeout_ns / NANOSECONDS
     while end is None or loop.time() < end:
         await asyncio.sleep(
@@ -158,8 +159,8 @@ async def _poll(
 def _closing(
     waits_of: weakref.ref[LoopWaits], loop_of: weakref.ref[asyncio.AbstractEventLoop]
 ) -> Callable[[object], None]:
-    """What happens when the last coroutine that waits is collected in a cycle, and the queue with it: it has no way to
-    LoopWaits any more."""
+    """The callback for the case that the last waiting coroutine is collected in a cycle together with the queue,
+    which then has no reference to LoopWaits any more."""
 
     def close(_: object) -> None:
         waits, loop = waits_of(), loop_of()
@@ -173,14 +174,14 @@ def _closing(
 
 
 class LoopWaits:
-    """What the reader of a loop holds: the listener, and its tickets with what they brought."""
+    """The object that the reader of a loop holds: the listener, and its tickets with the slabs that they brought."""
 
     def __init__(self, pool: Allocator, queue: WaitQueue) -> None:
         self._pool = pool
         self._queue = weakref.ref(queue, _closing(weakref.ref(self), weakref.ref(queue.loop)))
         listener = pool.listener()
         self.tickets = pool._tickets(pool._backend.pointer(listener._listener))
-        # By ticket: references, not SlabRefs, because one that no task has seen is no leak when it goes.
+        # By ticket: references, not SlabRefs, because a slab that no task has seen is no leak when it goes back.
         self.brought = self.tickets.brought
         self.listener: Listener | None = listener
 
@@ -201,14 +202,14 @@ class LoopWaits:
         self._pool._core.slabby_release(self._pool, ref)
 
     def __del__(self) -> None:
-        # Empty where __init__ did not come to an end.
+        # Empty if __init__ did not finish.
         if getattr(self, "listener", None) is not None:
             self.close()
 
 
 class WaitQueue:
-    """One listener for all tasks of a loop, from the first that waits to the last. Used in the loop's thread, but for
-    coroutines that are closed elsewhere."""
+    """One listener for all tasks of a loop, from the first that waits to the last. Used in the loop's thread, except
+    by coroutines that are closed elsewhere."""
 
     def __init__(self, pool: Allocator, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -217,7 +218,7 @@ class WaitQueue:
         waits = LoopWaits(pool, self)
         assert waits.listener is not None
         self.tickets = waits.tickets
-        # What a wait that begins needs, for Acquisition.
+        # The data that Acquisition needs to begin a wait.
         self.joining = (loop, waits.tickets, self.waiting)
         self._fd = waits.listener.fd
         pool._crowded = True
@@ -225,7 +226,7 @@ class WaitQueue:
         loop.add_reader(self._fd, waits)
 
     def close_if_empty(self) -> None:
-        """Ends the queue where no coroutine waits, and none has something to pick up."""
+        """Ends the queue if no coroutine waits, and none has a slab to pick up."""
         if self.waiting:
             return
         waits = self.waits()
@@ -243,7 +244,7 @@ class WaitQueue:
             waits.close()
 
     def _collect(self, waits: LoopWaits) -> None:
-        """Hands out what was granted."""
+        """Passes granted slabs to their waits."""
         if waits.listener is None:
             return
         try:
@@ -262,7 +263,8 @@ class WaitQueue:
             self._give_up(waits, ticket)
 
     def leave(self, ticket: int) -> None:
-        """The coroutine ends without its slab, maybe after that had come and before it could look."""
+        """The coroutine ends without its slab, perhaps after the slab had come and before the coroutine could see
+        it."""
         waiting = self.waiting.pop(ticket, None) is not None
         if (waits := self.waits()) is None:
             return
@@ -278,7 +280,7 @@ class WaitQueue:
         self.close_if_empty()
 
     def _give_up(self, waits: LoopWaits, ticket: int) -> None:
-        """Ends a wait in vain as one in a thread ends: the core counts it, or has a slab after all."""
+        """Ends a wait without success as one in a thread ends: the core counts it, or has a slab after all."""
         future = self.waiting.pop(ticket)
         if future.done():
             return

@@ -5,7 +5,7 @@
 
     app = App()
 
-It shows every open pool of the process, or those that it is given.
+It shows every open pool of the process, or only the given pools.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Answered without a thread, also where all threads of the loop are taken.
+# Answered without a thread, even if all threads of the loop are busy.
 AT_ONCE = ("/", "/livez")
 
 
@@ -64,7 +64,7 @@ def request_of(scope: Message) -> Request:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     mount = scope.get("root_path", "")
     path = scope["path"]
-    # Some servers leave the mount in the path, as the specification wants, some do not.
+    # Some servers leave the mount in the path, as the specification requires; others do not.
     if mount and (path == mount or path.startswith(mount + "/")):
         path = path[len(mount) :]
     query = scope.get("query_string", b"").decode("latin-1")

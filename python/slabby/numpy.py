@@ -6,8 +6,8 @@
 >>> with slabby.numpy.allocate_from(pool):
 ...     array = numpy.zeros((16, 16))
 
-`array` lives in a slab of the pool, which it releases when it ends. `ref.array(dtype, shape)` is the other way round: a
-slab that you hold, seen as an array.
+`array` lives in a slab of the pool, which it releases when it ends. `ref.array(dtype, shape)` is the reverse: it
+shows a slab that you hold as an array.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def allocate_from(
     """Arrays that this block makes live in slabs of the pool, each in one of its own.
 
     An array that is larger than a slab, or for which none is free, gets a MemoryError; with `otherwise="system"` its
-    memory comes from the system. The block is that of the thread or task alone that enters it. Arrays may outlive it:
+    memory comes from the system. The block applies only to the thread or task that enters it. Arrays may outlive it:
     each releases its slab when it ends, and keeps the pool's memory until then. `numpy` 1.22 or later (NEP 49).
     """
     check_pool(pool)

@@ -25,8 +25,8 @@ Observe = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class _Reading:
-    """One reading of all pools for all instruments of a collection: an instrument that comes a second time begins the
-    next one."""
+    """One reading of all pools for all instruments of a collection. When an instrument asks for the second time, the
+    next reading begins."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

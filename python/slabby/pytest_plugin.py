@@ -3,7 +3,7 @@
 
 A slab is left behind if it was allocated for a test (in it, or by its fixtures of function scope) and is live after
 the test and all its fixtures, or if it was dropped without a release. Slabs of fixtures with a wider scope belong to
-these. Pools of every language of the process count. A test whose slabs are to stay has the mark `slabby_leaks_allowed`.
+these. Pools of every language of the process count. A test that may leave slabs has the mark `slabby_leaks_allowed`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _pools() -> Iterator[Allocator]:
 
 
 def _live() -> dict[tuple[int, int], str]:
-    """Every live slab of every open pool, with what there is to say about it."""
+    """Every live slab of every open pool, with its description."""
     import slabby
 
     found: dict[tuple[int, int], str] = {}
@@ -79,7 +79,7 @@ def _describe(pool: Allocator, slab: Live) -> str:
 
 
 class LeakCheck:
-    """Compares the live slabs before and after each test, and listens for those that were dropped."""
+    """Compares the live slabs before and after each test, and records reports of dropped slabs."""
 
     def __init__(self) -> None:
         import slabby
@@ -96,7 +96,7 @@ class LeakCheck:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, Any, Any]:
-        """What a fixture of a wider scope allocates is no test's."""
+        """Slabs that a fixture of a wider scope allocates belong to no test."""
         if fixturedef.scope == "function":
             return (yield)
         before = set(_live())

@@ -32,7 +32,7 @@ WRITE_TIMEOUT = 10.0
 
 
 class _Input(io.RawIOBase):
-    """What a client sends, until a deadline however slowly it trickles."""
+    """The input from a client, until a deadline that holds even if the client sends slowly."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         self.close_connection = True
-        # What send() needs where the first line cannot be read.
+        # The attributes that send() needs if the first line cannot be read.
         self.command, self.request_version = "GET", self.protocol_version
         try:
             self._serve()
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
 
     def _drain(self) -> None:
-        """What a client still sends; closed at once, the answer might be lost on its way."""
+        """Reads the rest that a client still sends: if the server closed at once, the answer might be lost."""
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(1)
         for _ in range(16):
@@ -200,7 +200,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{name}:{port}/"
 
     def server_bind(self) -> None:
-        """Without asking a resolver for this machine's name, as that of HTTPServer does."""
+        """Does not ask a resolver for this machine's name, as HTTPServer's method does."""
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -216,7 +216,7 @@ class Server(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of this server."""
+        """A client that closed the connection is no error of this server."""
 
     def close(self) -> None:
         """Ends serve_forever(), and streams with it."""
@@ -226,7 +226,7 @@ class Server(ThreadingHTTPServer):
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """HOST:PORT. Without a host: loopback, so that others reach the server only where it says so."""
+    """HOST:PORT. Without a host: loopback, so that other machines reach the server only if the address allows it."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"the address is {address!r} and must be HOST:PORT or :PORT")

@@ -67,7 +67,7 @@ class EventBody:
         yield self._stream.next()
         while self._stream.follow:
             time.sleep(EVENT_INTERVAL)
-            # Nothing to say is an empty piece, which servers pass over.
+            # If there is no event, the piece is empty, and servers skip it.
             yield self._stream.next()
 
     def close(self) -> None:

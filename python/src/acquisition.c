@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Acquisition: what acquire_async() returns. It is a coroutine by its methods, so tasks and asyncio.run take it, and an
- * asynchronous context manager. A slab that is free comes from the first step, without a frame of Python:
+ * Acquisition: the object that acquire_async() returns. It has the methods of a coroutine, so tasks and asyncio.run
+ * accept it, and it is an asynchronous context manager. The first step returns a free slab without a frame of Python:
  *
  *   NEW ── first step: a slab is free ─────────────────────────▶ OVER
  *    └──── none: `wait`, of the future of a ticket in the loop's queue ─▶ OVER when that is done
@@ -15,8 +15,8 @@ enum phase { PHASE_NEW, PHASE_WAITING, PHASE_OVER, PHASE_LEFT };
 typedef struct Acquisition {
     PyObject_HEAD Pool *pool;
     PyObject *timeout;
-    PyObject *wait;       /* what is stepped while it waits: of a future, or a coroutine */
-    struct joined joined; /* null where it waits in no queue of a loop */
+    PyObject *wait;       /* the iterator that is stepped while it waits: of a future, or a coroutine */
+    struct joined joined; /* null if it waits in no queue of a loop */
     PyObject *slab;       /* of `async with` */
     char phase;
     char entered;
@@ -32,8 +32,8 @@ static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_resul
     return PYGEN_RETURN;
 }
 
-/* The ticket is over, maybe after its slab had come and before the task could look: then the slab goes back. The
- * exception that is set stays. */
+/* The ticket is over, perhaps after its slab had come and before the task could take it: then the slab goes back. An
+ * exception that is set stays set. */
 static void leave_queue(Acquisition *self) {
     PyObject *queue = self->joined.queue, *left, *type, *value, *traceback;
 
@@ -70,7 +70,7 @@ static PyObject *take_from_queue(Acquisition *self) {
             PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
         return NULL;
     }
-    /* Until it is owned it stays in the dictionary, from which leave_queue gives it back. */
+    /* Until a SlabRef owns the slab, it stays in the dictionary, and leave_queue gives it back from there. */
     slab = pool_own((PyObject *)self->pool, number);
     if (slab == NULL || PyDict_DelItem(self->joined.brought, self->joined.ticket) < 0) {
         Py_CLEAR(slab);
@@ -102,7 +102,7 @@ static PyObject *item_of(PyObject *joined, Py_ssize_t at) {
     return Py_XNewRef(PyTuple_GetItem(joined, at));
 }
 
-/* The Python half joins: it may open the queue. As join_recent_queue answers. */
+/* Lets the Python half join, which may open the queue. Answers as join_recent_queue. */
 static int join_any_queue(Acquisition *self, struct joined *out) {
     PyObject *joined =
         PyObject_CallMethodObjArgs((PyObject *)self->pool, self->pool->types->names.join_queue, NULL);
@@ -120,8 +120,8 @@ static int join_any_queue(Acquisition *self, struct joined *out) {
     return out->brought == NULL ? -1 : 1;
 }
 
-/* Joins the queue of the running loop: 1; 0 where its coroutine has to look closer; -1 with an exception. What waits is
- * then the future itself: a coroutine around it would cost as much as the queue does. */
+/* Joins the queue of the running loop: 1; 0 if the coroutine of the Python half has to handle the case; -1 with an
+ * exception. Then the task waits on the future itself: a coroutine around it would cost as much as the queue. */
 static int join_queue(Acquisition *self) {
     int joined = join_recent_queue(self->pool, &self->joined);
 
@@ -143,7 +143,7 @@ static PySendResult begin(Acquisition *self, PyObject *value, PyObject **out_res
 
     if (plain == 0)
         return over(self, allocate_now(self->pool), out_result);
-    /* Where tasks wait already, a slab that is free is for one of them. */
+    /* If tasks wait already, a free slab is for one of them. */
     if (plain == 1 && !self->pool->crowded) {
         slab = pool_try_now((PyObject *)self->pool, NULL);
         if (slab != Py_None)
@@ -303,7 +303,7 @@ static int acquisition_clear(PyObject *object) {
     return 0;
 }
 
-/* The collector calls this while the queue is whole, before it takes anything of the cycle apart. */
+/* The collector calls this while the queue is intact, before it clears any object of the cycle. */
 static void acquisition_finalize(PyObject *object) {
     leave_queue((Acquisition *)object);
 }

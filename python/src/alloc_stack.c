@@ -11,7 +11,8 @@
 
 /* ------------------------------------------------------------------------- what the limited API does not have */
 
-/* Public functions of the interpreter, the same for each of its interpreters. Null: this one lacks the function. */
+/* Public functions of this Python library, the same for each of its interpreters. Null: this version lacks the
+ * function. */
 static struct {
     int (*track)(unsigned int domain, uintptr_t address, size_t size);
     int (*untrack)(unsigned int domain, uintptr_t address);
@@ -33,7 +34,7 @@ void stack_ready(void) {
     system_once(find_functions);
 }
 
-/* The reference stands for the address: the slab's next owner cannot be mistaken for this one. */
+/* The reference is used in place of the address, so that the slab's next owner cannot be confused with this one. */
 int stack_track(const Pool *pool, slabby_ref ref) {
     return python.track != NULL && python.untrack != NULL &&
            python.track(SLABBY_TRACEMALLOC_DOMAIN, (uintptr_t)ref, (size_t)pool->slab_size) == 0;
@@ -58,7 +59,7 @@ static PyObject *outward(PyObject *frame) {
     return back;
 }
 
-/* Where a frame is in its code: the instruction, or less than zero for a line whose number is known already. */
+/* The position of a frame in its code: the instruction; or below zero, for a line whose number is known already. */
 static long position_of(PyObject *frame) {
     if (python.frame_position != NULL && python.line_of != NULL)
         return python.frame_position(frame);
@@ -80,7 +81,7 @@ int stack_wanted(const Pool *pool) {
            pool->core->get_option(&debug, pool->allocator, SLABBY_OPTION_DEBUG) == SLABBY_OK && debug != 0;
 }
 
-/* Whether code is of this package: callers begin behind it. */
+/* Whether code belongs to this package: the caller's frames begin after it. */
 static int is_ours(const Pool *pool, PyObject *code) {
     PyObject *folder = pool->types->folder;
     PyObject *file = PyObject_GetAttrString(code, "co_filename");
@@ -155,7 +156,7 @@ void stack_record(Pool *pool, slabby_ref ref) {
     if (frames != NULL)
         store(pool, ref, frames, 1);
     Py_XDECREF(frames);
-    PyErr_Clear(); /* no memory for the stack is no reason to refuse the slab */
+    PyErr_Clear(); /* a slab is not refused because there is no memory for its stack */
     PyErr_Restore(type, value, traceback);
 }
 

@@ -16,7 +16,7 @@
 /* The domain of slabs in tracemalloc; slabby.TRACEMALLOC_DOMAIN. */
 #define SLABBY_TRACEMALLOC_DOMAIN 0x51ABu
 
-/* Finds what the limited API lacks and the interpreter exports. */
+/* Finds functions that the limited API lacks and the interpreter exports. */
 void stack_ready(void);
 
 /* False where no stack is recorded. `debug` is hot: while it is on the core's mode word is not zero. */

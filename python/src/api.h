@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the SWIG backend takes from slabby._types, through the capsule "slabby._types.api": the same functions in
- * every interpreter of the process, with nothing of one interpreter behind them. */
+/* The functions that the SWIG backend takes from slabby._types, through the capsule "slabby._types.api": the same
+ * functions in every interpreter of the process, with nothing of one interpreter behind them. */
 #ifndef SLABBY_PYTHON_API_H
 #define SLABBY_PYTHON_API_H
 

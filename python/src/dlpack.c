@@ -53,7 +53,7 @@ struct managed_versioned {
     struct tensor tensor;
 };
 
-/* What the capsule points into. */
+/* The object that the capsule points into. */
 struct export {
     union {
         struct managed plain;
@@ -64,7 +64,8 @@ struct export {
     Py_buffer view;
 };
 
-/* The consumer's thread may not hold the interpreter's lock. After the interpreter's end nothing is left to do. */
+/* The consumer's thread perhaps does not hold the interpreter's lock. After the end of the interpreter there is nothing
+ * to do. */
 static void end_export(struct export *export) {
     PyGILState_STATE state;
 

@@ -3,9 +3,9 @@
  * FastSlab: the memory of one fast slab as a buffer.
  *
  * A bare id carries no generation and cannot be pinned in the core. So every Pool object of one core pool and one
- * interpreter shares a table with one entry an id: how many buffers are exported, and an epoch that each deallocation
- * raises. That separates Python's views and Python's deallocations; it does not see what C or Go does with the same
- * id.
+ * interpreter shares a table with one entry an id: the number of exported buffers, and an epoch that each deallocation
+ * raises. The table protects Python's views from Python's deallocations; it does not see operations of C or Go on the
+ * same id.
  */
 #include "types.h"
 
@@ -77,7 +77,7 @@ static struct fast_table *table_of(Pool *pool) {
     return pool->fast != NULL ? pool->fast : fast_table_join(pool);
 }
 
-/* Either part only rises: the sum changes with every deallocation and every reset. */
+/* Both parts only rise, so the sum changes with every deallocation and every reset. */
 static uint32_t epoch_of(const struct fast_table *table, uint32_t id) {
     return table->entries[id].epoch + table->resets;
 }
@@ -159,7 +159,7 @@ PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
     return fast_slab_pair(pool, data, id);
 }
 
-/* The id that a number names, one beyond every pool where it is out of range. */
+/* The id that a number names; an id beyond every pool if the number is out of range. */
 static uint32_t id_of(PyObject *number) {
     unsigned long id = PyLong_AsUnsignedLong(number);
 

@@ -74,7 +74,7 @@ static void set_object(PyObject **entry, PyObject *object) {
     Py_XDECREF(old);
 }
 
-/* _configure(error_factory, batch, folder): what this module takes from the Python half. */
+/* _configure(error_factory, batch, folder): the objects that this module takes from the Python half. */
 static PyObject *configure(PyObject *module, PyObject *arguments) {
     struct slabby_types *types = PyModule_GetState(module);
     PyObject *error_factory, *batch, *folder;
@@ -170,11 +170,11 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     return 0;
 }
 
-/* Objects that live on hold the types that they need. */
+/* Objects that live longer hold the types that they need. */
 static int module_clear(PyObject *module) {
     struct slabby_types *types = PyModule_GetState(module);
 
-    /* Before their types: freeing an object reads its type. */
+    /* Spares end before their types, because freeing an object reads its type. */
     spares_end(&types->slab_refs);
     spares_end(&types->fast_slabs);
     fast_ids_end(types);
@@ -214,7 +214,7 @@ static struct PyModuleDef definition = {
 struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module) {
     PyObject *module = NULL;
 
-    /* A class of Python's above ours belongs to no module of C. */
+    /* A Python subclass of our type belongs to no C module, so search its bases. */
     for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
         module = PyType_GetModule(type);
         if (module != NULL && PyModule_GetDef(module) == &definition)

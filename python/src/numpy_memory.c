@@ -5,8 +5,8 @@
  *
  *   array ──▶ capsule "mem_handler" ──▶ struct memory ──▶ Pool
  *
- * A slab in use by an array is pinned, so that nothing but the array releases it: not reset(), not another language. No
- * function here touches an object of Python, so numpy may call them with or without the interpreter's lock. numpy's
+ * A slab in use by an array is pinned, so that only the array can release it, and neither reset() nor another language.
+ * No function here touches an object of Python, so numpy may call them with or without the interpreter's lock. numpy's
  * headers are not needed: its C API is a table of functions, whose positions and whose handler are fixed.
  */
 #include "numpy_memory.h"
@@ -43,7 +43,7 @@ struct numpy_handler {
 struct memory {
     struct numpy_handler handler;
     Pool *pool;
-    char system; /* what does not fit into a slab comes from malloc */
+    char system; /* memory that does not fit into a slab comes from malloc */
 };
 
 static int is_slab(const struct memory *memory, const void *pointer) {
@@ -67,8 +67,8 @@ static void *take_slab(const Pool *pool) {
     return data;
 }
 
-/* The pin is ours, so the reference is that of our allocation. What is overwritten beside a slab is reported by the
- * core as an event. */
+/* This code holds the pin, so the reference is that of its own allocation. If bytes beside a slab were overwritten, the
+ * core reports an event. */
 static void give_slab_back(const Pool *pool, void *pointer) {
     slabby_ref ref;
 

@@ -39,7 +39,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *nam
     return (PyObject *)pool;
 }
 
-/* What says whether stacks are wanted. */
+/* Reads the options that decide whether stacks are recorded. */
 static void inspect(Pool *pool) {
     slabby_view_info view = {.struct_size = sizeof view};
     int64_t finalizers = 0;
@@ -86,8 +86,8 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     return 0;
 }
 
-/* No tp_clear: what a pool holds never leads back to it. Cycles through an Allocator's attributes are broken
- * at its dictionary. */
+/* No tp_clear: no reference leads from the objects that a pool holds back to the pool. Cycles through an Allocator's
+ * attributes are broken at its dictionary. */
 static void pool_dealloc(PyObject *self) {
     Pool *pool = (Pool *)self;
     PyTypeObject *type = Py_TYPE(self);
@@ -114,7 +114,7 @@ int is_pool(PyObject *object) {
     return type != NULL;
 }
 
-/* _fail(status, ref): raises what the core says about a status. */
+/* _fail(status, ref): raises the core's error for a status. */
 static PyObject *pool_fail(PyObject *self, PyObject *arguments) {
     unsigned long long ref;
     int status;

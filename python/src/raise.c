@@ -26,7 +26,7 @@ static PyObject *raise_text(PyObject *factory, slabby_status status, PyObject *t
     return NULL;
 }
 
-/* A pool's name may have been cut within a character, hence "replace". */
+/* A pool's name may have been cut inside a character, so the error handler is "replace". */
 static PyObject *decode(const char *text) {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }

@@ -44,7 +44,8 @@ PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, 
         }
         PyList_SetItem(list, (Py_ssize_t)made, ref);
     }
-    /* Without the list, those that became objects went back with them, and the failed one by itself. */
+    /* If there is no list, the slabs that became objects were released with these objects, and the failed one by
+     * itself. */
     for (; list == NULL && made < count; made++)
         (void)pool->core->release(pool->allocator, refs[made]);
     return list;
@@ -67,7 +68,7 @@ static uint64_t batch_limit(Pool *pool) {
     return pool->core->view(&view, pool->allocator) == SLABBY_OK ? view.id_limit : UINT64_MAX;
 }
 
-/* Keeps the arrays within what could succeed, whatever number was asked for. */
+/* Limits the size of the arrays to a batch that could succeed, for any requested number. */
 static PyObject *refuse_count(Pool *pool, PyObject *count, slabby_status status) {
     return PyObject_CallMethod((PyObject *)pool, "_refuse_batch", "(Oi)", count, (int)status);
 }
@@ -153,7 +154,7 @@ PyObject *pool_deallocate(PyObject *pool_object, PyObject *object) {
     Py_RETURN_NONE;
 }
 
-/* What was refused first. */
+/* The first refusal. */
 struct refusal {
     slabby_status status;
     slabby_ref ref;
@@ -169,7 +170,7 @@ static PyObject *raise_refusal(Pool *pool, const struct refusal *first, Py_ssize
                                (int)first->status, text);
 }
 
-/* The items are SlabRefs of this list, which is ours alone. */
+/* The items are SlabRefs. No other code has this list. */
 static Py_ssize_t release_all(Pool *pool, PyObject *list, struct refusal *out_first) {
     Py_ssize_t count = PyList_Size(list), released = 0;
 

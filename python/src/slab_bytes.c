@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ref[i], ref[i:j] and ref[i:j] = bytes, as with mmap: copies, so that no view is left to hold the slab. */
+/* ref[i], ref[i:j] and ref[i:j] = bytes, as with mmap: copies, so that no view remains that holds the slab. */
 #include "slab_ref.h"
 
 #include <string.h>
@@ -103,7 +103,7 @@ static int write_byte(const SlabRef *self, Py_ssize_t index, PyObject *value) {
         PyErr_Format(PyExc_TypeError, "a byte takes a number from 0 to 255, not %R", value);
         return 0;
     }
-    byte = PyNumber_AsSsize_t(value, NULL); /* clipped where it is beyond every index */
+    byte = PyNumber_AsSsize_t(value, NULL); /* clipped if it is beyond every index */
     if (byte == -1 && PyErr_Occurred())
         return 0;
     if (byte < 0 || byte > 255) {

@@ -2,9 +2,9 @@
 /*
  * SlabRef: one allocation as an object around its 64-bit reference.
  *
- * Each exported buffer holds a pin in the core: the export pins, giving the buffer back unpins, so that a
- * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
- * slab that was not released goes back when the object dies.
+ * Each exported buffer holds a pin in the core: the export pins, and releasing the buffer unpins. So a release in
+ * between is refused in every language. The object owns the slab unless it was borrowed; an owned slab that was not
+ * released goes back when the object dies.
  */
 #include "alloc_stack.h"
 #include "dlpack.h"
@@ -94,7 +94,7 @@ static PyObject *slab_ref_array(PyObject *object, PyObject *arguments, PyObject 
     return array;
 }
 
-/* _finish(): after it was released by its number. */
+/* _finish(): called after the slab was released by its number. */
 static PyObject *slab_ref_finished(PyObject *object, PyObject *unused) {
     SlabRef *self = (SlabRef *)object;
 
@@ -109,8 +109,8 @@ static PyObject *slab_ref_enter(PyObject *object, PyObject *unused) {
     return Py_NewRef(object);
 }
 
-/* Leaving the block: deferred, so that a view which still lives is no error. What the release has to say is raised
- * when the body was well, and reported aside when the body's own exception is on its way. */
+/* Leaving the block releases the slab deferred, so that a view which still lives is no error. An error of the release
+ * is raised if the body raised nothing; otherwise it is reported as unraisable. */
 PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
     SlabRef *self = (SlabRef *)object;
     int body_failed = count > 0 && arguments[0] != Py_None;
@@ -189,7 +189,7 @@ static PyObject *stack_lines(const SlabRef *self) {
     return lines;
 }
 
-/* The object is the warning's source: where tracemalloc traces, the warning tells where it was made. */
+/* The object is the source of the warning: if tracemalloc traces, the warning shows where the object was made. */
 static void warn_dropped(SlabRef *self) {
     PyObject *name = name_of(self), *lines = stack_lines(self);
 
@@ -202,7 +202,7 @@ static void warn_dropped(SlabRef *self) {
     Py_XDECREF(name);
 }
 
-/* Reports the leak and releases the slab. At the end of the interpreter those with a stack were reported before. */
+/* Reports the leak and releases the slab. At the end of the interpreter, slabs with a stack were already reported. */
 static slabby_status release_dropped(SlabRef *self) {
     const Pool *pool = self->pool;
     slabby_status status;
@@ -217,8 +217,9 @@ static slabby_status release_dropped(SlabRef *self) {
     return status;
 }
 
-/* No buffer of this object is left, or it would be alive. Other code may hold pins; the slab is then released with the
- * last of them. A slab that was released elsewhere, or whose pool was destroyed, is no news. */
+/* No buffer of this object is left, because a buffer would keep the object alive. Other code may hold pins; then the
+ * slab is released with the last pin. A slab that was released elsewhere, or whose pool was destroyed, is not
+ * reported. */
 static void release_at_end(SlabRef *self) {
     PyObject *type, *value, *traceback;
 
@@ -232,8 +233,9 @@ static void release_at_end(SlabRef *self) {
     PyErr_Restore(type, value, traceback);
 }
 
-/* A warning may keep the dying object as its source: it lives for the call, and on where it was kept. Not tp_finalize:
- * the collector calls that before the __del__ of other objects of the same cycle, which may be about to release. */
+/* A warning may keep the dying object as its source: the object lives during the call, and longer if it was kept. Not
+ * tp_finalize: the collector calls that before the __del__ of other objects of the same cycle, which may be about to
+ * release. */
 static int outlives_its_end(SlabRef *self) {
     PyObject *object = (PyObject *)self;
 

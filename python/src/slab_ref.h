@@ -28,7 +28,7 @@ static inline slabby_status release_by(const Pool *pool, release_function releas
                : release_unlocked(pool, release, ref);
 }
 
-/* The slab is no longer this object's. */
+/* The object no longer owns the slab. */
 static inline void slab_ref_forget(SlabRef *self) {
     self->done = 1;
     if (self->traced)
@@ -36,8 +36,8 @@ static inline void slab_ref_forget(SlabRef *self) {
     self->traced = 0;
 }
 
-/* What a release means for the object; true when it was released. MemoryCorruption consumes the reference: there is
- * nothing left to release. */
+/* Updates the object after a release; true if the slab was released. MemoryCorruption consumes the reference: nothing
+ * is left to release. */
 static inline int slab_ref_finish(SlabRef *self, slabby_status status) {
     if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
         slab_ref_forget(self);

@@ -6,7 +6,7 @@ void spares_renew(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
 
     (void)PyObject_Init(object, type);
-    Py_DECREF(type); /* which it held before */
+    Py_DECREF(type); /* the reference that the object held before */
 }
 
 void spares_free(PyObject *object) {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <windows.h>
 
-/* Split, so that the product does not overflow. */
+/* Computed in two parts, so that the product does not overflow. */
 uint64_t system_now_ns(void) {
     LARGE_INTEGER count, rate;
     uint64_t ticks, per_second;
@@ -33,7 +33,7 @@ void system_once(void (*run)(void)) {
     (void)InitOnceExecuteOnce(&once, run_once, (PVOID)&run, NULL);
 }
 
-/* python3.dll has the stable ABI alone; the library of this very version exports the rest. */
+/* python3.dll has only the stable ABI; the library of this exact version exports the other functions. */
 void *system_find_in_python(const char *name) {
     char library[32];
     FARPROC found;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Tickets: the hot half of where the tasks of one event loop wait. The Python half and the drawing of who holds whom
- * are in slabby/_waiting.py.
+ * Tickets: the hot half of the queue in which the tasks of one event loop wait. The Python half, and a drawing of the
+ * references between the objects, are in slabby/_waiting.py.
  *
  * LoopWaits owns the listener and closes the Tickets before it, so `listener` is null or open while others still hold
- * the Tickets. Once closed nothing enters `brought` any more: a slab that is in hand goes back.
+ * the Tickets. After close, nothing enters `brought` any more: a slab that is in hand goes back.
  */
 #include "types.h"
 
@@ -14,7 +14,7 @@
 typedef struct Tickets {
     PyObject_HEAD Pool *pool;
     slabby_listener *listener; /* null once closed */
-    PyObject *brought;         /* references by ticket: what came and no coroutine has picked up yet */
+    PyObject *brought; /* references by ticket: slabs that came, and that no coroutine has picked up yet */
 } Tickets;
 
 static void give_back(const Tickets *self, slabby_ref ref) {
@@ -53,7 +53,7 @@ static PyObject *tickets_join(PyObject *object, PyObject *unused) {
     return number;
 }
 
-/* The same for the task whose future it is. 1; 0 where the core refuses; -1 with an exception. */
+/* The same for the task of the future. 1; 0 if the core refuses; -1 with an exception. */
 static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
     uint64_t ticket = 0;
 
@@ -70,8 +70,8 @@ static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
     return -1;
 }
 
-/* `joining` of a queue is (loop, tickets, waiting). As above; 0 also where the loop is not the one that runs, or ended.
- * The core is asked last: making a future may run Python. */
+/* `joining` of a queue is (loop, tickets, waiting). As above; 0 also if the loop is not the running one, or has ended.
+ * The core is asked last, because making a future may run Python code. */
 static int join_with(const struct slabby_types *types, PyObject *joining, struct joined *joined) {
     PyObject *running = PyObject_CallObject(types->running_loop, NULL), *loop, *waiting;
     Tickets *tickets;
@@ -82,7 +82,7 @@ static int join_with(const struct slabby_types *types, PyObject *joining, struct
         Py_XDECREF(running);
         return -1;
     }
-    Py_DECREF(running); /* which the tuple holds, if it is that loop */
+    Py_DECREF(running); /* if it is that loop, the tuple holds it */
     if (running != loop || tickets->listener == NULL)
         return 0;
     joined->future = PyObject_CallMethodObjArgs(loop, types->names.create_future, NULL);
@@ -128,8 +128,8 @@ int join_recent_queue(const Pool *pool, struct joined *joined) {
 
 /* ------------------------------------------------------------------------------------------- what tickets brought */
 
-/* The future ends with the pending exception. Where it is done, it is cancelled or its loop closed, and the task ends
- * by that. */
+/* Ends the future with the pending exception. A future that is done already was cancelled or its loop was closed, and
+ * the task ends for that reason. */
 static void fail_future(const struct slabby_types *types, PyObject *future) {
     PyObject *type, *error, *traceback, *answer;
 
@@ -148,8 +148,8 @@ static void fail_future(const struct slabby_types *types, PyObject *future) {
     Py_XDECREF(traceback);
 }
 
-/* Who takes a reference out of `brought` owns the slab: the coroutine, its end, the end of LoopWaits, or this, where
- * the future takes nothing. */
+/* The code that takes a reference out of `brought` owns the slab: the coroutine, its end, the end of LoopWaits, or this
+ * function if the future takes nothing. */
 static void hand_to(Tickets *self, PyObject *ticket, PyObject *future, slabby_ref ref) {
     const struct slabby_types *types = self->pool->types;
     PyObject *number = PyLong_FromUnsignedLongLong(ref), *taken;
@@ -170,7 +170,7 @@ static void hand_to(Tickets *self, PyObject *ticket, PyObject *future, slabby_re
     Py_XDECREF(taken);
 }
 
-/* The future that waits for a ticket, which waits no longer; null where the coroutine is gone. */
+/* Removes and returns the future that waits for a ticket; null if the coroutine is gone. */
 static PyObject *pop_future(PyObject *waiting, PyObject *ticket) {
     PyObject *future = Py_XNewRef(PyDict_GetItemWithError(waiting, ticket));
 
@@ -179,7 +179,7 @@ static PyObject *pop_future(PyObject *waiting, PyObject *ticket) {
     return future;
 }
 
-/* Whatever fails, each slab has an owner afterwards. */
+/* Each slab has an owner afterwards, no matter what fails. */
 static void hand_over(Tickets *self, PyObject *waiting, uint64_t number, slabby_ref ref) {
     PyObject *ticket = PyLong_FromUnsignedLongLong(number);
     PyObject *future = ticket == NULL ? NULL : pop_future(waiting, ticket);
@@ -194,7 +194,7 @@ static void hand_over(Tickets *self, PyObject *waiting, uint64_t number, slabby_
     Py_XDECREF(ticket);
 }
 
-/* hand_over(waiting, ticket, ref): what a ticket brought goes to its future. */
+/* hand_over(waiting, ticket, ref): passes the slab that a ticket brought to its future. */
 static PyObject *tickets_hand_over(PyObject *self, PyObject *arguments) {
     unsigned long long ticket, ref;
     PyObject *waiting;
@@ -205,7 +205,7 @@ static PyObject *tickets_hand_over(PyObject *self, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-/* collect(waiting): what was granted goes to the futures in `waiting`. */
+/* collect(waiting): passes granted slabs to the futures in `waiting`. */
 static PyObject *tickets_collect(PyObject *object, PyObject *waiting) {
     Tickets *self = (Tickets *)object;
     uint64_t tickets[TAKEN_AT_ONCE], count = TAKEN_AT_ONCE;
@@ -228,7 +228,7 @@ static PyObject *tickets_collect(PyObject *object, PyObject *waiting) {
 
 /* ---------------------------------------------------------------------------------------------------- the object */
 
-/* close(): before the listener is. */
+/* close(): called before the listener is closed. */
 static PyObject *tickets_close(PyObject *self, PyObject *unused) {
     (void)unused;
     ((Tickets *)self)->listener = NULL;

@@ -4,7 +4,7 @@
  * backend that opened it.
  *
  *   Pool ──core──▶ slabby_core_table (static in _cffi or _swig) ──▶ libslabby.so.0
- *     ▲  ──types─▶ what one interpreter has of this module; Pool ──module──▶ holds it
+ *     ▲  ──types─▶ the state of this module in one interpreter; Pool ──module──▶ holds it
  *     │
  *   SlabRef, FastSlab, Acquisition     (a memoryview holds the SlabRef, the SlabRef holds the Pool)
  *
@@ -22,7 +22,7 @@
 
 struct fast_table;
 
-/* As many objects of one type at most wait for their next use. */
+/* At most this many objects of one type wait for their next use. */
 #define SPARES 128u
 
 /* Objects of one type that ended: untracked, without references to others than their type. */
@@ -32,7 +32,7 @@ struct spares {
     uint32_t limit; /* 0 before and after the module's life */
 };
 
-/* Ids as Python's numbers, one for each remainder: an id that comes again and again is made a number once. */
+/* Ids as Python numbers, one for each remainder: for an id that comes repeatedly, the number is made once. */
 #define NUMBERS 256u
 
 struct numbers {
@@ -40,7 +40,7 @@ struct numbers {
     uint32_t ids[NUMBERS];
 };
 
-/* What the C half looks for in objects of Python, interned. */
+/* The attribute names that the C half reads in Python objects, interned. */
 struct names {
     PyObject *create_future, *done, *join_queue, *joining, *set_result, *trio;
 };
@@ -61,7 +61,7 @@ struct slabby_types {
     struct spares slab_refs;
     struct spares fast_slabs;
     struct numbers fast_ids;
-    char leaks_reported; /* the interpreter ends, and what still lives was reported */
+    char leaks_reported; /* the interpreter ends, and the slabs that are still live were reported */
 };
 
 typedef struct Pool {
@@ -94,13 +94,13 @@ PyObject *raise_record(const slabby_error *error);
 /* Reports the pending exception where it cannot be raised; `where` is borrowed and never a dying object. */
 void report_unraisable(PyObject *where);
 
-/* module.c: what this interpreter has of the module that a type belongs to, or null with an exception. */
+/* module.c: the state, in this interpreter, of the module that a type belongs to, or null with an exception. */
 struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module);
 
 /* spares.c: objects that ended and are used again, as CPython does with its own tuples and lists: making one and
  * freeing one costs as much as a slab does. */
-/* A new object of the type, untracked, whose members are not set; null with MemoryError. To tracemalloc it is the
- * object that it was before. */
+/* A new object of the type, untracked, whose members are not set; null with MemoryError. For tracemalloc it is still
+ * the object that it was before. */
 static inline PyObject *spares_take(struct spares *spares, PyTypeObject *type) {
     PyObject *object;
 
@@ -130,7 +130,7 @@ void spares_end(struct spares *spares);
 
 /* pool.c */
 int pool_ready(PyObject *module, struct slabby_types *types);
-/* Whether the object is a Pool, of whichever interpreter. */
+/* Whether the object is a Pool, of any interpreter. */
 int is_pool(PyObject *object);
 /* True for an attached pool; otherwise sets an exception. */
 int pool_attached(const Pool *pool);
@@ -146,7 +146,7 @@ static inline void note_use(Pool *pool) {
 PyObject *pool_take_peak(PyObject *self, PyObject *measured);
 
 /* refs.c: SlabRefs for what the core allocated. */
-/* One slab, counted by the core as a call that failed where there is none. */
+/* One slab; if there is none, the core counts a failed call. */
 PyObject *allocate_now(Pool *pool);
 /* A list of SlabRefs that own what they name; on failure everything is released. */
 PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, uint64_t count);
@@ -158,7 +158,7 @@ PyObject *pool_deallocate_batch(PyObject *self, PyObject *const *arguments, Py_s
                                 PyObject *names);
 
 /* wait.c */
-/* Whether a timeout is a plain time in range, also None for ever: 1; it is 0: 0; Python checks it closely: -1. */
+/* 1: the timeout is a plain time in range, or None for ever. 0: it is 0. -1: the Python half has to check it. */
 int plain_timeout(PyObject *timeout);
 PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
 PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
@@ -177,8 +177,8 @@ struct joined {
 
 int tickets_ready(PyObject *module, struct slabby_types *types);
 PyObject *pool_tickets(PyObject *self, PyObject *listener);
-/* Joins the queue where a task of the running loop waited last: 1 with new references; 0 where the Python half has to
- * look closer; -1 with an exception. */
+/* Joins the queue in which a task of the running loop waited last: 1 with new references; 0 if the Python half has to
+ * handle the case; -1 with an exception. */
 int join_recent_queue(const Pool *pool, struct joined *joined);
 
 /* acquisition.c */
@@ -189,14 +189,14 @@ PyObject *pool_acquire_async(PyObject *self, PyObject *const *arguments, Py_ssiz
  * Null with an exception set. */
 PyObject *one_argument(const char *call, const char *name, PyObject *const *arguments, Py_ssize_t count,
                        PyObject *names, PyObject *fallback);
-/* A new reference to the number that an object is, numpy's included. Null for a bool and for what is none; an exception
- * may be set. */
+/* A new reference to the number that an object is, numpy's included. Null for a bool and for an object that is no
+ * number; an exception may be set. */
 PyObject *whole_number(PyObject *object);
 
 /* slab_ref.c */
 int slab_ref_ready(PyObject *module, struct slabby_types *types);
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning);
-/* What leaving a with block does. */
+/* The end of a with block. */
 PyObject *slab_ref_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
 /* fast_slab.c */

@@ -9,7 +9,7 @@ static uint64_t used_slabs(const Pool *pool) {
     return pool->core->get_stats(&stats, pool->allocator) == SLABBY_OK ? stats.used_slabs : 0;
 }
 
-/* Relaxed: the number alone counts, and no thread orders other memory by it. numpy may call from any thread. */
+/* Relaxed: only the number matters, and no thread orders other memory by it. numpy may call from any thread. */
 static void raise_peak(Pool *pool, uint64_t used) {
     uint64_t before = atomic_load_explicit(&pool->peak, memory_order_relaxed);
 

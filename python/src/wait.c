@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A timed wait that a signal can end: in the main thread, where Python handles signals, it sleeps on a listener instead
- * of inside the core. Its ticket keeps its place in the queue; a slab that comes at the moment of the signal goes back.
+ * A timed wait that a signal can end: in the main thread, in which Python handles signals, it sleeps on a listener and
+ * not inside the core. Its ticket keeps its place in the queue; a slab that comes at the moment of the signal goes
+ * back.
  */
 #include <stdbool.h>
 
 #include "system.h"
 #include "types.h"
 
-/* The system may hand the signal to another thread, or in the moment before the sleep, and then no wake-up comes. */
+/* The system may deliver the signal to another thread, or in the moment before the sleep; then no wake-up comes. */
 #define SLICE_NS 100000000u
 
-/* Timeouts below are in range whatever their unit becomes. */
+/* Timeouts below this are in range in every unit. */
 #define LONG_SECONDS 1e9
 
 static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
@@ -29,7 +30,8 @@ static void sleep_until(const Pool *pool, slabby_listener *listener, uint64_t de
     Py_END_ALLOW_THREADS
 }
 
-/* Until the ticket brings a slab, the time is over (*out_ref stays 0), or a signal's handler raises: false. */
+/* Waits until the ticket brings a slab, the time is over (*out_ref stays 0), or a signal handler raises an exception:
+ * false. */
 static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_t deadline_ns,
                             slabby_ref *out_ref, slabby_status *out_status) {
     uint64_t ticket = 0, count = 0;
@@ -49,7 +51,8 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_
         if (PyErr_CheckSignals() < 0)
             return false;
     }
-    /* A wait in vain is counted at its end, as one inside the core is, and one that the pool's end cut short. */
+    /* A wait that gets no slab is counted at its end, like a wait inside the core, and so is a wait that the end of the
+     * pool ended. */
     if (*out_status == SLABBY_CLOSED || *out_ref == 0)
         *out_status = wait_in_core(pool, 1, out_ref);
     return true;
@@ -60,7 +63,7 @@ static bool wait_on_listener(const Pool *pool, uint64_t deadline_ns, slabby_ref 
     slabby_listener *listener = NULL;
     bool goes_on;
 
-    /* Without memory for the listener, which has no descriptor, the wait is one that no signal ends. */
+    /* The listener has no descriptor. If there is no memory for it, no signal can end the wait. */
     if (pool->core->listener_create(&listener, NULL, pool->allocator, NULL) != SLABBY_OK) {
         uint64_t now = system_now_ns();
         *out_status = wait_in_core(pool, now < deadline_ns ? deadline_ns - now : 1, out_ref);
@@ -90,13 +93,13 @@ int plain_timeout(PyObject *timeout) {
     else if (PyLong_CheckExact(timeout))
         seconds = PyLong_AsDouble(timeout);
     if (seconds == -1 && PyErr_Occurred())
-        PyErr_Clear(); /* a whole number beyond every double */
+        PyErr_Clear(); /* a whole number too large for a double */
     if (seconds == 0)
         return 0;
     return seconds > 0 && seconds < LONG_SECONDS ? 1 : -1;
 }
 
-/* The free slab first, which most waits find; waiting itself is a cold path and begins in the Python half. */
+/* Tries for a free slab first, which most waits find. The wait itself is a cold path, and begins in the Python half. */
 static PyObject *allocate_within(Pool *pool, PyObject *timeout) {
     int plain = timeout == NULL ? -1 : plain_timeout(timeout);
     PyObject *slab;
@@ -126,7 +129,7 @@ PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t co
                            one_argument("acquire", "timeout", arguments, count, names, Py_None));
 }
 
-/* _try_now(): a slab, or None where there is none; that is no failure, for the caller goes on to wait. */
+/* _try_now(): a slab, or None if there is none; that is no failure, because the caller then waits. */
 PyObject *pool_try_now(PyObject *self, PyObject *unused) {
     Pool *pool = (Pool *)self;
     slabby_status status;
@@ -144,7 +147,7 @@ PyObject *pool_try_now(PyObject *self, PyObject *unused) {
     return raise_status(pool, 0, status);
 }
 
-/* _wait(timeout_ns): a slab, within that time. */
+/* _wait(timeout_ns): a slab, within this time. */
 PyObject *pool_wait(PyObject *self, PyObject *timeout) {
     Pool *pool = (Pool *)self;
     slabby_status status;
