@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh
-# The library as its interface is described: without optimisation, so that the description does not depend on the
-# optimiser's taste. Source it after lib.sh.
+# shellcheck shell=sh Builds the library for the description of its interface: without optimisation, so that the
+# description does not depend on decisions of the optimiser. Source it after lib.sh.
 
 # abi_build: sets abi_library.
 # shellcheck disable=SC2034 # the script that sources this uses it

@@ -3,9 +3,9 @@
 
     base < os < data < tiers < observe < protect < resilience < pool < api
 
-docs/architecture.md draws the layers. A file may include its own layer and those below it. Headers that
-end with _state.h hold nothing but data, whatever folder they are in: they belong to the layer "data",
-because a pool embeds them. Only os/ asks which system it is built for.
+docs/architecture.md draws the layers. A file may include its own layer and those below it. Headers that end with
+_state.h hold only data. In any folder they belong to the layer "data", because a pool embeds them. Only os/ asks
+which system it is built for.
 """
 
 from __future__ import annotations

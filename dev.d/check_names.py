@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names in the field's own terms: `check_names.py [ROOT]`, over git's files.
 
-docs/glossary.md says which terms the project uses. The ones below were its own invention once; none
-may come back as a whole segment of an identifier or of a file name (`slb_os_bell`, `bellRings` and
-`bell.c` are hits; `label` and prose are none). Prose may use ordinary words as it likes, but for
-those that leave open who acts.
+docs/glossary.md says which terms the project uses. The terms below were once its own invention; none may come back as
+a whole segment of an identifier or of a file name (`slb_os_bell`, `bellRings` and `bell.c` are hits; `label` and
+prose are none). Prose may use any ordinary word, except those that leave open who acts.
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ TERMS = {
 # Names that others gave: importlib's ModuleSpec.origin.
 FOREIGN = {("setup.py", "origin")}
 
-# Words of no prose, in pieces so that this file has none: a sentence names who acts.
+# Words that prose must not use, because a sentence names who acts. They are split, so that this file does not
+# contain them.
 VAGUE = re.compile(r"\b(" + "|".join(("who" + "ever", "whom" + "ever")) + r")\b", re.IGNORECASE)
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -90,7 +90,7 @@ PROSE = {
 
 
 def prose_of(path: Path, text: str) -> re.Pattern[str] | None:
-    """What is no code in a file of this kind; None where the kind is not checked."""
+    """A pattern for the parts of such a file that are no code; None if files of this kind are not checked."""
     if not path.suffix and text.startswith("#!/bin/sh"):
         return HASH_PROSE
     return PROSE.get(path.suffix)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no linter knows of this project's habits: `check_style.py [ROOT]`, over git's files.
+"""The rules of this project that no linter checks: `check_style.py [ROOT]`, over git's files.
 
 Each source file names its licence; lines, functions and files stay readable; nothing is left
 unfinished; no file names a place of the machine it was written on.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 
-# What ctest says of a test that it did not start, some without a reason in an element of its own.
+# The messages of ctest for a test that it did not start; some have no element for the reason.
 NOT_RUN = ("disabled", "notrun")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows what ./dev demo found: `demo_table.py CONTRACT BINDING...`, in the results' directory."""
+"""Shows the results of ./dev demo: `demo_table.py CONTRACT BINDING...`, in the results' directory."""
 
 from __future__ import annotations
 

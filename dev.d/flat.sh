@@ -4,7 +4,8 @@
 
 flat_languages="lua perl"
 
-# flat_missing LANGUAGE: says what is missing to build and run it, nothing when all is there. Root gets it installed.
+# flat_missing LANGUAGE: prints the packages that are missing to build and run it, and nothing if none is missing.
+# For root it installs them.
 flat_missing() {
     case $1 in
     lua) flat_wanted="swig:swig lua5.4:lua5.4 liblua5.4-dev:@lua5.4" ;;

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh
-# What the commands of ./dev share. Source it: . "$SLABBY_ROOT/dev.d/lib.sh"
+# shellcheck shell=sh The functions that the commands of ./dev share. Source it: . "$SLABBY_ROOT/dev.d/lib.sh"
 #
-# Everything is written inside the checkout: build/ (results), .cache/ (downloads), .venv/ (Python).
-# Only Debian packages go elsewhere, and only when run by root. With SLABBY_NO_INSTALL=1 nothing is installed:
-# what is missing is printed, and the command ends.
+# Everything is written inside the checkout: build/ (results), .cache/ (downloads), .venv/ (Python). Only Debian
+# packages go elsewhere, and only when run by root. With SLABBY_NO_INSTALL=1 nothing is installed: the missing
+# packages are printed, and the command ends.
 
 : "${SLABBY_ROOT:?run this through ./dev}"
 SLABBY_BUILD=$SLABBY_ROOT/build
@@ -27,7 +26,7 @@ export RUFF_CACHE_DIR="$SLABBY_CACHE/ruff" MYPY_CACHE_DIR="$SLABBY_CACHE/mypy"
 # The exit status by which a part says that it was skipped; skip() uses it.
 SLABBY_SKIPPED=77
 
-# say TEXT...: what is being done, for people.
+# say TEXT...: prints the present step for the user.
 say() {
     printf '%s\n' "$*"
 }
@@ -123,9 +122,9 @@ counted() {
     fi
 }
 
-# need_packages PACKAGE[:COMMAND | :@MODULE]...: Debian packages. One whose command is on PATH, or whose
-# module pkg-config knows, is there already, wherever it came from. Root installs what is missing; others
-# are told the command to run.
+# need_packages PACKAGE[:COMMAND | :@MODULE]...: Debian packages. A package counts as installed if its command is on
+# PATH, or if pkg-config knows its module, no matter where it came from. Root installs the missing packages; other
+# users are told the command to run.
 need_packages() {
     missing=
     for wanted in "$@"; do
@@ -149,11 +148,11 @@ need_packages() {
     rm -f "$apt_log"
 }
 
-# apt_get ARGUMENT...: apt-get, which waits for the locks of another one, such as that of the part beside. By itself it
-# waits for dpkg's lock alone. Its output is in $apt_log.
+# apt_get ARGUMENT...: apt-get, but it waits for the locks of another apt-get, such as that of a part that runs at
+# the same time. By itself apt-get waits only for dpkg's lock. Its output is in $apt_log.
 apt_get() {
     apt_tries=0
-    # apt works under a user of its own, who may have no way into the checkout.
+    # apt runs as a user of its own, who perhaps has no access to the checkout.
     until (
         unset TMPDIR
         export DEBIAN_FRONTEND=noninteractive LC_ALL=C
@@ -165,7 +164,7 @@ apt_get() {
     done
 }
 
-# refuse_install WHAT: ends the command where the user wants nothing to be installed.
+# refuse_install WHAT: ends the command if the user wants no installation.
 refuse_install() {
     [ "${SLABBY_NO_INSTALL:-0}" = 0 ] ||
         fail "missing, and not installed because SLABBY_NO_INSTALL is set: $1"
@@ -204,7 +203,7 @@ try_pythons() {
     return 1
 }
 
-# venv REQUIREMENT...: makes .venv once, installs what is not yet there, and puts it first on PATH.
+# venv REQUIREMENT...: makes .venv once, installs the missing requirements, and puts it first on PATH.
 venv() {
     find_python
     locked venv venv_make "$@"
@@ -266,8 +265,9 @@ need_go() {
     export PATH
 }
 
-# compile_core_once: after need_go; from now on Go has the core compiled once for all that it builds (core_once). A file
-# of settings for Go, which the user's own begin, says so: CMake and Python would take CC for theirs.
+# compile_core_once: after need_go; from now on Go has the core compiled once for all that it builds (core_once). A
+# file of settings for Go, which begins with the user's own settings, sets this. The variable CC would also change
+# the compiler of CMake and Python.
 compile_core_once() {
     [ -z "${SLABBY_CORE_CC:-}" ] || return 0
     SLABBY_CORE_CC=$(go env CC)
@@ -316,8 +316,8 @@ build_preset() {
             ${1:+--target "$@"}
 }
 
-# in_usual_rounds COMMAND...: with the rounds of a run without --full. A part that runs the tests of another on one more
-# platform asks whether they pass there; the longer rounds are that other part's.
+# in_usual_rounds COMMAND...: with the rounds of a run without --full. A part that runs the tests of another part on
+# one more platform only checks that they pass there; the other part runs the longer rounds.
 in_usual_rounds() (
     unset SLABBY_FULL
     "$@"
