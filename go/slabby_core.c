@@ -4690,7 +4690,7 @@ SLB_PRIVATE const char *slb_status_message(slabby_status status) {
                                                      : "no status of this library";
 }
 
-/* What both know of a struct, but for the caller's struct_size. */
+/* Copies the members of a struct that both sides know, except the caller's struct_size. */
 static void slb_copy_behind_size(void *destination, const void *source, uint32_t theirs, uint32_t size) {
     uint32_t common = theirs < size ? theirs : size;
     memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
@@ -4945,7 +4945,7 @@ SLB_PRIVATE void slb_plain_decimal(struct slb_text *text, double value) {
 /* The number of the option with this name. */
 SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
 
-/* What a text means for an option that is no text itself; the range is for slb_option_check. */
+/* Converts a text to the value of an option that is no text itself; slb_option_check checks the range. */
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error);
 
@@ -5101,7 +5101,7 @@ static slabby_status slb_unreadable(const struct slb_option_info *info, int32_t 
                          info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
 }
 
-/* What a text means for an option that is no text itself; the range is for others to check. */
+/* Converts a text to the value of an option that is no text itself; the caller checks the range. */
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
@@ -6411,12 +6411,11 @@ _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be
  * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
  * not a later one. */
 enum slb_remains {
-    SLB_REMAINS_NONE = 0, /* nothing: the entry may have its next pool */
-    SLB_REMAINS_USED = 1, /* all of it; the pool exists, or is being made or torn down */
-    SLB_REMAINS_UNUSED =
-        2, /* all of it; the pool has ended; the thread that sees its last hold end unmaps it */
-    SLB_REMAINS_STATE = 3, /* the bits of the state */
-    SLB_REMAINS_POOL = 4   /* added for each pool */
+    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended; the thread that sees the last hold end unmaps */
+    SLB_REMAINS_STATE = 3,  /* the bits of the state */
+    SLB_REMAINS_POOL = 4    /* added for each pool */
 };
 
 /* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
@@ -7342,7 +7341,8 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
 #endif
 
 /* The sums are not read at one moment. Those of `left` are read first, so equality means that at some moment in between
- * no thread was inside. What entered by a sequence (single.h) is seen behind the fence of slb_gate_close. */
+ * no thread was inside. Allocations that entered by a sequence (single.h) are seen after the fence of
+ * slb_gate_close. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
@@ -7469,8 +7469,8 @@ SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32
     return slb_shard_begins(pool->reserved, pool->shard_mask + 1u, shard);
 }
 
-/* Ranges have `least` slabs, or one more. What is left over once each shard has the same goes to the first shards, or,
- * where the shorter ranges are full, to the first of the longer ones. */
+/* Ranges have `least` slabs, or one more. After each shard has the same number, the remaining slabs go to the first
+ * shards, or, if the shorter ranges are full, to the first of the longer ones. */
 SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard) {
     uint32_t least = reserved / shards, each = slabs / shards, left = slabs % shards;
     if (each < least)
@@ -7707,7 +7707,7 @@ SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t a
 }
 
 /*
- * The recursion in reverse: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * The recursion, inverted: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
  * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
  * of them count, where the recursion would take n steps.
  */
@@ -10057,8 +10057,8 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
  *
  * So every slab that is not withheld is committed, and so are the withheld slabs that were in service before. Options
  * act on the committed pages: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the
- * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so
- * when the capacity falls (its pages go back, as ever).
+ * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. Committed pages stay
+ * committed when the capacity falls (their memory goes back to the system as usual).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.
@@ -10383,7 +10383,7 @@ SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id)
 /* For the proof of emptiness: whether no id waits, and a number that changes with every id that comes. */
 SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* What lies in the n-th of all cells, while no thread releases or takes; false: nothing. */
+/* The id in the n-th of all cells, while no thread releases or takes; false: the cell has none. */
 SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id);
 
@@ -10707,7 +10707,7 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
 
 /* -------------------- tiers/section.h */
 /*
- * Sections: what the portable backend has in place of restartable sequences.
+ * Sections: the portable backend has them in place of restartable sequences.
  *
  * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
  * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and
@@ -13171,10 +13171,7 @@ typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_a
 
 SLB_INLINE void slb_zero_at(char *at) {
     *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
-    __asm__ __volatile__(""
-                         :
-                         :
-                         : "memory"); /* so that no compiler drops the stores, or replaces them by a call */
+    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or replaces them by a call */
 }
 
 /* At most SLB_ZERO_INLINE bytes. */
@@ -13455,8 +13452,8 @@ static void slb_unlock_magazine(struct slb_magazine *magazine, uint64_t turn, ui
     slb_in_flight_leave();
 }
 
-/* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
- * header first, never counts too many. A sampling point at that turn moves on with it. */
+/* A change by the core is a turn that served nothing. It is counted before the header shows it, so that a reader, which
+ * loads the header first, never counts too many. A sampling point at that turn moves to the next turn. */
 static uint64_t slb_next_turn(struct slb_magazine *magazine, uint64_t turn) {
     uint32_t at = (uint32_t)turn;
     slb_portable_count(&magazine->turned, 1);
@@ -16187,8 +16184,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
         if (protect & SLB_PROTECT_TOOLS)
             slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
-        if (protect &
-            SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was switched on */
+        if (protect & SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was on */
             slb_secure_zero_slab(pool, id);
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);
@@ -18893,7 +18889,7 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
 
 /* -------------------- resilience/grants.h */
 /*
- * Grants that nobody has taken yet: counted as allocated, in no list of free slabs, their words say free.
+ * Grants that have not been taken yet: counted as allocated, in no list of free slabs, their words say free.
  *
  * A grant has one owner at any time, and the owner changes under the gate lock only: either the waiter is in its
  * listener's list `granted` (the listener owns the slab), or a thread has unlinked it under the lock and owns the slab
@@ -23175,7 +23171,7 @@ static void slb_end_tickets(struct slabby_listener *listener) {
     }
 }
 
-/* Answers the timeout before. */
+/* Answers the previous timeout. */
 static uint64_t slb_change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
     uint64_t before = listener->timeout_ns;

@@ -102,7 +102,7 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                          info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
 }
 
-/* What a text means for an option that is no text itself; the range is for others to check. */
+/* Converts a text to the value of an option that is no text itself; the caller checks the range. */
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);

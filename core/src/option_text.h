@@ -11,7 +11,7 @@
 /* The number of the option with this name. */
 SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
 
-/* What a text means for an option that is no text itself; the range is for slb_option_check. */
+/* Converts a text to the value of an option that is no text itself; slb_option_check checks the range. */
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error);
 

@@ -59,12 +59,11 @@ _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be
  * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
  * not a later one. */
 enum slb_remains {
-    SLB_REMAINS_NONE = 0, /* nothing: the entry may have its next pool */
-    SLB_REMAINS_USED = 1, /* all of it; the pool exists, or is being made or torn down */
-    SLB_REMAINS_UNUSED =
-        2, /* all of it; the pool has ended; the thread that sees its last hold end unmaps it */
-    SLB_REMAINS_STATE = 3, /* the bits of the state */
-    SLB_REMAINS_POOL = 4   /* added for each pool */
+    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended; the thread that sees the last hold end unmaps */
+    SLB_REMAINS_STATE = 3,  /* the bits of the state */
+    SLB_REMAINS_POOL = 4    /* added for each pool */
 };
 
 /* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */

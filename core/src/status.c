@@ -19,7 +19,7 @@ SLB_PRIVATE const char *slb_status_message(slabby_status status) {
                                                      : "no status of this library";
 }
 
-/* What both know of a struct, but for the caller's struct_size. */
+/* Copies the members of a struct that both sides know, except the caller's struct_size. */
 static void copy_behind_size(void *destination, const void *source, uint32_t theirs, uint32_t size) {
     uint32_t common = theirs < size ? theirs : size;
     memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);

@@ -17,7 +17,7 @@ extern const struct scenario late_scenarios[];    /* calls that the end of a poo
 extern const struct scenario awaited_scenarios[]; /* slabs that a smaller capacity awaits */
 extern const struct scenario resize_scenarios[];  /* a capacity that changes */
 extern const struct scenario section_scenarios[]; /* the sections of the portable backend, and their bias */
-extern const struct scenario single_scenarios[];  /* the short road without CPU caches */
+extern const struct scenario single_scenarios[];  /* the short path without CPU caches */
 extern const struct scenario audit_scenarios[];   /* records from several CPUs, and their readers */
 
 #endif

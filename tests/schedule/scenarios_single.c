@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pools without CPU caches, by the short road of tiers/single.h: what sequences count, against all that must know
+/* Pools without CPU caches, by the short path of tiers/single.h: what sequences count, against all that must know
  * whether a thread is inside, what is live, and whether a slab is free. */
 #include "scenarios.h"
 
@@ -12,7 +12,7 @@ static void make(uint64_t capacity, int64_t shards) {
     EXPECT(world.pool->single_cpus != 0, "the pool does not take the short road");
 }
 
-/* What was used before lies in the shard of CPU 0, where the short road finds it. */
+/* What was used before lies in the shard of CPU 0, where the short path finds it. */
 static void some_came_back(uint64_t capacity, uint32_t count) {
     make(capacity, 1);
     world_take((uint32_t)capacity);

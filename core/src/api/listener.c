@@ -94,7 +94,7 @@ static void end_tickets(struct slabby_listener *listener) {
     }
 }
 
-/* Answers the timeout before. */
+/* Answers the previous timeout. */
 static uint64_t change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
     uint64_t before = listener->timeout_ns;

@@ -50,7 +50,7 @@ SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t a
 }
 
 /*
- * The recursion in reverse: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * The recursion, inverted: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
  * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
  * of them count, where the recursion would take n steps.
  */

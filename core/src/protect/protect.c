@@ -42,8 +42,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
         if (protect & SLB_PROTECT_TOOLS)
             slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
-        if (protect &
-            SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was switched on */
+        if (protect & SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was on */
             slb_secure_zero_slab(pool, id);
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);

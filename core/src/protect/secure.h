@@ -16,10 +16,7 @@ typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_a
 
 SLB_INLINE void slb_zero_at(char *at) {
     *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
-    __asm__ __volatile__(""
-                         :
-                         :
-                         : "memory"); /* so that no compiler drops the stores, or replaces them by a call */
+    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or replaces them by a call */
 }
 
 /* At most SLB_ZERO_INLINE bytes. */

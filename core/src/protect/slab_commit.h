@@ -11,8 +11,8 @@
  *
  * So every slab that is not withheld is committed, and so are the withheld slabs that were in service before. Options
  * act on the committed pages: huge pages, no_dump, guard pages, locks, prefault. slabby_resize commits more under the
- * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. What is committed stays so
- * when the capacity falls (its pages go back, as ever).
+ * gate lock, before it stores the higher capacity; a refusal leaves everything as it was. Committed pages stay
+ * committed when the capacity falls (their memory goes back to the system as usual).
  *
  * No thread can reach a slab before its pages are committed: it learns the id from a compare-and-swap of the shard's
  * `fresh`, which the resize changes after the system has answered, and the system's answer holds for all CPUs.

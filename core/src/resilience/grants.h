@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Grants that nobody has taken yet: counted as allocated, in no list of free slabs, their words say free.
+ * Grants that have not been taken yet: counted as allocated, in no list of free slabs, their words say free.
  *
  * A grant has one owner at any time, and the owner changes under the gate lock only: either the waiter is in its
  * listener's list `granted` (the listener owns the slab), or a thread has unlinked it under the lock and owns the slab

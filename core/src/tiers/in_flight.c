@@ -2,7 +2,8 @@
 #include "tiers/in_flight.h"
 
 /* The sums are not read at one moment. Those of `left` are read first, so equality means that at some moment in between
- * no thread was inside. What entered by a sequence (single.h) is seen behind the fence of slb_gate_close. */
+ * no thread was inside. Allocations that entered by a sequence (single.h) are seen after the fence of
+ * slb_gate_close. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {

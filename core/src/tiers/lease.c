@@ -57,8 +57,8 @@ static void unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32
     slb_in_flight_leave();
 }
 
-/* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
- * header first, never counts too many. A sampling point at that turn moves on with it. */
+/* A change by the core is a turn that served nothing. It is counted before the header shows it, so that a reader, which
+ * loads the header first, never counts too many. A sampling point at that turn moves to the next turn. */
 static uint64_t next_turn(struct slb_magazine *magazine, uint64_t turn) {
     uint32_t at = (uint32_t)turn;
     slb_portable_count(&magazine->turned, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Sections: what the portable backend has in place of restartable sequences.
+ * Sections: the portable backend has them in place of restartable sequences.
  *
  * Each CPU has one section, common to all pools. The thread inside it has the caches of that CPU for itself, in every
  * pool. A thread enters at once or not at all, and waits for nothing while it is inside. Sections are static and

@@ -11,8 +11,8 @@ SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32
     return slb_shard_begins(pool->reserved, pool->shard_mask + 1u, shard);
 }
 
-/* Ranges have `least` slabs, or one more. What is left over once each shard has the same goes to the first shards, or,
- * where the shorter ranges are full, to the first of the longer ones. */
+/* Ranges have `least` slabs, or one more. After each shard has the same number, the remaining slabs go to the first
+ * shards, or, if the shorter ranges are full, to the first of the longer ones. */
 SLB_PRIVATE uint32_t slb_shard_share(uint32_t reserved, uint32_t shards, uint32_t slabs, uint32_t shard) {
     uint32_t least = reserved / shards, each = slabs / shards, left = slabs % shards;
     if (each < least)
