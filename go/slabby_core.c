@@ -6432,7 +6432,8 @@ enum slb_phase {
 };
 
 struct slabby_allocator {
-    /* Fields that every operation reads; only create writes them, before the handle exists. */
+    /* Fields that every operation reads. Create writes them before the handle exists; later only the atomic ones
+     * change. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
      * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h
@@ -9829,7 +9830,7 @@ SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32
     return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
 }
 
-/* A pattern of any size, the same bytes whatever the byte order: word k lies as the machine writes it.
+/* A pattern of any size. Word k has the machine's byte order, as the other functions here have it.
  * slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -20594,7 +20595,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, vo
     return SLABBY_OK;
 }
 
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+/* A try that finds nothing is neither counted nor a failure: the caller waits next, and that call counts its end. */
 static __attribute__((noinline)) slabby_status slb_try_slow(slabby_ref *out_ref, void **out_data,
                                                         struct slabby_allocator *pool) {
     uint64_t word, probe;
@@ -23019,7 +23020,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
 
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+/* A try that finds nothing is neither counted nor a failure: the caller waits next, and that call counts its end. */
 SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
                                           uint64_t address) {
     SLB_HOLD_HANDLE(allocator);

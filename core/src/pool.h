@@ -80,7 +80,8 @@ enum slb_phase {
 };
 
 struct slabby_allocator {
-    /* Fields that every operation reads; only create writes them, before the handle exists. */
+    /* Fields that every operation reads. Create writes them before the handle exists; later only the atomic ones
+     * change. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
      * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h

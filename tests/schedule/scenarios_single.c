@@ -9,7 +9,7 @@
 static void make(uint64_t capacity, int64_t shards) {
     world_make(64, capacity, SLABBY_CPU_CACHE_BACKEND_RSEQ,
                WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}, {SLABBY_OPTION_SHARDS, shards}));
-    EXPECT(world.pool->single_cpus != 0, "the pool does not take the short road");
+    EXPECT(world.pool->single_cpus != 0, "the pool does not take the short path");
 }
 
 /* What was used before lies in the shard of CPU 0, where the short path finds it. */

@@ -481,7 +481,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, vo
     return SLABBY_OK;
 }
 
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+/* A try that finds nothing is neither counted nor a failure: the caller waits next, and that call counts its end. */
 static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, void **out_data,
                                                         struct slabby_allocator *pool) {
     uint64_t word, probe;

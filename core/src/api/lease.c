@@ -160,7 +160,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
 
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+/* A try that finds nothing is neither counted nor a failure: the caller waits next, and that call counts its end. */
 SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
                                           uint64_t address) {
     SLB_HOLD_HANDLE(allocator);

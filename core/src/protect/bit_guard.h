@@ -39,7 +39,7 @@ SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32
     return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
 }
 
-/* A pattern of any size, the same bytes whatever the byte order: word k lies as the machine writes it.
+/* A pattern of any size. Word k has the machine's byte order, as the other functions here have it.
  * slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
