@@ -23541,6 +23541,8 @@ static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
  * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
  * maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
+    /* reuse_delay zeroes what is released in any case, and a later write must still be found */
+    bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};
     for (; range.first < pool->reserved; range.first = range.end) {
@@ -23549,7 +23551,8 @@ static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
         if (!slb_find_free(pool, &range))
             return false;
         for (uint32_t i = 0; i < range.end - range.first; i++)
-            if (slb_range_has_free(&range, range.first + i) || slb_is_quarantined(pool, range.first + i))
+            if ((!zeroed && slb_range_has_free(&range, range.first + i)) ||
+                slb_is_quarantined(pool, range.first + i))
                 slb_secure_zero_free_slab(pool, range.first + i);
     }
     return true;
