@@ -5903,7 +5903,7 @@ struct slb_counts {
     _Atomic uint64_t peak_used;  /* most slabs in use, as observed */
     _Atomic uint64_t peak_ticks; /* when a sampled allocation last checked the peak */
     /* As last published: never decreasing. */
-    _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
+    _Atomic uint64_t allocations, releases, references, by_id, by_id_given, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;
     _Atomic uint64_t last_drain_ticks;
@@ -6249,7 +6249,7 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
 #define SLB_CACHE_TAKE 0xFFFFu
 #define SLB_CACHE_GIVE 1u
 
-/* The header lies between the two counters of uses by id, so that one store of 16 bytes commits it with either. */
+/* The header lies between the two counters of uses by id: Go changes it and one of them by one store of 16 bytes. */
 struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
     _Atomic uint64_t header;
@@ -7826,7 +7826,12 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
 
 #define SLB_RSEQ_TRIES 16
 
-enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
+enum slb_rseq_result {
+    SLB_RSEQ_DONE,
+    SLB_RSEQ_REFUSED,
+    SLB_RSEQ_RESTARTED,
+    SLB_RSEQ_COUNTED /* refused or restarted, but counted as a use by id */
+};
 
 #if SLB_OS_RSEQ && defined(__x86_64__)
 #define SLB_HAVE_RSEQ 1
@@ -7944,44 +7949,6 @@ refused:
     return false;
 }
 
-/* A use by id is counted in the commit itself. */
-#define SLB_RSEQ_COUNTS_FAST 1
-
-/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
-SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movl %%r10d, %[id]\n\t"
-                 "shrl $16, %[id]\n\t"
-                 "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                 "je %l[refused]\n\t"
-                 "movzwl %%r10w, %%eax\n\t"
-                 "subl $1, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t"
-                 "jae %l[refused]\n\t"
-                 "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                 "addq $0xffff, %%r10\n\t"
-                 "movq %c[counted](%%rcx), %%rax\n\t"
-                 "addq $1, %%rax\n\t"
-                 "movq %%r10, %%xmm0\n\t"
-                 "movq %%rax, %%xmm1\n\t"
-                 "punpcklqdq %%xmm1, %%xmm0\n\t"
-                 "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                   [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
-                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
-                 : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
-                 : refused);
-    *out_id = id;
-    *out_cache = cache;
-    return true;
-refused:
-    return false;
-}
-
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
@@ -7992,31 +7959,6 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                  :
                  : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for a release by id, counted in the 16 bytes of the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%r10\n\t"
-                                              "movq %c[counted](%%rcx), %%rax\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "movq %%rax, %%xmm0\n\t"
-                                              "movq %%r10, %%xmm1\n\t"
-                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_GIVE_INPUTS(pool)
-                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -8149,20 +8091,6 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* One more release by id through the caller's cache. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
@@ -8177,35 +8105,6 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
     return true;
 refused:
     return false;
-}
-
-/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
-                     "4") ", %%ecx\n\t"
-                          "cmpl %[cpus], %%ecx\n\t"
-                          "jae %l[aside]\n\t"
-                          "shlq %[shift], %%rcx\n\t"
-                          "orq %[live], %%rcx\n\t"
-                          "movq %[entry], %%rax\n\t"
-                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                          "testq %%rax, %[mask]\n\t"
-                          "jnz %l[refused]\n\t"
-                          "cmpq %[end], %%rax\n\t"
-                          "jae %l[refused]\n\t"
-                          "addq %[step], %%rax\n\t"
-                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
-                 :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
-                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
-                   [mask] "m"(pool->id_mask), [end] "m"(pool->ref_end), [step] "m"(pool->generation_step)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, aside);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
@@ -8405,6 +8304,153 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *key = given;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+#endif
+
+/* -------------------- tiers/rseq_by_id_x86_64.h */
+/* The restartable sequences of uses by id for x86-64, of the parts in rseq_x86_64.h. */
+#ifndef SLB_TIERS_RSEQ_BY_ID_X86_64_H
+#define SLB_TIERS_RSEQ_BY_ID_X86_64_H
+
+/*
+ * A use by id is counted in its sequence, which has two stores: the count, then the header. One store of 16 bytes could
+ * do both, but the next load of the header would wait much longer for a store from a vector register than for a plain
+ * one.
+ *
+ * A restart between the two stores must be told from an earlier one, because the count has changed then. The addition
+ * itself leaves the evidence: it clears the carry that was set before it. r11 tells this carry from earlier ones: it is
+ * 0 until the carry was set.
+ */
+#define SLB_RSEQ_COUNTS_FAST 1
+#define SLB_RSEQ_BEGIN_COUNTED "xorl %%r11d, %%r11d\n\t" SLB_RSEQ_BEGIN
+#define SLB_RSEQ_COUNT                                                                                       \
+    "stc\n\t"                                                                                                \
+    "movl $1, %%r11d\n\t"                                                                                    \
+    "addq $1, %c[counted](%%rcx)\n\t"
+#define SLB_RSEQ_END_COUNTED(otherwise)                                                                      \
+    SLB_RSEQ_END_OR("jc %l[" otherwise "]\n\t"                                                               \
+                    "testl %%r11d, %%r11d\n\t"                                                               \
+                    "jz %l[" otherwise "]\n\t"                                                               \
+                    "jmp %l[counted_only]\n\t")
+
+/* An allocation by id is counted ahead of the header, see add_up_fast in observe/counters.c. */
+#define SLB_RSEQ_TAKE_FAST(check_of_turn)                                                                    \
+    SLB_RSEQ_BEGIN_COUNTED SLB_RSEQ_LOAD check_of_turn "movzwl %%r10w, %%eax\n\t"                            \
+                                                       "subl $1, %%eax\n\t"                                  \
+                                                       "cmpl %[max], %%eax\n\t"                              \
+                                                       "jae %l[refused]\n\t"                                 \
+                                                       "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"            \
+                                                       "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT              \
+                                                       "movq %%r10, %c[header](%%rcx)\n\t"
+
+/* slb_rseq_take_untimed for an allocation by id. SLB_RSEQ_COUNTED: it was counted, and refused. */
+SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool,
+                                                   const _Atomic uint32_t *limit, uint32_t *out_id,
+                                                   struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_TAKE_FAST("movl %%r10d, %[id]\n\t"
+                                    "shrl $16, %[id]\n\t"
+                                    "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                    "je %l[refused]\n\t") SLB_RSEQ_END_COUNTED("refused")
+                 : [id] "=&r"(id), "=&c"(cache)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
+                 : "rax", "r10", "r11", "memory", "cc"
+                 : refused, counted_only);
+    *out_id = id;
+    *out_cache = cache;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+counted_only:
+    return SLB_RSEQ_COUNTED;
+}
+
+/* slb_rseq_try_take for an allocation by id. SLB_RSEQ_COUNTED: it was counted, and restarted. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_counted(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_TAKE_FAST("") SLB_RSEQ_END_COUNTED("restarted")
+                 : [id] "=&r"(id)
+                 : [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "r11", "memory", "cc"
+                 : refused, restarted, counted_only);
+    *out_id = id;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+counted_only:
+    return SLB_RSEQ_COUNTED;
+}
+
+/* slb_rseq_try_give for a release by id. SLB_RSEQ_COUNTED: it was counted, and restarted. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN_COUNTED SLB_RSEQ_LOAD
+                 "movzwl %%r10w, %%eax\n\t"
+                 "cmpl %[max], %%eax\n\t"
+                 "jae %l[refused]\n\t"
+                 "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                 "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
+                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_GIVE_INPUTS(pool)
+                 : "rax", "rcx", "r10", "r11", "memory", "cc"
+                 : refused, restarted, counted_only);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+counted_only:
+    return SLB_RSEQ_COUNTED;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[aside]\n\t"
+                          "shlq %[shift], %%rcx\n\t"
+                          "orq %[live], %%rcx\n\t"
+                          "movq %[entry], %%rax\n\t"
+                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                          "testq %%rax, %[mask]\n\t"
+                          "jnz %l[refused]\n\t"
+                          "cmpq %[end], %%rax\n\t"
+                          "jae %l[refused]\n\t"
+                          "addq %[step], %%rax\n\t"
+                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+                 :
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
+                   [mask] "m"(pool->id_mask), [end] "m"(pool->ref_end), [step] "m"(pool->generation_step)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -12175,6 +12221,18 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 #endif
 }
 
+/* Take back the count of a use by id that the CPU cache did not serve. For an allocation the pool may have ended since,
+ * for a release the thread has the slab in hand. */
+SLB_INLINE void slb_cache_uncount_fast_taken(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_count(&slb_stripe_here(pool)->fast_taken, (uint64_t)-1);
+}
+
+SLB_INLINE void slb_cache_uncount_fast_given(struct slabby_allocator *pool) {
+    slb_count(&slb_stripe_here(pool)->fast_given, (uint64_t)-1);
+}
+
 /* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
  * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
@@ -12193,38 +12251,54 @@ SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
         slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
-/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
- * instruction counts in a sequence of its own. */
-SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
-                                    struct slb_cpu_cache **out_cache) {
+/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. Where no sequence changes both header and count, the
+ * count has a sequence of its own. The caller takes the count back after SLB_RSEQ_COUNTED. */
+SLB_INLINE enum slb_rseq_result slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
+                                                    struct slb_cpu_cache **out_cache) {
 #ifdef SLB_RSEQ_COUNTS_FAST
     return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
 #else
-    bool slb_taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache)))
+        return SLB_RSEQ_REFUSED;
+    slb_cache_count_fast_taken(pool);
+    return SLB_RSEQ_DONE;
+#endif
+}
+
+SLB_INLINE enum slb_rseq_result slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_rseq_try_give_fast(pool, id);
+#else
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return SLB_RSEQ_REFUSED;
+    slb_cache_count_fast_given(pool);
+    return SLB_RSEQ_DONE;
+#endif
+}
+
+/* slb_rseq_take for an allocation by id. */
+SLB_INLINE bool slb_cache_take_counted(struct slabby_allocator *pool, uint32_t *out_id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take_counted(pool, out_id);
+        if (slb_likely(result == SLB_RSEQ_DONE || result == SLB_RSEQ_REFUSED))
+            return result == SLB_RSEQ_DONE;
+        if (result == SLB_RSEQ_COUNTED)
+            slb_cache_uncount_fast_taken(pool);
+    }
+    return false;
+#else
+    bool slb_taken = slb_rseq_take(pool, out_id);
     if (slb_likely(slb_taken))
         slb_cache_count_fast_taken(pool);
     return slb_taken;
 #endif
 }
 
-SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
-#ifdef SLB_RSEQ_COUNTS_FAST
-    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
-#else
-    bool given = slb_rseq_give_once(pool, id);
-    if (slb_likely(given))
-        slb_cache_count_fast_given(pool);
-    return given;
-#endif
-}
-
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
 SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
-        bool slb_taken = slb_rseq_take(pool, out_id);
-        if (fast && slb_likely(slb_taken))
-            slb_cache_count_fast_taken(pool);
-        return slb_taken;
+        return fast ? slb_cache_take_counted(pool, out_id) : slb_rseq_take(pool, out_id);
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
         return slb_portable_take(pool, out_id, fast);
@@ -16372,6 +16446,7 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 
 struct slb_totals {
     uint64_t allocations, releases;
+    uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
     uint64_t fast_taken, fast_given;
@@ -16397,6 +16472,18 @@ static uint64_t slb_read_header(struct slabby_allocator *pool, struct slb_cpu_ca
     return header;
 }
 
+/* After everything else was read. An allocation by id is counted as one by id before it is counted as an allocation. So
+ * what is left for references is never too much, and exact once no allocation is under way. */
+static void slb_add_up_fast(struct slabby_allocator *pool, struct slb_totals *out) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+        out->fast_taken += slb_read_counter(&pool->stripes[i].fast_taken);
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        out->fast_taken += slb_read_counter(&slb_cache_stack(pool, i, &cpu)->fast_taken);
+    }
+    out->references = out->allocations - out->fast_taken;
+}
+
 /* With no attempts busy headers are not waited for: the result may not be steady then. */
 static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *out, uint32_t attempts) {
     uint64_t epoch = slb_read_counter(&pool->gate.epoch);
@@ -16407,7 +16494,6 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += slb_read_counter(&stripe->cache_out) + slb_read_counter(&stripe->releases) +
                          slb_read_counter(&stripe->single_given);
-        out->fast_taken += slb_read_counter(&stripe->fast_taken);
         out->fast_given += slb_read_counter(&stripe->fast_given);
         unfinished -= slb_read_counter(&stripe->confirmed);
         from_caches += slb_read_counter(&stripe->folded);
@@ -16426,7 +16512,6 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += slb_read_counter(&cache->fast_taken);
         out->fast_given += slb_read_counter(&cache->fast_given);
     }
     struct slb_lease_counts leases = slb_leases_count(pool, attempts);
@@ -16448,6 +16533,7 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    slb_add_up_fast(pool, out);
     /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = slb_read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
 }
@@ -16594,6 +16680,9 @@ SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t n
 static void slb_publish_totals(struct slabby_allocator *pool, struct slb_totals *now) {
     now->allocations = slb_publish(&pool->counts.allocations, now->allocations);
     now->releases = slb_publish(&pool->counts.releases, now->releases);
+    now->references = slb_publish(&pool->counts.references, now->references);
+    now->fast_taken = slb_publish(&pool->counts.by_id, now->fast_taken);
+    now->fast_given = slb_publish(&pool->counts.by_id_given, now->fast_given);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         now->hits[tier] = slb_publish(&pool->counts.hits[tier], now->hits[tier]);
 }
@@ -16655,7 +16744,7 @@ static void slb_fill_counters(struct slabby_allocator *pool, slabby_stats *out, 
     out->total_deallocations = now->releases;
     out->fast_allocations = now->fast_taken;
     out->fast_deallocations = now->fast_given;
-    out->ref_pool_hits = slb_publish(&pool->counts.references, now->allocations - now->fast_taken);
+    out->ref_pool_hits = now->references;
     out->pcpu_cache_hits = now->hits[SLB_TIER_CACHE];
     out->lock_free_hits = now->hits[SLB_TIER_DEPOT];
     out->shard_hits = now->hits[SLB_TIER_SHARD];
@@ -20254,9 +20343,9 @@ static slabby_status slb_search_held(struct slabby_allocator *pool, uint32_t *ou
         if (status == SLABBY_OK) {
             if (slb_unlikely(out_found->sampled))
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
-            slb_count(&stripe->hits[out_found->tier], 1);
             if (fast)
-                slb_count(&stripe->fast_taken, 1);
+                slb_count_ahead(&stripe->fast_taken, 1);
+            slb_count(&stripe->hits[out_found->tier], 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }
@@ -20485,10 +20574,9 @@ SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, ui
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
-    if (slb_unlikely(!slb_rseq_take(pool, out_id)))
+    if (slb_unlikely(state == SLABBY_SLAB_STATE_LIVE_FAST ? !slb_cache_take_counted(pool, out_id)
+                                                          : !slb_rseq_take(pool, out_id)))
         return false;
-    if (state == SLABBY_SLAB_STATE_LIVE_FAST)
-        slb_cache_count_fast_taken(pool);
     cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
@@ -20677,14 +20765,22 @@ static __attribute__((noinline)) slabby_status slb_allocate_fast_timed(void **ou
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status slb_allocate_fast_uncounted(void **out_data, uint32_t *out_id,
+                                                                       struct slabby_allocator *pool) {
+    slb_cache_uncount_fast_taken(pool);
+    return slb_allocate_fast_timed(out_data, out_id, pool);
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
-        return slb_allocate_fast_timed(out_data, out_id, allocator);
+    enum slb_rseq_result result = slb_cache_take_fast(allocator, &id, &cache);
+    if (slb_unlikely(result != SLB_RSEQ_DONE))
+        return result == SLB_RSEQ_COUNTED ? slb_allocate_fast_uncounted(out_data, out_id, allocator)
+                                          : slb_allocate_fast_timed(out_data, out_id, allocator);
     (void)slb_issue(allocator, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
@@ -21643,6 +21739,20 @@ static __attribute__((noinline)) slabby_status slb_return_fast_slow(struct slabb
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
+static __attribute__((noinline)) slabby_status slb_return_fast_counted(struct slabby_allocator *pool,
+                                                                   uint32_t id) {
+    slb_cache_uncount_fast_given(pool);
+    return slb_return_fast_slow(pool, id);
+}
+
+/* After the word has been freed. */
+SLB_INLINE slabby_status slb_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    enum slb_rseq_result result = slb_cache_give_fast(pool, id);
+    if (slb_unlikely(result != SLB_RSEQ_DONE))
+        return result == SLB_RSEQ_COUNTED ? slb_return_fast_counted(pool, id) : slb_return_fast_slow(pool, id);
+    return SLABBY_OK;
+}
+
 /* The word is plain, as it is in a pool whose slabs are released on other CPUs than they were allocated on. The same
  * steps as behind the sequence of slabby_deallocate_fast. */
 static __attribute__((noinline)) slabby_status slb_release_fast_plain(struct slabby_allocator *pool,
@@ -21657,10 +21767,9 @@ static __attribute__((noinline)) slabby_status slb_release_fast_plain(struct sla
     SLB_POINT(SLB_POINT_RELEASED);
     /* behind the free word, see protect/switches.c */
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
-                         0 ||
-                     !slb_cache_give_fast(pool, id)))
+                     0))
         return slb_return_fast_slow(pool, id);
-    return SLABBY_OK;
+    return slb_give_fast(pool, id);
 }
 
 SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
@@ -21669,9 +21778,7 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
         return slb_release_fast_plain(allocator, id);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
-        return slb_return_fast_slow(allocator, id);
-    return SLABBY_OK;
+    return slb_give_fast(allocator, id);
 }
 
 /* -------------------- api/sequences.c */
@@ -22958,8 +23065,8 @@ static bool slb_refill_lease(struct slabby_allocator *pool, struct slb_lease *le
     bool filled = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 &&
                   slb_pool_exists(pool) && slb_lease_refill(pool, stripe, lease, out_id, &out_found->tier);
     if (filled) {
+        slb_count_ahead(&stripe->fast_taken, fast);
         slb_count(&stripe->hits[out_found->tier], 1);
-        slb_count(&stripe->fast_taken, fast);
         if (!slb_in_flight_beside(1) &&
             atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % SLB_LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);

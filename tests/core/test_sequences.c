@@ -2,6 +2,7 @@
 /* The restartable sequences one by one, over a CPU cache of this test's own: what each changes, what it
  * refuses, and that an interruption before its last store leaves everything as it was. */
 #define _GNU_SOURCE
+#include "rseq_stops.h"
 #include "backend.h"
 #include "support.h"
 #include "threads.h"
@@ -17,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ enum sequence {
     GIVE,
 #ifdef SLB_RSEQ_COUNTS_FAST
     TAKE_FAST,
+    TAKE_COUNTED,
     GIVE_FAST,
 #endif
     ADD,
@@ -108,11 +111,13 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
         assert_ptr_equal(served, cache);
         return SLB_RSEQ_DONE;
 #ifdef SLB_RSEQ_COUNTS_FAST
-    case TAKE_FAST:
-        if (!slb_rseq_take_fast(&pool, &pool.hot_cpus, taken, &served))
-            return SLB_RSEQ_REFUSED;
+    case TAKE_FAST:;
+        served = cache;
+        enum slb_rseq_result result = slb_rseq_take_fast(&pool, &pool.hot_cpus, taken, &served);
         assert_ptr_equal(served, cache);
-        return SLB_RSEQ_DONE;
+        return result;
+    case TAKE_COUNTED:
+        return slb_rseq_try_take_counted(&pool, taken);
     case GIVE_FAST:
         return slb_rseq_try_give_fast(&pool, GIVEN);
 #endif
@@ -468,6 +473,67 @@ static enum stepped life_of_stepped(enum sequence sequence) {
                : STEPPED_CHANGE;
 }
 
+#ifdef SLB_RSEQ_COUNTS_FAST
+static enum stepped life_of_counted(enum sequence sequence, enum instruction instruction) {
+    enum slb_rseq_result expected = instruction == HEADER_INSTRUCTION ? SLB_RSEQ_COUNTED
+                                    : sequence == TAKE_FAST           ? SLB_RSEQ_REFUSED
+                                                                      : SLB_RSEQ_RESTARTED;
+    _Atomic uint64_t *count = sequence == GIVE_FAST ? &cache->fast_given : &cache->fast_taken;
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        return STEPPED_UNTRACED;
+    raise(SIGSTOP);
+    if (run_once(sequence) != expected)
+        return STEPPED_ANSWER;
+    return atomic_load(count) == (instruction == HEADER_INSTRUCTION) &&
+                   atomic_load(&cache->header) == header_of(2 * FOLDED, 4)
+               ? STEPPED_WELL
+               : STEPPED_CHANGE;
+}
+
+/* Stops the child ahead of an instruction, which makes the kernel restart the sequence. */
+static void stop_ahead(enum sequence sequence, enum instruction instruction) {
+    struct user_regs_struct registers;
+    int status = 0;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit((int)life_of_counted(sequence, instruction));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == STEPPED_UNTRACED) {
+        print_message("this process may not trace its child\n");
+        skip();
+    }
+    patch(child, instruction, true);
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    patch(child, instruction, false);
+    assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
+    registers.rip--; /* to the instruction that was not executed */
+    assert_int_equal(ptrace(PTRACE_SETREGS, child, NULL, &registers), 0);
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) != STEPPED_WELL)
+        fail_msg("sequence %d, stopped ahead of instruction %d: it ended with %d", (int)sequence,
+                 (int)instruction, WEXITSTATUS(status));
+}
+
+/* Guards: a use by id that is stopped between its two stores says that it was counted; one that is stopped ahead of
+ * both does not. */
+static void a_count_without_its_use_is_reported(void **state) {
+    static const enum sequence counted[] = {TAKE_FAST, TAKE_COUNTED, GIVE_FAST};
+    (void)state;
+    need_sequences(cache != NULL);
+    lay_out(2 * FOLDED, 4);
+    for (size_t i = 0; i < COUNT_OF(counted); i++) {
+        stop_ahead(counted[i], HEADER_INSTRUCTION);
+        stop_ahead(counted[i], COUNT_INSTRUCTION);
+    }
+}
+#endif
+
 static void step_through(enum sequence sequence) {
     int status = 0;
     pid_t child = fork();
@@ -506,6 +572,7 @@ int main(void) {
         cmocka_unit_test(each_does_its_work),
 #ifdef SLB_RSEQ_COUNTS_FAST
         cmocka_unit_test(uses_by_id_are_counted),
+        cmocka_unit_test(a_count_without_its_use_is_reported),
 #endif
         cmocka_unit_test(release_by_id_is_for_the_owner),
         cmocka_unit_test(fold_takes_off_what_was_served),

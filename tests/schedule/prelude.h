@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Put before every file of the core. Restartable sequences are there although the code is instrumented, and the
- * functions of tiers/rseq_x86_64.h, tiers/rseq_run_*.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of
- * memory are accessed by functions of runtime.c, because the compiler instruments single accesses only; what a run
- * allocates lies at the same place in every run.
+ * functions of tiers/rseq_x86_64.h, tiers/rseq_by_id_x86_64.h, tiers/rseq_run_*.h and tiers/rseq_aarch64.h are in
+ * sequences.c. Blocks of memory are accessed by functions of runtime.c, because the compiler instruments single
+ * accesses only; what a run allocates lies at the same place in every run.
  */
 #ifndef SLABBY_SCHEDULE_PRELUDE_H
 #define SLABBY_SCHEDULE_PRELUDE_H
@@ -19,6 +19,7 @@
 
 #undef __SANITIZE_THREAD__
 #define SLB_TIERS_RSEQ_X86_64_H
+#define SLB_TIERS_RSEQ_BY_ID_X86_64_H
 #define SLB_TIERS_RSEQ_RUN_X86_64_H
 #define SLB_TIERS_RSEQ_RUN_NONE_H
 #define SLB_TIERS_RSEQ_AARCH64_H
@@ -56,8 +57,9 @@ int slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t re
 int slb_rseq_try_note_fast_given(struct slabby_allocator *pool);
 #define SLB_RSEQ_COUNTS_FAST 1
 #define SLB_RSEQ_AREA 0 /* which no simulated sequence needs */
-bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
-                        void *out_cache);
+int slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+                       void *out_cache);
+int slb_rseq_try_take_counted(struct slabby_allocator *pool, uint32_t *out_id);
 int slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id);
 bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,

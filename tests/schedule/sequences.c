@@ -44,19 +44,22 @@ static enum slb_rseq_result begin(union slb_cpu_cache_entry *const *stacks, cons
     return SLB_RSEQ_DONE;
 }
 
-/* With a counter beside the header, or NULL: one store of both. */
-static int commit_counted(const struct sequence *sequence, uint64_t header, _Atomic uint64_t *counter) {
+static int commit(const struct sequence *sequence, uint64_t header) {
     if (!reach(&sequence->cache->header, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
     sequence->cache->header = header;
     schedule_changed(&sequence->cache->header);
-    if (counter != NULL)
-        *(uint64_t *)(void *)counter += 1;
     return end(SLB_RSEQ_DONE);
 }
 
-static int commit(const struct sequence *sequence, uint64_t header) {
-    return commit_counted(sequence, header, NULL);
+/* With a count ahead of the header, which a restart between the two leaves behind. */
+static int commit_counted(const struct sequence *sequence, uint64_t header, _Atomic uint64_t *counter) {
+    if (!reach((const volatile void *)counter, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    *(uint64_t *)(void *)counter += 1;
+    schedule_changed((const volatile void *)counter);
+    int result = commit(sequence, header);
+    return result == SLB_RSEQ_RESTARTED ? SLB_RSEQ_COUNTED : result;
 }
 
 static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, bool untimed, bool fast,
@@ -73,7 +76,8 @@ static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, boo
         return end(SLB_RSEQ_RESTARTED);
     *out_id = it.cache->ids[it.length - 1];
     *out_cache = it.cache;
-    return commit_counted(&it, it.header + SLB_CACHE_TAKE, fast ? &it.cache->fast_taken : NULL);
+    return fast ? commit_counted(&it, it.header + SLB_CACHE_TAKE, &it.cache->fast_taken)
+                : commit(&it, it.header + SLB_CACHE_TAKE);
 }
 
 /* Every access of the harness is in order. */
@@ -90,9 +94,14 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t
     return take(pool, limit, true, false, out_id, out_cache) == SLB_RSEQ_DONE;
 }
 
-bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
-                        void *out_cache) {
-    return take(pool, limit, true, true, out_id, out_cache) == SLB_RSEQ_DONE;
+int slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+                       void *out_cache) {
+    return take(pool, limit, true, true, out_id, out_cache);
+}
+
+int slb_rseq_try_take_counted(struct slabby_allocator *pool, uint32_t *out_id) {
+    struct slb_cpu_cache *cache;
+    return take(pool, &pool->rseq_cpus, false, true, out_id, &cache);
 }
 
 /* From the look at the word on. */
@@ -268,7 +277,8 @@ static int give(struct slabby_allocator *pool, union slb_cpu_cache_entry *const 
             return end(SLB_RSEQ_RESTARTED);
         it.cache->ids[it.length + i] = ids[i];
     }
-    return commit_counted(&it, it.header + count, fast ? &it.cache->fast_given : NULL);
+    return fast ? commit_counted(&it, it.header + count, &it.cache->fast_given)
+                : commit(&it, it.header + count);
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {

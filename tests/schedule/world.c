@@ -252,7 +252,9 @@ void world_name(char *text, size_t size, const volatile void *location) {
     } else if (pool->cache_max != 0 &&
                (i = element(pool->caches, sizeof(union slb_cpu_cache_entry), pool->cpus, at)) >= 0) {
         offset = at - (uintptr_t)&pool->caches[i];
-        snprintf(text, size, offset == 0 ? "caches[%d].header" : "caches[%d] + %d", (int)i, (int)offset);
+        snprintf(text, size,
+                 offset == offsetof(struct slb_cpu_cache, header) ? "caches[%d].header" : "caches[%d] + %d",
+                 (int)i, (int)offset);
     } else if (pool->return_caches != pool->caches &&
                (i = element(pool->return_caches, sizeof(union slb_cpu_cache_entry), pool->cpus, at)) >= 0) {
         snprintf(text, size, "return_caches[%d] + %d", (int)i,

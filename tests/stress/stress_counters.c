@@ -111,14 +111,27 @@ static void work(struct worker *worker) {
         jobs[(worker->index - 1) % COUNT_OF(jobs)](test, &worker->random);
 }
 
-static void counters_only_grow(slabby_allocator *pool, bool disturbed) {
+static void work_by_id(struct worker *worker) {
+    struct counter_case *test = worker->shared;
+    if (worker->index == 0)
+        observe(test);
+    else
+        while (!atomic_load(&test->over))
+            call_by_id(test, &worker->random);
+}
+
+static void watch(slabby_allocator *pool, void (*job)(struct worker *), uint64_t ms, bool disturbed) {
     struct counter_case test = {.pool = pool};
     disturb(disturbed);
-    test.end_ns = now_ns() + scaled(2000) * 1000000;
-    run_threads(7, work, &test, test_seed());
+    test.end_ns = now_ns() + scaled(ms) * 1000000;
+    run_threads(7, job, &test, test_seed());
     disturb(0);
     assert_no_thread_failed();
     printf("%" PRIu64 " snapshots\n", test.snapshots);
+}
+
+static void counters_only_grow(slabby_allocator *pool, bool disturbed) {
+    watch(pool, work, 2000, disturbed);
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
 }
@@ -150,11 +163,31 @@ static void of_other_backends(void **state) {
                        true);
 }
 
+static void all_is_by_id(slabby_allocator *pool) {
+    watch(pool, work_by_id, 500, true);
+    slabby_stats stats = stats_of(pool);
+    assert_int_equal(stats.ref_pool_hits, 0);
+    assert_int_equal(stats.fast_allocations, stats.total_allocations);
+    assert_int_equal(stats.fast_deallocations, stats.total_allocations);
+    finish(pool);
+}
+
+/* Guards: where all is by id, no observer ever counts a use by reference, wherever a thread stops. */
+static void of_uses_by_id(void **state) {
+    (void)state;
+    all_is_by_id(make_pool(64, CAPACITY, NULL));
+    all_is_by_id(make_pool(64, CAPACITY, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0})));
+    all_is_by_id(make_pool(64, CAPACITY, WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 20})));
+    all_is_by_id(
+        make_pool(64, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE})));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_a_plain_pool),
         cmocka_unit_test(of_a_pool_with_guards),
         cmocka_unit_test(of_other_backends),
+        cmocka_unit_test(of_uses_by_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

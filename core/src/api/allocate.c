@@ -140,9 +140,9 @@ static slabby_status search_held(struct slabby_allocator *pool, uint32_t *out_id
         if (status == SLABBY_OK) {
             if (slb_unlikely(out_found->sampled))
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
-            slb_count(&stripe->hits[out_found->tier], 1);
             if (fast)
-                slb_count(&stripe->fast_taken, 1);
+                slb_count_ahead(&stripe->fast_taken, 1);
+            slb_count(&stripe->hits[out_found->tier], 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }
@@ -371,10 +371,9 @@ SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
         return false;
     uint64_t started = slb_os_ticks();
-    if (slb_unlikely(!slb_rseq_take(pool, out_id)))
+    if (slb_unlikely(state == SLABBY_SLAB_STATE_LIVE_FAST ? !slb_cache_take_counted(pool, out_id)
+                                                          : !slb_rseq_take(pool, out_id)))
         return false;
-    if (state == SLABBY_SLAB_STATE_LIVE_FAST)
-        slb_cache_count_fast_taken(pool);
     cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
     struct slb_timing timing = {started, 1};
     if (slb_likely(cpu < pool->rseq_cpus))
@@ -563,14 +562,22 @@ static __attribute__((noinline)) slabby_status allocate_fast_timed(void **out_da
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status allocate_fast_uncounted(void **out_data, uint32_t *out_id,
+                                                                       struct slabby_allocator *pool) {
+    slb_cache_uncount_fast_taken(pool);
+    return allocate_fast_timed(out_data, out_id, pool);
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
-        return allocate_fast_timed(out_data, out_id, allocator);
+    enum slb_rseq_result result = slb_cache_take_fast(allocator, &id, &cache);
+    if (slb_unlikely(result != SLB_RSEQ_DONE))
+        return result == SLB_RSEQ_COUNTED ? allocate_fast_uncounted(out_data, out_id, allocator)
+                                          : allocate_fast_timed(out_data, out_id, allocator);
     (void)slb_issue(allocator, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;

@@ -98,8 +98,8 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     bool filled = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 &&
                   slb_pool_exists(pool) && slb_lease_refill(pool, stripe, lease, out_id, &out_found->tier);
     if (filled) {
+        slb_count_ahead(&stripe->fast_taken, fast);
         slb_count(&stripe->hits[out_found->tier], 1);
-        slb_count(&stripe->fast_taken, fast);
         if (!slb_in_flight_beside(1) &&
             atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);

@@ -499,6 +499,20 @@ static __attribute__((noinline)) slabby_status return_fast_slow(struct slabby_al
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
+static __attribute__((noinline)) slabby_status return_fast_counted(struct slabby_allocator *pool,
+                                                                   uint32_t id) {
+    slb_cache_uncount_fast_given(pool);
+    return return_fast_slow(pool, id);
+}
+
+/* After the word has been freed. */
+SLB_INLINE slabby_status give_fast(struct slabby_allocator *pool, uint32_t id) {
+    enum slb_rseq_result result = slb_cache_give_fast(pool, id);
+    if (slb_unlikely(result != SLB_RSEQ_DONE))
+        return result == SLB_RSEQ_COUNTED ? return_fast_counted(pool, id) : return_fast_slow(pool, id);
+    return SLABBY_OK;
+}
+
 /* The word is plain, as it is in a pool whose slabs are released on other CPUs than they were allocated on. The same
  * steps as behind the sequence of slabby_deallocate_fast. */
 static __attribute__((noinline)) slabby_status release_fast_plain(struct slabby_allocator *pool,
@@ -513,10 +527,9 @@ static __attribute__((noinline)) slabby_status release_fast_plain(struct slabby_
     SLB_POINT(SLB_POINT_RELEASED);
     /* behind the free word, see protect/switches.c */
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
-                         0 ||
-                     !slb_cache_give_fast(pool, id)))
+                     0))
         return return_fast_slow(pool, id);
-    return SLABBY_OK;
+    return give_fast(pool, id);
 }
 
 SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
@@ -525,7 +538,5 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
         return release_fast_plain(allocator, id);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
-        return return_fast_slow(allocator, id);
-    return SLABBY_OK;
+    return give_fast(allocator, id);
 }

@@ -12,6 +12,7 @@
 
 struct totals {
     uint64_t allocations, releases;
+    uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
     uint64_t fast_taken, fast_given;
@@ -37,6 +38,18 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     return header;
 }
 
+/* After everything else was read. An allocation by id is counted as one by id before it is counted as an allocation. So
+ * what is left for references is never too much, and exact once no allocation is under way. */
+static void add_up_fast(struct slabby_allocator *pool, struct totals *out) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
+        out->fast_taken += read_counter(&pool->stripes[i].fast_taken);
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        out->fast_taken += read_counter(&slb_cache_stack(pool, i, &cpu)->fast_taken);
+    }
+    out->references = out->allocations - out->fast_taken;
+}
+
 /* With no attempts busy headers are not waited for: the result may not be steady then. */
 static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
     uint64_t epoch = read_counter(&pool->gate.epoch);
@@ -47,7 +60,6 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases) +
                          read_counter(&stripe->single_given);
-        out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
         unfinished -= read_counter(&stripe->confirmed);
         from_caches += read_counter(&stripe->folded);
@@ -66,7 +78,6 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&cache->fast_taken);
         out->fast_given += read_counter(&cache->fast_given);
     }
     struct slb_lease_counts leases = slb_leases_count(pool, attempts);
@@ -88,6 +99,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    add_up_fast(pool, out);
     /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
 }
@@ -234,6 +246,9 @@ SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t n
 static void publish_totals(struct slabby_allocator *pool, struct totals *now) {
     now->allocations = publish(&pool->counts.allocations, now->allocations);
     now->releases = publish(&pool->counts.releases, now->releases);
+    now->references = publish(&pool->counts.references, now->references);
+    now->fast_taken = publish(&pool->counts.by_id, now->fast_taken);
+    now->fast_given = publish(&pool->counts.by_id_given, now->fast_given);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         now->hits[tier] = publish(&pool->counts.hits[tier], now->hits[tier]);
 }
@@ -295,7 +310,7 @@ static void fill_counters(struct slabby_allocator *pool, slabby_stats *out, cons
     out->total_deallocations = now->releases;
     out->fast_allocations = now->fast_taken;
     out->fast_deallocations = now->fast_given;
-    out->ref_pool_hits = publish(&pool->counts.references, now->allocations - now->fast_taken);
+    out->ref_pool_hits = now->references;
     out->pcpu_cache_hits = now->hits[SLB_TIER_CACHE];
     out->lock_free_hits = now->hits[SLB_TIER_DEPOT];
     out->shard_hits = now->hits[SLB_TIER_SHARD];

@@ -154,6 +154,18 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 #endif
 }
 
+/* Take back the count of a use by id that the CPU cache did not serve. For an allocation the pool may have ended since,
+ * for a release the thread has the slab in hand. */
+SLB_INLINE void slb_cache_uncount_fast_taken(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_count(&slb_stripe_here(pool)->fast_taken, (uint64_t)-1);
+}
+
+SLB_INLINE void slb_cache_uncount_fast_given(struct slabby_allocator *pool) {
+    slb_count(&slb_stripe_here(pool)->fast_given, (uint64_t)-1);
+}
+
 /* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
  * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
@@ -172,38 +184,54 @@ SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
         slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
-/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
- * instruction counts in a sequence of its own. */
-SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
-                                    struct slb_cpu_cache **out_cache) {
+/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. Where no sequence changes both header and count, the
+ * count has a sequence of its own. The caller takes the count back after SLB_RSEQ_COUNTED. */
+SLB_INLINE enum slb_rseq_result slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
+                                                    struct slb_cpu_cache **out_cache) {
 #ifdef SLB_RSEQ_COUNTS_FAST
     return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
 #else
-    bool taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache)))
+        return SLB_RSEQ_REFUSED;
+    slb_cache_count_fast_taken(pool);
+    return SLB_RSEQ_DONE;
+#endif
+}
+
+SLB_INLINE enum slb_rseq_result slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_rseq_try_give_fast(pool, id);
+#else
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return SLB_RSEQ_REFUSED;
+    slb_cache_count_fast_given(pool);
+    return SLB_RSEQ_DONE;
+#endif
+}
+
+/* slb_rseq_take for an allocation by id. */
+SLB_INLINE bool slb_cache_take_counted(struct slabby_allocator *pool, uint32_t *out_id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take_counted(pool, out_id);
+        if (slb_likely(result == SLB_RSEQ_DONE || result == SLB_RSEQ_REFUSED))
+            return result == SLB_RSEQ_DONE;
+        if (result == SLB_RSEQ_COUNTED)
+            slb_cache_uncount_fast_taken(pool);
+    }
+    return false;
+#else
+    bool taken = slb_rseq_take(pool, out_id);
     if (slb_likely(taken))
         slb_cache_count_fast_taken(pool);
     return taken;
 #endif
 }
 
-SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
-#ifdef SLB_RSEQ_COUNTS_FAST
-    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
-#else
-    bool given = slb_rseq_give_once(pool, id);
-    if (slb_likely(given))
-        slb_cache_count_fast_given(pool);
-    return given;
-#endif
-}
-
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
 SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
-        bool taken = slb_rseq_take(pool, out_id);
-        if (fast && slb_likely(taken))
-            slb_cache_count_fast_taken(pool);
-        return taken;
+        return fast ? slb_cache_take_counted(pool, out_id) : slb_rseq_take(pool, out_id);
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
         return slb_portable_take(pool, out_id, fast);

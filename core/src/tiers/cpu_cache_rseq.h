@@ -22,11 +22,17 @@
 
 #define SLB_RSEQ_TRIES 16
 
-enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
+enum slb_rseq_result {
+    SLB_RSEQ_DONE,
+    SLB_RSEQ_REFUSED,
+    SLB_RSEQ_RESTARTED,
+    SLB_RSEQ_COUNTED /* refused or restarted, but counted as a use by id */
+};
 
 #if SLB_OS_RSEQ && defined(__x86_64__)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_x86_64.h"
+#include "tiers/rseq_by_id_x86_64.h"
 #elif SLB_OS_RSEQ && defined(__aarch64__)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_aarch64.h"

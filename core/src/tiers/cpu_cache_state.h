@@ -21,7 +21,7 @@
 #define SLB_CACHE_TAKE 0xFFFFu
 #define SLB_CACHE_GIVE 1u
 
-/* The header lies between the two counters of uses by id, so that one store of 16 bytes commits it with either. */
+/* The header lies between the two counters of uses by id: Go changes it and one of them by one store of 16 bytes. */
 struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
     _Atomic uint64_t header;

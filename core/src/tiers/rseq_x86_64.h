@@ -111,44 +111,6 @@ refused:
     return false;
 }
 
-/* A use by id is counted in the commit itself. */
-#define SLB_RSEQ_COUNTS_FAST 1
-
-/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
-SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movl %%r10d, %[id]\n\t"
-                 "shrl $16, %[id]\n\t"
-                 "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                 "je %l[refused]\n\t"
-                 "movzwl %%r10w, %%eax\n\t"
-                 "subl $1, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t"
-                 "jae %l[refused]\n\t"
-                 "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                 "addq $0xffff, %%r10\n\t"
-                 "movq %c[counted](%%rcx), %%rax\n\t"
-                 "addq $1, %%rax\n\t"
-                 "movq %%r10, %%xmm0\n\t"
-                 "movq %%rax, %%xmm1\n\t"
-                 "punpcklqdq %%xmm1, %%xmm0\n\t"
-                 "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                   [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
-                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
-                 : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
-                 : refused);
-    *out_id = id;
-    *out_cache = cache;
-    return true;
-refused:
-    return false;
-}
-
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
@@ -159,31 +121,6 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                  :
                  : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for a release by id, counted in the 16 bytes of the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%r10\n\t"
-                                              "movq %c[counted](%%rcx), %%rax\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "movq %%rax, %%xmm0\n\t"
-                                              "movq %%r10, %%xmm1\n\t"
-                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_GIVE_INPUTS(pool)
-                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -316,20 +253,6 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* One more release by id through the caller's cache. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
@@ -344,35 +267,6 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
     return true;
 refused:
     return false;
-}
-
-/* Frees the word of a slab that is live by id and biased to this CPU, under any generation but the last. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
-                     "4") ", %%ecx\n\t"
-                          "cmpl %[cpus], %%ecx\n\t"
-                          "jae %l[aside]\n\t"
-                          "shlq %[shift], %%rcx\n\t"
-                          "orq %[live], %%rcx\n\t"
-                          "movq %[entry], %%rax\n\t"
-                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                          "testq %%rax, %[mask]\n\t"
-                          "jnz %l[refused]\n\t"
-                          "cmpq %[end], %%rax\n\t"
-                          "jae %l[refused]\n\t"
-                          "addq %[step], %%rax\n\t"
-                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
-                 :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
-                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
-                   [mask] "m"(pool->id_mask), [end] "m"(pool->ref_end), [step] "m"(pool->generation_step)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, aside);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Stops a traced child inside the restartable sequences that count uses by id (x86-64). */
+#ifndef SLABBY_TEST_RSEQ_STOPS_H
+#define SLABBY_TEST_RSEQ_STOPS_H
+
+#include "support.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+
+enum instruction { COUNT_INSTRUCTION, HEADER_INSTRUCTION };
+
+/* A counted sequence ends with addq $1 to the count, of four or five bytes, then movq %r10, 8(%rcx). Answers the
+ * address of one of them, or 0 for another sequence. */
+static inline uint64_t address_of(enum instruction instruction, uint64_t end_address) {
+    static const unsigned char header[] = {0x4c, 0x89, 0x51, 0x08}, add[] = {0x48, 0x83};
+    const unsigned char *end = (const unsigned char *)(uintptr_t)end_address;
+    uint64_t length = memcmp(end - 8, add, sizeof add) == 0 ? 4 : 5;
+    if (memcmp(end - sizeof header, header, sizeof header) != 0 || end[-5] != 1 ||
+        memcmp(end - 4 - length, add, sizeof add) != 0)
+        return 0;
+    return end_address - 4 - (instruction == COUNT_INSTRUCTION ? length : 0);
+}
+
+struct descriptor {
+    uint32_t version, flags;
+    uint64_t start, length, abort;
+};
+extern const struct descriptor __start___rseq_cs[], __stop___rseq_cs[];
+
+/* Exchanges the first byte of an instruction in each counted sequence; the child has the same addresses. */
+static inline void patch(pid_t child, enum instruction instruction, bool stops) {
+    unsigned char byte = stops ? 0xcc : instruction == COUNT_INSTRUCTION ? 0x48 : 0x4c;
+    for (const struct descriptor *each = __start___rseq_cs; each < __stop___rseq_cs; each++) {
+        uint64_t at = address_of(instruction, each->start + each->length);
+        if (at == 0)
+            continue;
+        long word = ptrace(PTRACE_PEEKTEXT, child, (void *)(uintptr_t)at, NULL);
+        word = (word & ~0xffl) | byte;
+        assert_int_equal(ptrace(PTRACE_POKETEXT, child, (void *)(uintptr_t)at, (void *)word), 0);
+    }
+}
+
+#endif
