@@ -136,6 +136,54 @@ func TestSequencesUnderSignals(t *testing.T) {
 	}
 }
 
+// A signal between the two stores of a use by id leaves a count behind, which goes back: by id alone all is counted
+// once, and none as by reference.
+func TestUsesByIDUnderSignals(t *testing.T) {
+	pool := newPool(t, 128, 2000)
+	runtime.SetCPUProfileRate(5000)
+	var profile bytes.Buffer
+	if err := pprof.StartCPUProfile(&profile); err != nil {
+		t.Skip("another profile is being taken: ", err)
+	}
+	defer pprof.StopCPUProfile()
+	end := time.Now().Add(time.Second)
+	var wait sync.WaitGroup
+	counts := make([]uint64, 8)
+	for number := range counts {
+		spawn(&wait, func() { counts[number] = allocateByID(t, pool, end) })
+	}
+	wait.Wait()
+	var served uint64
+	for _, count := range counts {
+		served += count
+	}
+	stats := pool.Stats()
+	if stats.FastAllocations != served || stats.FastDeallocations != served || stats.TotalAllocations != served ||
+		stats.RefPoolHits != 0 {
+		t.Errorf("%d served by id; counted: %+v", served, stats)
+	}
+	checkQuiet(t, pool)
+}
+
+func allocateByID(t *testing.T, pool *slabby.Slabby, end time.Time) (served uint64) {
+	for time.Now().Before(end) {
+		for range 1000 {
+			_, id, err := pool.AllocateFast()
+			if err != nil {
+				t.Error(err)
+				return served
+			}
+			if err := pool.DeallocateFast(id); err != nil {
+				t.Error(err)
+				return served
+			}
+			served++
+		}
+		_ = pool.Stats()
+	}
+	return served
+}
+
 // mixture uses slabs in every way until the end and returns how many it had. Each holds its owner's mark
 // for as long as it is out.
 func mixture(t *testing.T, pool *slabby.Slabby, mark byte, end time.Time) (served uint64) {

@@ -21,7 +21,7 @@
 #define SLB_CACHE_TAKE 0xFFFFu
 #define SLB_CACHE_GIVE 1u
 
-/* The header lies between the two counters of uses by id: Go changes it and one of them by one store of 16 bytes. */
+/* header and the two counters of uses by id share a cache line. */
 struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
     _Atomic uint64_t header;
@@ -43,9 +43,6 @@ union slb_cpu_cache_entry {
     char bytes[1u << SLB_CACHE_STRIDE_LOG2];
 };
 
-_Static_assert(offsetof(struct slb_cpu_cache, header) == offsetof(struct slb_cpu_cache, fast_given) + 8 &&
-                   offsetof(struct slb_cpu_cache, fast_taken) == offsetof(struct slb_cpu_cache, header) + 8,
-               "header and counters must be neighbours");
 _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
 #endif

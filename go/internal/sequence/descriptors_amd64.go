@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-const sequences = 15
+const sequences = 17
 
 // The description of a thread's sequence that the kernel reads: struct rseq_cs.
 type descriptor struct {

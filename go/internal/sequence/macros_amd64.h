@@ -107,24 +107,45 @@ begin:
 	ADDQ CACHES(DI), CX; \
 	MOVQ HEADER(CX), R10
 
-// What ends a sequence: one store. A use by id is counted by the same one, of 16 bytes.
+// What ends a sequence: one store.
 #define COMMIT_TAKEN \
 	ADDQ $0xFFFF, R10; \
 	MOVQ R10, HEADER(CX)
-#define COMMIT_TAKEN_FAST \
-	MOVQ R10, X0; \
-	MOVHPS FAST_TAKEN(CX), X0; \
-	PADDQ ·countTaken(SB), X0; \
-	MOVOU X0, HEADER(CX)
 #define COMMIT_GIVEN \
 	ADDQ $1, R10; \
 	MOVQ R10, HEADER(CX)
+
+// A use by id is counted ahead of that store. The addition clears the carry, which was set before; R11 is 0 until then.
+// See core/src/tiers/rseq_by_id_x86_64.h.
+#define COUNT(field) \
+	STC; \
+	MOVL $1, R11; \
+	ADDQ $1, field(CX)
+#define COMMIT_TAKEN_FAST \
+	ADDQ $0xFFFF, R10; \
+	COUNT(FAST_TAKEN); \
+	MOVQ R10, HEADER(CX)
 #define COMMIT_GIVEN_FAST \
-	MOVQ FAST_GIVEN(CX), X0; \
-	MOVQ R10, X1; \
-	PUNPCKLQDQ X1, X0; \
-	PADDQ ·countGiven(SB), X0; \
-	MOVOU X0, FAST_GIVEN(CX)
+	ADDQ $1, R10; \
+	COUNT(FAST_GIVEN); \
+	MOVQ R10, HEADER(CX)
+
+// Where the kernel continues after a sequence that counts: what was counted goes back, on whichever CPU, and then the
+// use goes aside, where it is counted again. Of a pool that has ended nothing is left to count. Continues with itself
+// where it is interrupted. (The assembler takes a jump to a jump for one to its target, so no jump is at the end.)
+#define UNCOUNT(n, field, aside, again, begin, end) \
+	JCS  aside; \
+	TESTL R11, R11; \
+	JEQ  aside; \
+again: \
+	BEGIN(n, begin); \
+	CACHE(RSEQ_CPUS, aside); \
+	SUBQ $1, field(CX); \
+end: \
+	XORL R11, R11; \
+	JMP  aside; \
+	ABORT(n, begin, end); \
+	JMP  again
 
 // One id off the stack into DX; not where its turn is to be timed.
 #define POP(n, limit, refused, commit, begin, end) \

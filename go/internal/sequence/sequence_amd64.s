@@ -19,14 +19,6 @@ DATA ·patternSteps+32(SB)/8, $0xd8919406d6e01cc2
 DATA ·patternSteps+40(SB)/8, $0xd8919406d6e01cc2
 GLOBL ·patternSteps(SB), RODATA|NOPTR, $48
 
-// What a use by id adds to {header, fast_taken} and to {fast_given, header}.
-DATA ·countTaken+0(SB)/8, $0xFFFF
-DATA ·countTaken+8(SB)/8, $1
-GLOBL ·countTaken(SB), RODATA|NOPTR, $16
-DATA ·countGiven+0(SB)/8, $1
-DATA ·countGiven+8(SB)/8, $1
-GLOBL ·countGiven(SB), RODATA|NOPTR, $16
-
 // Whether this machine has registers of 32 bytes, and the system keeps them.
 // func hasWide() bool
 TEXT ·hasWide(SB), NOSPLIT, $0-1
@@ -140,6 +132,7 @@ TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ DI, DI
 	JEQ  aside
 	AREA
+	XORL R11, R11
 	POP(2, HOT_CPUS, aside, COMMIT_TAKEN_FAST, begin2, end2)
 	MOVQ WORDS(DI), R12
 	MOVQ ISSUE(CX), R11
@@ -156,6 +149,7 @@ TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	XORL R8, R8
 	RET
 	ABORT(2, begin2, end2)
+	UNCOUNT(15, FAST_TAKEN, aside, again15, begin15, end15)
 aside:
 	GO_ON(1)
 	FINISH
@@ -344,11 +338,13 @@ TEXT ·deallocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ CX, (R12)(DX*8)
 end7:
 give:
+	XORL R11, R11
 	PUSH(3, freed, COMMIT_GIVEN_FAST, begin3, end3)
 	XORL AX, AX
 	XORL BX, BX
 	RET
 	ABORT(3, begin3, end3)
+	UNCOUNT(16, FAST_GIVEN, freed, again16, begin16, end16)
 freed:
 	GO_ON(7)
 	ABORT(7, begin7, end7)
