@@ -221,33 +221,12 @@ static void the_oldest_is_taken_first(void **state) {
     }
 }
 
-/* Guards: `secure`, switched on while a slab waits, leaves a write to that slab to be found. */
-static void a_write_outlasts_secure(void **state) {
-    slabby_allocator *pool = make_pool(64, 100, WITH({SLABBY_OPTION_REUSE_DELAY, 4}));
-    slabby_ref ref;
-    void *data;
-    (void)state;
-    CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
-    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
-    ((volatile char *)data)[7] = 1;
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
-    for (int i = 0; i < 100; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-    assert_int_equal(stats_of(pool).corruptions, 1);
-    assert_int_equal(((volatile char *)data)[7], 1);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
-    assert_int_equal(((volatile char *)data)[7], 0); /* quarantined by now */
-    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slab_waits_for_its_turn),
         cmocka_unit_test(a_stopped_release_changes_nothing), /* ahead of what would wait for ever */
         cmocka_unit_test(no_slab_comes_early),
         cmocka_unit_test(the_oldest_is_taken_first),
-        cmocka_unit_test(a_write_outlasts_secure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,12 +194,33 @@ static void guard_pages_end_every_size(void **state) {
     }
 }
 
+/* Guards: `secure`, switched on while a slab waits, leaves a write to that slab to be found. */
+static void writes_outlast_secure(void **state) {
+    slabby_allocator *pool = make_pool(64, 100, WITH({SLABBY_OPTION_REUSE_DELAY, 4}));
+    slabby_ref ref;
+    void *data;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    ((volatile char *)data)[7] = 1;
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    for (int i = 0; i < 100; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(stats_of(pool).corruptions, 1);
+    assert_int_equal(((volatile char *)data)[7], 1);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    assert_int_equal(((volatile char *)data)[7], 0); /* quarantined by now */
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_flipped_bit_is_found),       cmocka_unit_test(patterns_are_not_transferable),
         cmocka_unit_test(every_byte_of_a_pattern_counts), cmocka_unit_test(verify_sees_overwritten_slabs),
         cmocka_unit_test(writes_after_release_are_found), cmocka_unit_test(the_abort_policy_ends_the_process),
-        cmocka_unit_test(guard_pages_end_every_size),
+        cmocka_unit_test(guard_pages_end_every_size),     cmocka_unit_test(writes_outlast_secure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
