@@ -83,9 +83,9 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 		l.leave()
 		return SlabRef{}, nil, false
 	}
-	id, ok := l.given.take()
+	id, ok := l.given.take(nil)
 	if !ok {
-		id, ok = l.refilled.take()
+		id, ok = l.refilled.take(nil)
 	}
 	if !ok {
 		l.leave()
@@ -219,15 +219,14 @@ func (p *Slabby) allocateFastAside() ([]byte, int32, error) {
 		p.attach()
 		return p.allocateFastThere(nil)
 	}
-	id, ok := l.given.take()
+	id, ok := l.given.take(&l.fastTaken)
 	if !ok {
-		id, ok = l.refilled.take()
+		id, ok = l.refilled.take(&l.fastTaken)
 	}
 	if !ok {
 		l.leave()
 		return p.allocateFastThere(l)
 	}
-	storeRelease(&l.fastTaken, l.fastTaken+1)
 	p.issue(uint64(id), wordLiveFast)
 	l.leave()
 	p.race.allocated(uint64(id))

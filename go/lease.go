@@ -47,15 +47,24 @@ type lease struct {
 var _ [leaseBytes]byte = [unsafe.Sizeof(lease{})]byte{}
 
 // take pops an id. It fails if the magazine is empty or locked, if the core wants to time this
-// allocation, or if the core changed the header at this moment. Only the lease's user calls it.
-func (m *magazine) take() (id uint32, ok bool) {
+// allocation, or if the core changed the header at this moment. Only the lease's user calls it. An
+// allocation by id is counted in byID, unless that is nil, before it is an allocation.
+func (m *magazine) take(byID *uint64) (id uint32, ok bool) {
 	header := atomic.LoadUint64(&m.header)
 	top := uint32(uint16(header)) - 1
 	if top >= m.max || uint32(header>>16) == m.sampleAt {
 		return 0, false
 	}
 	id = *m.slot(top)
-	return id, atomic.CompareAndSwapUint64(&m.header, header, header+headerTake)
+	if byID == nil {
+		return id, atomic.CompareAndSwapUint64(&m.header, header, header+headerTake)
+	}
+	storeRelease(byID, *byID+1)
+	ok = atomic.CompareAndSwapUint64(&m.header, header, header+headerTake)
+	if !ok {
+		storeRelease(byID, *byID-1)
+	}
+	return id, ok
 }
 
 // give pushes an id. It fails if the magazine is full or locked, or if the core changed the header

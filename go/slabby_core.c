@@ -13371,8 +13371,8 @@ SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t addre
 /* The lease at an address, or NULL. */
 SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address);
 
-/* One id from either magazine, counted as an allocation. */
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id);
+/* One id from either magazine, counted as an allocation, and ahead of that in `by_id`, unless it is NULL. */
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id, _Atomic uint64_t *by_id);
 
 /* Inside slb_enter: a batch from the depot or the shards; the first id for the caller, the rest into the lease. */
 SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
@@ -13544,7 +13544,7 @@ SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
     return slb_served_by(&lease->given, given) + slb_served_by(&lease->refilled, refilled);
 }
 
-static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id) {
+static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id, _Atomic uint64_t *by_id) {
     uint64_t header;
     if (!slb_lock_magazine(magazine, &header))
         return false;
@@ -13554,12 +13554,14 @@ static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id) {
         return false;
     }
     *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
+    if (by_id != NULL)
+        slb_count_ahead(by_id, 1);
     slb_unlock_magazine(magazine, slb_turn_of(header) + 1, length - 1);
     return true;
 }
 
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
-    return slb_take_from(&lease->given, out_id) || slb_take_from(&lease->refilled, out_id);
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id, _Atomic uint64_t *by_id) {
+    return slb_take_from(&lease->given, out_id, by_id) || slb_take_from(&lease->refilled, out_id, by_id);
 }
 
 /* ---------------------------------------------------------------------------------------- batches in and out */
@@ -23085,7 +23087,7 @@ static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct sl
         return slb_take_slab(pool, state, out_id, out_word, out_probe);
     struct slb_timing timing = slb_timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = !slb_lease_take(lease, out_id);
+    bool searched = !slb_lease_take(lease, out_id, fast ? &slb_stripe_here(pool)->fast_taken : NULL);
     if (searched) {
         slb_timing_slow(pool, &timing);
         if (!slb_refill_lease(pool, lease, out_id, fast, &found)) {
@@ -23094,8 +23096,6 @@ static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct sl
             if (status != SLABBY_OK)
                 return status;
         }
-    } else if (fast) {
-        slb_count(&slb_stripe_here(pool)->fast_taken, 1);
     }
     *out_word = slb_issue_protected(
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);

@@ -121,7 +121,7 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
         return slb_take_slab(pool, state, out_id, out_word, out_probe);
     struct slb_timing timing = timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = !slb_lease_take(lease, out_id);
+    bool searched = !slb_lease_take(lease, out_id, fast ? &slb_stripe_here(pool)->fast_taken : NULL);
     if (searched) {
         slb_timing_slow(pool, &timing);
         if (!refill_lease(pool, lease, out_id, fast, &found)) {
@@ -130,8 +130,6 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
             if (status != SLABBY_OK)
                 return status;
         }
-    } else if (fast) {
-        slb_count(&slb_stripe_here(pool)->fast_taken, 1);
     }
     *out_word = slb_issue_protected(
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);

@@ -77,7 +77,7 @@ SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
     return served_by(&lease->given, given) + served_by(&lease->refilled, refilled);
 }
 
-static bool take_from(struct slb_magazine *magazine, uint32_t *out_id) {
+static bool take_from(struct slb_magazine *magazine, uint32_t *out_id, _Atomic uint64_t *by_id) {
     uint64_t header;
     if (!lock_magazine(magazine, &header))
         return false;
@@ -87,12 +87,14 @@ static bool take_from(struct slb_magazine *magazine, uint32_t *out_id) {
         return false;
     }
     *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
+    if (by_id != NULL)
+        slb_count_ahead(by_id, 1);
     unlock_magazine(magazine, turn_of(header) + 1, length - 1);
     return true;
 }
 
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
-    return take_from(&lease->given, out_id) || take_from(&lease->refilled, out_id);
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id, _Atomic uint64_t *by_id) {
+    return take_from(&lease->given, out_id, by_id) || take_from(&lease->refilled, out_id, by_id);
 }
 
 /* ---------------------------------------------------------------------------------------- batches in and out */

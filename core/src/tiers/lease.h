@@ -77,8 +77,8 @@ SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t addre
 /* The lease at an address, or NULL. */
 SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address);
 
-/* One id from either magazine, counted as an allocation. */
-SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id);
+/* One id from either magazine, counted as an allocation, and ahead of that in `by_id`, unless it is NULL. */
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id, _Atomic uint64_t *by_id);
 
 /* Inside slb_enter: a batch from the depot or the shards; the first id for the caller, the rest into the lease. */
 SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
