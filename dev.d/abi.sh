@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh Builds the library for the description of its interface: without optimisation, so that the
+# shellcheck shell=sh
+# Builds the library for the description of its interface: without optimisation, so that the
 # description does not depend on decisions of the optimiser. Source it after lib.sh.
 
 # abi_build: sets abi_library.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh The functions that the commands of ./dev share. Source it: . "$SLABBY_ROOT/dev.d/lib.sh"
+# shellcheck shell=sh
+# The functions that the commands of ./dev share. Source it: . "$SLABBY_ROOT/dev.d/lib.sh"
 #
 # Everything is written inside the checkout: build/ (results), .cache/ (downloads), .venv/ (Python). Only Debian
 # packages go elsewhere, and only when run by root. With SLABBY_NO_INSTALL=1 nothing is installed: the missing
