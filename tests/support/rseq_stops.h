@@ -3,13 +3,18 @@
 #ifndef SLABBY_TEST_RSEQ_STOPS_H
 #define SLABBY_TEST_RSEQ_STOPS_H
 
+#ifdef __x86_64__
+
 #include "support.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 
 enum instruction { COUNT_INSTRUCTION, HEADER_INSTRUCTION };
 
@@ -43,5 +48,24 @@ static inline void patch(pid_t child, enum instruction instruction, bool stops) 
         assert_int_equal(ptrace(PTRACE_POKETEXT, child, (void *)(uintptr_t)at, (void *)word), 0);
     }
 }
+
+/* Lets a stopped child go on until it comes to an instruction, which then is the next one. False: it has ended. */
+static inline bool stop_at(pid_t child, enum instruction instruction) {
+    struct user_regs_struct registers;
+    int status = 0;
+    patch(child, instruction, true);
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status))
+        return false;
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    patch(child, instruction, false);
+    assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
+    registers.rip--;
+    assert_int_equal(ptrace(PTRACE_SETREGS, child, NULL, &registers), 0);
+    return true;
+}
+
+#endif
 
 #endif
