@@ -195,8 +195,8 @@ func WithHeapFallbackLimit(count int) AllocatorOption {
 	return numberOption(OptionHeapFallbackLimit, int64(count))
 }
 
-// WithCircuitBreakerProbes sets `circuit_breaker_probes`: allocations admitted while half open.
-// 1 to 1000; default 1. Hot: SetOption changes it in a running pool.
+// WithCircuitBreakerProbes sets `circuit_breaker_probes`: allocations admitted at a time while
+// half open. 1 to 1000; default 1. Hot: SetOption changes it in a running pool.
 func WithCircuitBreakerProbes(count int) AllocatorOption {
 	return numberOption(OptionCircuitBreakerProbes, int64(count))
 }

@@ -101,6 +101,29 @@ func TestSecureActsAtOnce(t *testing.T) {
 	}
 }
 
+// underSignals lets eight goroutines work for a second while a profile is being taken, and returns how many slabs they
+// had together.
+func underSignals(t *testing.T, work func(number int, end time.Time) uint64) (served uint64) {
+	t.Helper()
+	runtime.SetCPUProfileRate(5000)
+	var profile bytes.Buffer
+	if err := pprof.StartCPUProfile(&profile); err != nil {
+		t.Skip("another profile is being taken: ", err)
+	}
+	defer pprof.StopCPUProfile()
+	end := time.Now().Add(time.Second)
+	var wait sync.WaitGroup
+	counts := make([]uint64, 8)
+	for number := range counts {
+		spawn(&wait, func() { counts[number] = work(number, end) })
+	}
+	wait.Wait()
+	for _, count := range counts {
+		served += count
+	}
+	return served
+}
+
 // Signals restart sequences: with a profile being taken nothing is lost, nothing in two hands, nothing
 // counted wrong, in single calls, by id and in batches, bare and protected.
 func TestSequencesUnderSignals(t *testing.T) {
@@ -109,23 +132,9 @@ func TestSequencesUnderSignals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t, 128, 2000, options...)
-			runtime.SetCPUProfileRate(5000)
-			var profile bytes.Buffer
-			if err := pprof.StartCPUProfile(&profile); err != nil {
-				t.Skip("another profile is being taken: ", err)
-			}
-			defer pprof.StopCPUProfile()
-			end := time.Now().Add(time.Second)
-			var wait sync.WaitGroup
-			counts := make([]uint64, 8)
-			for number := range counts {
-				spawn(&wait, func() { counts[number] = mixture(t, pool, byte(number+1), end) })
-			}
-			wait.Wait()
-			var served uint64
-			for _, count := range counts {
-				served += count
-			}
+			served := underSignals(t, func(number int, end time.Time) uint64 {
+				return mixture(t, pool, byte(number+1), end)
+			})
 			stats := pool.Stats()
 			if stats.TotalAllocations != served || stats.TotalDeallocations != served ||
 				stats.FastAllocations != stats.FastDeallocations || stats.UsedSlabs != 0 {
@@ -140,23 +149,7 @@ func TestSequencesUnderSignals(t *testing.T) {
 // once, and none as by reference.
 func TestUsesByIDUnderSignals(t *testing.T) {
 	pool := newPool(t, 128, 2000)
-	runtime.SetCPUProfileRate(5000)
-	var profile bytes.Buffer
-	if err := pprof.StartCPUProfile(&profile); err != nil {
-		t.Skip("another profile is being taken: ", err)
-	}
-	defer pprof.StopCPUProfile()
-	end := time.Now().Add(time.Second)
-	var wait sync.WaitGroup
-	counts := make([]uint64, 8)
-	for number := range counts {
-		spawn(&wait, func() { counts[number] = allocateByID(t, pool, end) })
-	}
-	wait.Wait()
-	var served uint64
-	for _, count := range counts {
-		served += count
-	}
+	served := underSignals(t, func(_ int, end time.Time) uint64 { return allocateByID(t, pool, end) })
 	stats := pool.Stats()
 	if stats.FastAllocations != served || stats.FastDeallocations != served || stats.TotalAllocations != served ||
 		stats.RefPoolHits != 0 {

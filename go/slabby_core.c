@@ -901,7 +901,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "circuit_breaker_probes",
         .default_value = 1, .minimum = 1, .maximum = 1000,
         .enumerators = NULL,
-        .meaning = "allocations admitted while half open",
+        .meaning = "allocations admitted at a time while half open",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .power_of_two = 0,
     },
@@ -12230,7 +12230,8 @@ SLB_INLINE void slb_cache_uncount_fast_given(struct slabby_allocator *pool) {
     slb_count(&slb_stripe_here(pool)->fast_given, (uint64_t)-1);
 }
 
-/* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
+#ifndef SLB_RSEQ_COUNTS_FAST
+/* Counts one more allocation by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
  * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
@@ -12238,6 +12239,7 @@ SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
         return;
     slb_count(&slb_stripe_here(pool)->fast_taken, 1);
 }
+#endif
 
 /* The same for a slab that was given back: the pool may have ended since. */
 SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
@@ -23645,7 +23647,8 @@ static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
  * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
  * maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
-    /* reuse_delay zeroes what is released in any case, and a later write must still be found */
+    /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets this
+     * bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};

@@ -384,7 +384,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "circuit_breaker_probes",
         .default_value = 1, .minimum = 1, .maximum = 1000,
         .enumerators = NULL,
-        .meaning = "allocations admitted while half open",
+        .meaning = "allocations admitted at a time while half open",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .power_of_two = 0,
     },

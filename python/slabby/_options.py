@@ -97,8 +97,8 @@ class Options(TypedDict, total=False):
         1e-06 to 86400 s; default 30 s; may change while the pool runs. How long the breaker
         stays open before it admits probes.
     circuit_breaker_probes
-        1 to 1000; default 1; may change while the pool runs. Allocations admitted while half
-        open.
+        1 to 1000; default 1; may change while the pool runs. Allocations admitted at a time
+        while half open.
     health_checks
         True or False; default False; may change while the pool runs. Let the thread slabby-
         health tick this pool every health_interval.

@@ -128,7 +128,7 @@ enum slabby_option_id {
     SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD = 24,
     /* how long the breaker stays open before it admits probes */
     SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT = 25,
-    /* allocations admitted while half open */
+    /* allocations admitted at a time while half open */
     SLABBY_OPTION_CIRCUIT_BREAKER_PROBES = 26,
     /* let the thread slabby-health tick this pool every health_interval */
     SLABBY_OPTION_HEALTH_CHECKS = 27,

@@ -16,7 +16,6 @@
 #include "protect/bit_guard.h"
 #include "protect/free_ids.h"
 #include "protect/guard_slots.h"
-#include "protect/reuse_delay.h"
 #include "protect/shuffle.h"
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
@@ -24,11 +23,9 @@
 #include "resilience/grants.h"
 #include "resilience/waiters.h"
 #include "tiers/cpu_cache.h"
-#include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
-#include "tiers/shards.h"
 #include "tiers/word_bias.h"
 
 /* ---------------------------------------------------------------------------------------------- the search */

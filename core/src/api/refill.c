@@ -4,10 +4,10 @@
 #include "api/single.h"
 #include "observe/counters.h"
 #include "os/os.h"
+#include "protect/reuse_delay.h"
 #include "protect/shuffle.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/depot.h"
-#include "protect/reuse_delay.h"
 #include "tiers/shards.h"
 
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,

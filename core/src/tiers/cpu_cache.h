@@ -166,7 +166,8 @@ SLB_INLINE void slb_cache_uncount_fast_given(struct slabby_allocator *pool) {
     slb_count(&slb_stripe_here(pool)->fast_given, (uint64_t)-1);
 }
 
-/* Counts one more use by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
+#ifndef SLB_RSEQ_COUNTS_FAST
+/* Counts one more allocation by id, exactly once: in this CPU's cache where that needs no atomic instruction, else in a
  * stripe. */
 SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
@@ -174,6 +175,7 @@ SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
         return;
     slb_count(&slb_stripe_here(pool)->fast_taken, 1);
 }
+#endif
 
 /* The same for a slab that was given back: the pool may have ended since. */
 SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
