@@ -12241,7 +12241,7 @@ SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
 }
 #endif
 
-/* The same for a slab that was given back: the pool may have ended since. */
+/* Counts one more release by id, exactly once. The slab was given back, so the pool may have ended since. */
 SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
     if (slb_likely(slb_rseq_note_fast_given(pool)))
         return;
@@ -23647,8 +23647,8 @@ static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
  * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
  * maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
-    /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets this
-     * bit */
+    /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets
+     * this bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};

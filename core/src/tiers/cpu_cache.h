@@ -177,7 +177,7 @@ SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
 }
 #endif
 
-/* The same for a slab that was given back: the pool may have ended since. */
+/* Counts one more release by id, exactly once. The slab was given back, so the pool may have ended since. */
 SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
     if (slb_likely(slb_rseq_note_fast_given(pool)))
         return;
