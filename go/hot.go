@@ -15,13 +15,14 @@ import (
 // The layout of the core's words and modes that slabby_view promises. docs/go-fast-path.md explains
 // why every load and store here is correct.
 const (
-	// A slab's word: {pins:12 | generation | zeros | biased:1 state:3}.
+	// A slab's word: {pins:12 | generation | zeros | turns:2 guarded:1 biased:1 state:3}.
 	wordLive     = uint64(SlabStateLive)
 	wordLiveFast = uint64(SlabStateLiveFast)
 	wordStates   = 7
 	wordBiased   = 8
+	wordTurns    = 3 << 5
 	// Generation and state, without pins and without the bias.
-	wordCompared = (1<<52 - 1) &^ wordBiased
+	wordCompared = (1<<52 - 1) &^ (wordBiased | wordTurns)
 	wordPinBits  = 52
 	// Bits of the mode word.
 	modeSecure   = 1

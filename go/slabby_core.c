@@ -6145,12 +6145,12 @@ struct slb_ticking {
 /*
  * The word of a slab: its state, its generation, and its pins or its bias.
  *
- *    63        52 51                    id_bits            4  3  2     0
- *   +------------+--------------------------+----------+---+---+-------+
- *   | pins (12)  | generation               | 0        | g | 0 | state |      plain
- *   +------------+--------------------------+----------+---+---+-------+
- *   | CPU (12)   | generation               | 0        | 0 | 1 | live  |      biased to a CPU, without pins
- *   +------------+--------------------------+----------+---+---+-------+
+ *    63        52 51                    id_bits    6     5  4  3  2     0
+ *   +------------+--------------------------+-----+-------+---+---+-------+
+ *   | pins (12)  | generation               | 0   | 0     | g | 0 | state |      plain
+ *   +------------+--------------------------+-----+-------+---+---+-------+
+ *   | CPU (12)   | generation               | 0   | turns | 0 | 1 | live  |      biased to a CPU
+ *   +------------+--------------------------+-----+-------+---+---+-------+
  *
  * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
  * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
@@ -6159,6 +6159,10 @@ struct slb_ticking {
  * Who may write: only the thread that took a free slab out of a tier may change its word until the word says live.
  * Then every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
  * concurrent releases can find the old value. A biased word is cheaper to change, see tiers/word_bias.h.
+ *
+ * The turns of a biased word count pins and unpins of its CPU: 0 as it was handed out, 1 with one pin, 2 without it, 3
+ * with one pin again. More than one pin at a time, and what comes after the third turn, makes the word plain. Turns
+ * only rise, so a word that was left never comes back, which revocation depends on.
  *
  * The bit g says that the slab is on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
  * only for such a slab, so a pool that samples guards pays nothing for its other slabs.
@@ -6172,7 +6176,9 @@ struct slb_ticking {
 #define SLB_WORD_BIASED 8u
 #define SLB_WORD_GUARDED 16u
 #define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
-#define SLB_WORD_LOW_BITS 5u    /* state, biased, guarded: an id has at least as many bits */
+#define SLB_WORD_TURN 32u
+#define SLB_WORD_TURNS 96u
+#define SLB_WORD_LOW_BITS 7u /* state, biased, guarded, turns: an id has at least as many bits */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
@@ -6197,8 +6203,13 @@ SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
     return (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
+/* Of a biased word. */
+SLB_INLINE uint32_t slb_word_turns(uint64_t word) {
+    return (uint32_t)(word & SLB_WORD_TURNS) / SLB_WORD_TURN;
+}
+
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_biased(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
+    return slb_word_is_biased(word) ? slb_word_turns(word) % 2 : (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
@@ -6207,7 +6218,7 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED));
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED | SLB_WORD_TURNS));
 }
 
 SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
@@ -6216,7 +6227,33 @@ SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
 
 /* The same slab in the same state, with its pins, as a plain word. */
 SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
-    return slb_word_is_biased(word) ? slb_word_without_pins(word) : word;
+    return slb_word_is_biased(word) ? slb_word_without_pins(word) + slb_word_pins(word) * SLB_WORD_PIN : word;
+}
+
+/* What a biased word is without the CPU, as the sequences on that CPU want it. */
+SLB_INLINE uint64_t slb_word_of_any_cpu(uint64_t biased) {
+    return biased & (SLB_WORD_PIN - 1);
+}
+
+/* Whether the CPU of the bias can pin a slab with this word, or unpin it, by a turn. */
+SLB_INLINE bool slb_word_can_turn(uint64_t word) {
+    return slb_word_is_biased(word) && slb_word_turns(word) < 3;
+}
+
+/* The word with one pin more, of a slab that is live. */
+SLB_INLINE uint64_t slb_word_pinned(uint64_t word) {
+    return slb_word_can_turn(word) && slb_word_pins(word) == 0 ? word + SLB_WORD_TURN
+                                                               : slb_word_plain(word) + SLB_WORD_PIN;
+}
+
+/* The word with one pin less, of a slab that has one. */
+SLB_INLINE uint64_t slb_word_unpinned(uint64_t word) {
+    return slb_word_can_turn(word) ? word + SLB_WORD_TURN : slb_word_plain(word) - SLB_WORD_PIN;
+}
+
+/* The plain word of a live slab with pins that is to be released with the last of them. */
+SLB_INLINE uint64_t slb_word_dying(uint64_t word) {
+    return slb_word_plain(word) + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE;
 }
 
 /* Whether a user holds the slab: it is live, live by id, or waiting for its last unpin. */
@@ -6968,7 +7005,7 @@ SLB_PRIVATE void slb_pool_label_add(struct slb_text *text, const struct slabby_a
  *
  *    63        52 51                                  0
  *   +------------+----------------------+--------------+
- *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
+ *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 7
  *   +------------+----------------------+--------------+
  *
  * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias removes
@@ -12462,18 +12499,18 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}, ...
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
- *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, its pins, live}
  *
  * Exactly one of several changes succeeds:
  * - Two sequences on the CPU of the bias: one of the threads was preempted inside its sequence, and restarts.
  * - A sequence and a thread on another CPU: that thread changes nothing before a fence that began after the word said
  *   revoking. The fence restarts every sequence that had read the bias, or finds its commit done; later sequences read
- *   revoking and refuse. A commit over `revoking` leaves a later generation, pins or another state, so the swap to the
- *   plain word fails, and the caller reads the word again.
+ *   revoking and refuse. A commit over `revoking` leaves a later generation, a later turn or another state, and none
+ *   of them comes back (slab_word.h). So the swap to the plain word fails, and the caller reads the word again.
  * - Two threads on other CPUs: each runs a fence of its own after it read this very word, with this generation, so
  *   either may make it plain; from then on a compare-and-swap decides.
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
@@ -12510,6 +12547,19 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
+}
+
+/* The same for a slab that was pinned and unpinned on this CPU; whether this CPU expects plain words is not asked. */
+SLB_INLINE bool slb_bias_release_turned(struct slabby_allocator *pool, uint64_t id, uint64_t free_word) {
+    uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED) + 2 * SLB_WORD_TURN;
+    return slb_rseq_try_swap(pool, id, biased, free_word + pool->generation_step) == SLB_RSEQ_DONE;
+}
+
+/* One try to pin or unpin a slab by a turn of its word, which this CPU alone can do. False too if `new_word` is no
+ * turn. */
+SLB_INLINE bool slb_bias_turn(struct slabby_allocator *pool, uint32_t id, uint64_t word, uint64_t new_word) {
+    return slb_word_is_biased(new_word) &&
+           slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word) == SLB_RSEQ_DONE;
 }
 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
@@ -12772,10 +12822,10 @@ SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint
     return false;
 }
 
-static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t word, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
+        result = slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word);
     if (result == SLB_RSEQ_DONE)
         slb_expect_biased(pool);
     return result == SLB_RSEQ_DONE;
@@ -12784,7 +12834,7 @@ static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t p
 SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                         uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
-    if (slb_swap_here(pool, id, plain, new_word))
+    if (slb_swap_here(pool, id, *word, new_word))
         return true;
     SLB_HOLD(pool);
     if (!slb_has_word(pool, id)) {
@@ -21362,7 +21412,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
             uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
             if (slb_word_swap(pool, id, &word, released))
                 return slb_finish_release(pool, id, released, false);
-        } else if (slb_word_swap(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
+        } else if (slb_word_swap(pool, id, &word, slb_word_dying(word))) {
             return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
         }
     }
@@ -21522,7 +21572,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     return SLABBY_OK;
 }
 
-/* The steps after the swap for a slab whose word was plain, in a pool with and without protections. */
+/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without protections. */
 static __attribute__((noinline)) slabby_status slb_return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -21576,6 +21626,15 @@ static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_a
     return slb_return_plain(pool, ref);
 }
 
+/* This CPU has looked at the word, and it is not what was handed out. The slab was pinned and unpinned here, or the word
+ * is plain, or biased elsewhere. */
+static __attribute__((noinline)) slabby_status slb_release_other(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    if (slb_bias_release_turned(pool, id, relative - id))
+        return slb_return_plain(pool, ref);
+    return slb_release_plain(pool, ref, true);
+}
+
 /* A release in a pool without CPU caches. */
 static __attribute__((noinline)) slabby_status slb_release_single(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
@@ -21611,7 +21670,7 @@ static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_a
         return slb_release_single(pool, ref);
     if (slb_goes_by_section(pool))
         return slb_release_portable(pool, ref);
-    return slb_release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
+    return biased == SLB_RSEQ_REFUSED ? slb_release_other(pool, ref) : slb_release_plain(pool, ref, false);
 }
 
 /* SLB_LINK_INLINE: exported all the same. */
@@ -21626,7 +21685,8 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
         return slb_release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return slb_release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
+        return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref)
+                                          : slb_release_plain(allocator, ref, false);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return slb_return_slow(allocator, ref);
@@ -21702,16 +21762,18 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 /* ------------------------------------------------------------------------------------------- the others */
 
 /* A slab without pins is released as slabby_release does, with the same words and the same order; false: its pins, or
- * anything else that slabby_release leaves to its slow path, are for the caller. */
+ * anything else that slabby_release leaves to its slow path, are for the caller. Also false in a pool with an audit,
+ * which says in its record which call it was. */
 SLB_INLINE bool slb_release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
     /* relaxed: a hint, as in slabby_release */
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
-                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) !=
-                         0))
+                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT) != 0))
         return false;
-    if (slb_bias_release(pool, &pool->release_cpus, id, relative - id) != SLB_RSEQ_DONE &&
+    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    if (biased != SLB_RSEQ_DONE &&
+        !(biased == SLB_RSEQ_REFUSED && slb_bias_release_turned(pool, id, relative - id)) &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))
         return false;
     *out_status = slb_return_protected_slab(pool, ref, relative, id);
@@ -23517,7 +23579,7 @@ static SLB_COLD slabby_status slb_pin_slow(struct slabby_allocator *pool, slabby
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
             return SLABBY_TOO_MANY_PINS;
-        if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+        if (slb_word_swap(pool, id, &word, slb_word_pinned(word)))
             return SLABBY_OK;
     }
     return slb_refuse_pin(pool, ref);
@@ -23526,9 +23588,11 @@ static SLB_COLD slabby_status slb_pin_slow(struct slabby_allocator *pool, slabby
 static slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
-    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != SLB_WORD_MAX_PINS &&
-        slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
-        return SLABBY_OK;
+    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != SLB_WORD_MAX_PINS) {
+        uint64_t pinned = slb_word_pinned(word);
+        if (slb_bias_turn(pool, id, word, pinned) || slb_word_swap(pool, id, &word, pinned))
+            return SLABBY_OK;
+    }
     return slb_pin_slow(pool, ref);
 }
 
@@ -23539,8 +23603,8 @@ SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref)
     return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
 }
 
-/* The last pin of a dying slab carries out the release that was deferred. */
-static slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref) {
+/* Handles every state; the last pin of a dying slab carries out the release that was deferred. */
+static SLB_COLD slabby_status slb_unpin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
     uint64_t word;
@@ -23553,10 +23617,22 @@ static slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref) {
             return SLABBY_INVALID_ARGUMENT;
         bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
         uint64_t released = slb_word_released(pool, generation);
-        if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
+        if (slb_word_swap(pool, id, &word, last ? released : slb_word_unpinned(word)))
             return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
     }
     return slb_refuse_pin(pool, ref);
+}
+
+static slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != 0) {
+        uint64_t unpinned = slb_word_unpinned(word);
+        slb_tools_unpinning(pool, id);
+        if (slb_bias_turn(pool, id, word, unpinned) || slb_word_swap(pool, id, &word, unpinned))
+            return SLABBY_OK;
+    }
+    return slb_unpin_slow(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {

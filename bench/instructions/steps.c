@@ -125,6 +125,20 @@ static int run_batch(slabby_allocator *pool) {
     return CHILD_DONE;
 }
 
+/* As a view of Python uses a slab: pinned behind the allocation, unpinned ahead of the release. */
+static int run_pinned(slabby_allocator *pool) {
+    slabby_ref ref;
+    pair_mark();
+    pair_mark();
+    if (slabby_allocate(&ref, NULL, pool) != SLABBY_OK || slabby_pin(pool, ref) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    if (slabby_unpin(pool, ref) != SLABBY_OK || slabby_release(pool, ref) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    return CHILD_DONE;
+}
+
 /* The two directions between a reference and its pointer. */
 static int run_pointers(slabby_allocator *pool) {
     slabby_ref ref, found;
@@ -143,7 +157,8 @@ static int run_pointers(slabby_allocator *pool) {
 }
 
 static int run_pairs(slabby_allocator *pool, enum steps_use use, int count) {
-    static int (*const runs[])(slabby_allocator *) = {run_by_reference, run_by_id, run_batch, run_pointers};
+    static int (*const runs[])(slabby_allocator *) = {run_by_reference, run_by_id, run_batch, run_pinned,
+                                                      run_pointers};
     for (int i = 0; i < count; i++) {
         int status = runs[use](pool);
         if (status != CHILD_DONE)

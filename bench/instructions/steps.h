@@ -15,7 +15,7 @@ struct steps_setting {
 };
 
 /* What a pair is. With STEPS_POINTERS slabby_data counts as the allocation, slabby_ref_of as the release. */
-enum steps_use { STEPS_BY_REFERENCE, STEPS_BY_ID, STEPS_BATCH, STEPS_POINTERS };
+enum steps_use { STEPS_BY_REFERENCE, STEPS_BY_ID, STEPS_BATCH, STEPS_PINNED, STEPS_POINTERS };
 
 enum { STEPS_BATCH_SLABS = 64 };
 

@@ -4,7 +4,7 @@
  *
  *    63        52 51                                  0
  *   +------------+----------------------+--------------+
- *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
+ *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 7
  *   +------------+----------------------+--------------+
  *
  * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias removes

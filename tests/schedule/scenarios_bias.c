@@ -45,6 +45,17 @@ static void defer_it(void) {
     world.status[schedule_task()] = slabby_release_deferred(world.pool, world.held[0]);
 }
 
+/* Where the slab is already released or dying, the pin is refused. */
+static void pin_and_unpin_it(void) {
+    slabby_status status = slabby_pin(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_USE_AFTER_FREE, "pin answered %s", world_text(status));
+    if (status == SLABBY_OK) {
+        status = slabby_unpin(world.pool, world.held[0]);
+        EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
+    }
+}
+
 /* The slab's next owner keeps it, although another task may still hold the old word. */
 static void take_and_keep(void) {
     slabby_ref ref;
@@ -105,6 +116,16 @@ static void pin_it_and_check(void) {
     EXPECT(world_read(slab_of(world.held[0])) == world.held[0], "a pinned slab was used by another");
     status = slabby_unpin(world.pool, world.held[0]);
     EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
+}
+
+static void pin_it_and_release(void) {
+    pin_and_unpin_it();
+    release_it();
+}
+
+static void pin_it_and_defer(void) {
+    pin_and_unpin_it();
+    defer_it();
 }
 
 static void release_unless_pinned(void) {
@@ -309,6 +330,20 @@ const struct scenario bias_scenarios[] = {
      .task = {pin_it_and_check, release_unless_pinned, overwrite_the_next},
      .cpu = {1, 0, 0},
      .check = pinned_or_closed,
+     .preemptions = 2},
+    {.name = "owner_turns_against_elsewhere_rseq",
+     .says = "the owner's pin, unpin and release, and a deferred release elsewhere: one succeeds",
+     .prepare = one_is_biased,
+     .task = {pin_it_and_release, defer_it, take_and_keep},
+     .cpu = {0, 1, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "owner_turns_against_its_cpu_rseq",
+     .says = "two pins, unpins and releases on the owner's CPU: one succeeds",
+     .prepare = one_is_biased,
+     .task = {pin_it_and_defer, pin_it_and_defer, take_and_keep},
+     .cpu = {0, 0, 0},
+     .check = one_of_two,
      .preemptions = 2},
     {.name = "owner_against_reset_rseq",
      .says = "the owner's release and a reset: the slab comes back once",

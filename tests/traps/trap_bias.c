@@ -155,6 +155,97 @@ static void a_consumer_expects_plain_words(void **state) {
     assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
 }
 
+static uint64_t word_of(slabby_ref ref) {
+    return atomic_load(&pool->words[id_of(ref)]);
+}
+
+/* The slabs of refs are biased to the first CPU, which took them all. */
+static void take_biased(void) {
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    take_on(cpus[0], TAKEN);
+}
+
+/* Pins and unpins a slab in turn, `steps` times in all. */
+static void pin_and_unpin(slabby_ref ref, int steps) {
+    for (int step = 0; step < steps; step++)
+        CHECK_STATUS(step % 2 == 0 ? slabby_pin(pool, ref) : slabby_unpin(pool, ref), SLABBY_OK);
+}
+
+/* Guards: the CPU of the bias pins and unpins without a fence and keeps the bias, and a word that was left never comes
+ * back under its generation, which a revocation that is under way depends on. */
+static void pins_turn_the_word(void **state) {
+    enum { STEPS = 4 };
+    uint64_t seen[STEPS + 1];
+    slabby_ref ref;
+
+    (void)state;
+    take_biased();
+    ref = refs[TAKEN - 1];
+    seen[0] = word_of(ref);
+    assert_true(biased_by(ref, cpus[0]));
+    for (int step = 0; step < STEPS; step++) {
+        CHECK_STATUS(step % 2 == 0 ? slabby_pin(pool, ref) : slabby_unpin(pool, ref), SLABBY_OK);
+        seen[step + 1] = word_of(ref);
+        assert_int_equal(biased_by(ref, cpus[0]), step < STEPS - 1);
+        assert_int_equal(slb_word_pins(seen[step + 1]), 1 - step % 2);
+        for (int before = 0; before <= step; before++)
+            assert_true(seen[before] != seen[step + 1]);
+        assert_int_equal(slabby_is_valid(pool, ref), 1);
+    }
+    assert_int_equal(atomic_load(&slb_fence_budget.paid_until), 0);
+    release_on(cpus[0], TAKEN);
+}
+
+/* Guards: a slab is released after any number of pins and unpins, and not while it is pinned; one that has no pin left
+ * is no word of another CPU's for its own CPU. */
+static void turned_words_are_released(void **state) {
+    enum { MOST_STEPS = 8 };
+    uint64_t bit = 1ull << cpus[0] % 64;
+
+    (void)state;
+    take_biased();
+    for (int i = 0; i < TAKEN; i++) {
+        pin_and_unpin(refs[i], i % MOST_STEPS);
+        if (i % 2 == 0)
+            continue;
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_PINNED);
+        CHECK_STATUS(slabby_unpin(pool, refs[i]), SLABBY_OK);
+        CHECK_STATUS(slabby_unpin(pool, refs[i]), SLABBY_INVALID_ARGUMENT);
+    }
+    release_on(cpus[0], TAKEN);
+    for (int i = 0; i < TAKEN; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_DOUBLE_DEALLOCATION);
+    take_biased();
+    for (int i = 0; i < TAKEN; i++)
+        pin_and_unpin(refs[i], 2);
+    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
+    release_on(cpus[0], TAKEN);
+    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
+    assert_int_equal(atomic_load(&slb_fence_budget.paid_until), 0);
+}
+
+/* Guards: another CPU pins beside a turn and finds the pin of one. */
+static void turned_words_are_changed_elsewhere(void **state) {
+    (void)state;
+    take_biased();
+    for (int steps = 1; steps <= 3; steps++) {
+        slabby_ref ref = refs[steps];
+        assert_true(run_on(cpus[0]));
+        pin_and_unpin(ref, steps);
+        assert_true(run_on(cpus[1]));
+        CHECK_STATUS(slabby_pin(pool, ref), SLABBY_OK);
+        assert_int_equal(slb_word_pins(word_of(ref)), 1 + steps % 2);
+        CHECK_STATUS(slabby_release_deferred(pool, ref), SLABBY_OK);
+        assert_true(run_on(cpus[0]));
+        for (int pins = 1 + steps % 2; pins > 0; pins--)
+            CHECK_STATUS(slabby_unpin(pool, ref), SLABBY_OK);
+        CHECK_STATUS(slabby_unpin(pool, ref), SLABBY_USE_AFTER_FREE);
+        refs[steps] = take(pool);
+    }
+    release_on(cpus[0], TAKEN);
+}
+
 /* AddressSanitizer and valgrind watch each release, which counts as a protection. */
 static bool somebody_owns(void) {
     slabby_allocator *probe =
@@ -183,6 +274,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(revoked_cpus_back_off, make, end),
         cmocka_unit_test_setup_teardown(protections_keep_words_biased, make, end),
         cmocka_unit_test_setup_teardown(a_consumer_expects_plain_words, make, end),
+        cmocka_unit_test_setup_teardown(pins_turn_the_word, make, end),
+        cmocka_unit_test_setup_teardown(turned_words_are_released, make, end),
+        cmocka_unit_test_setup_teardown(turned_words_are_changed_elsewhere, make, end),
     };
 
     if (!backend_is_here(SLABBY_CPU_CACHE_BACKEND_RSEQ))

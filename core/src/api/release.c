@@ -121,7 +121,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
             uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
             if (slb_word_swap(pool, id, &word, released))
                 return slb_finish_release(pool, id, released, false);
-        } else if (slb_word_swap(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
+        } else if (slb_word_swap(pool, id, &word, slb_word_dying(word))) {
             return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
         }
     }
@@ -281,7 +281,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
     return SLABBY_OK;
 }
 
-/* The steps after the swap for a slab whose word was plain, in a pool with and without protections. */
+/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without protections. */
 static __attribute__((noinline)) slabby_status return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -335,6 +335,15 @@ static __attribute__((noinline)) slabby_status release_plain(struct slabby_alloc
     return return_plain(pool, ref);
 }
 
+/* This CPU has looked at the word, and it is not what was handed out. The slab was pinned and unpinned here, or the word
+ * is plain, or biased elsewhere. */
+static __attribute__((noinline)) slabby_status release_other(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    if (slb_bias_release_turned(pool, id, relative - id))
+        return return_plain(pool, ref);
+    return release_plain(pool, ref, true);
+}
+
 /* A release in a pool without CPU caches. */
 static __attribute__((noinline)) slabby_status release_single(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
@@ -370,7 +379,7 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
         return release_single(pool, ref);
     if (goes_by_section(pool))
         return release_portable(pool, ref);
-    return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
+    return biased == SLB_RSEQ_REFUSED ? release_other(pool, ref) : release_plain(pool, ref, false);
 }
 
 /* SLB_LINK_INLINE: exported all the same. */
@@ -385,7 +394,8 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
         return release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
+        return biased == SLB_RSEQ_REFUSED ? release_other(allocator, ref)
+                                          : release_plain(allocator, ref, false);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slow(allocator, ref);
@@ -461,16 +471,18 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 /* ------------------------------------------------------------------------------------------- the others */
 
 /* A slab without pins is released as slabby_release does, with the same words and the same order; false: its pins, or
- * anything else that slabby_release leaves to its slow path, are for the caller. */
+ * anything else that slabby_release leaves to its slow path, are for the caller. Also false in a pool with an audit,
+ * which says in its record which call it was. */
 SLB_INLINE bool release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
     /* relaxed: a hint, as in slabby_release */
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
-                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_RELEASE) !=
-                         0))
+                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT) != 0))
         return false;
-    if (slb_bias_release(pool, &pool->release_cpus, id, relative - id) != SLB_RSEQ_DONE &&
+    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    if (biased != SLB_RSEQ_DONE &&
+        !(biased == SLB_RSEQ_REFUSED && slb_bias_release_turned(pool, id, relative - id)) &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))
         return false;
     *out_status = return_protected_slab(pool, ref, relative, id);

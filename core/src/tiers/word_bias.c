@@ -203,10 +203,10 @@ SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint
     return false;
 }
 
-static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t word, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
+        result = slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word);
     if (result == SLB_RSEQ_DONE)
         expect_biased(pool);
     return result == SLB_RSEQ_DONE;
@@ -215,7 +215,7 @@ static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain
 SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                         uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
-    if (swap_here(pool, id, plain, new_word))
+    if (swap_here(pool, id, *word, new_word))
         return true;
     SLB_HOLD(pool);
     if (!has_word(pool, id)) {

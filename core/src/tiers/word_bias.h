@@ -6,18 +6,18 @@
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}, ...
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
- *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, its pins, live}
  *
  * Exactly one of several changes succeeds:
  * - Two sequences on the CPU of the bias: one of the threads was preempted inside its sequence, and restarts.
  * - A sequence and a thread on another CPU: that thread changes nothing before a fence that began after the word said
  *   revoking. The fence restarts every sequence that had read the bias, or finds its commit done; later sequences read
- *   revoking and refuse. A commit over `revoking` leaves a later generation, pins or another state, so the swap to the
- *   plain word fails, and the caller reads the word again.
+ *   revoking and refuse. A commit over `revoking` leaves a later generation, a later turn or another state, and none
+ *   of them comes back (slab_word.h). So the swap to the plain word fails, and the caller reads the word again.
  * - Two threads on other CPUs: each runs a fence of its own after it read this very word, with this generation, so
  *   either may make it plain; from then on a compare-and-swap decides.
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
@@ -58,6 +58,19 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
+}
+
+/* The same for a slab that was pinned and unpinned on this CPU; whether this CPU expects plain words is not asked. */
+SLB_INLINE bool slb_bias_release_turned(struct slabby_allocator *pool, uint64_t id, uint64_t free_word) {
+    uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED) + 2 * SLB_WORD_TURN;
+    return slb_rseq_try_swap(pool, id, biased, free_word + pool->generation_step) == SLB_RSEQ_DONE;
+}
+
+/* One try to pin or unpin a slab by a turn of its word, which this CPU alone can do. False too if `new_word` is no
+ * turn. */
+SLB_INLINE bool slb_bias_turn(struct slabby_allocator *pool, uint32_t id, uint64_t word, uint64_t new_word) {
+    return slb_word_is_biased(new_word) &&
+           slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word) == SLB_RSEQ_DONE;
 }
 
 /* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */

@@ -68,6 +68,7 @@
 #define LIVE 1
 #define LIVE_FAST 2
 #define BIASED 8
+#define TURNS (3<<5)
 #define CPU_SHIFT 52
 
 #define AREA \
