@@ -12499,7 +12499,7 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}, ...
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
@@ -18611,6 +18611,14 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
         slb_leave_the_rest(pool);
 }
 
+/* Behind slb_waiters_serve, so that only what was asked for since is left: a release that comes later reads that others
+ * wait, and asks. */
+static void slb_unlock_served(struct slabby_allocator *pool) {
+    slb_gate_release_lock(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0))
+        slb_pool_run_deferred(pool);
+}
+
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     slb_fork_check(pool);
     slb_gate_lock(pool);
@@ -18624,7 +18632,7 @@ SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct
         atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
         slb_waiters_serve(pool);
     }
-    slb_gate_unlock(pool);
+    slb_unlock_served(pool);
     return closed ? SLABBY_CLOSED : SLABBY_OK;
 }
 
@@ -21572,7 +21580,8 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
     return SLABBY_OK;
 }
 
-/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without protections. */
+/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without
+ * protections. */
 static __attribute__((noinline)) slabby_status slb_return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -21626,8 +21635,8 @@ static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_a
     return slb_return_plain(pool, ref);
 }
 
-/* This CPU has looked at the word, and it is not what was handed out. The slab was pinned and unpinned here, or the word
- * is plain, or biased elsewhere. */
+/* This CPU has looked at the word, which is not as it was handed out: the slab was pinned and unpinned here, or the
+ * word is plain, or biased elsewhere. */
 static __attribute__((noinline)) slabby_status slb_release_other(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     if (slb_bias_release_turned(pool, id, relative - id))
@@ -23422,6 +23431,27 @@ static slabby_status slb_try_at_once(struct slabby_listener *listener, struct sl
     return SLABBY_OK;
 }
 
+/* Whether others wait already, and nothing but a slab that comes back can serve this ticket: no heap, and no breaker,
+ * option or operation that answers otherwise. Then a search would find nothing: what is free is granted in turn.
+ * relaxed: slb_waiters_join serves the queue under the lock in any case. */
+static bool slb_others_wait(struct slabby_allocator *pool) {
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
+    return (gate & SLB_GATE_WAITERS) != 0 && (gate & ~(uint32_t)(SLB_GATE_WAITERS | SLB_GATE_SCARCE)) == 0 &&
+           atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&pool->grant_timeouts, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) == 0 &&
+           !slb_degrade_is_on(pool);
+}
+
+static slabby_status slb_join_others(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    SLB_HOLD(pool);
+    waiter->probe = 0;
+    slabby_status status = slb_waiters_join(pool, waiter);
+    if (status == SLABBY_OK && slb_peak_is_due(pool, slb_stripe_here(pool)))
+        slb_note_peak(pool);
+    return status;
+}
+
 SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
                                            uint64_t user_data) {
     if (out_ticket == NULL || listener == NULL)
@@ -23433,9 +23463,14 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     waiter->listener = listener;
     waiter->user_data = user_data;
     uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
-    slabby_status status = slb_try_at_once(listener, waiter);
-    if (status == SLABBY_OUT_OF_MEMORY)
-        status = slb_waiters_join(listener->pool, waiter);
+    slabby_status status = SLABBY_OK;
+    if (slb_others_wait(listener->pool)) {
+        status = slb_join_others(listener->pool, waiter);
+    } else {
+        status = slb_try_at_once(listener, waiter);
+        if (status == SLABBY_OUT_OF_MEMORY)
+            status = slb_waiters_join(listener->pool, waiter);
+    }
     if (status != SLABBY_OK) {
         slb_gate_lock(listener->pool);
         slb_tickets_end(&listener->tickets, waiter);

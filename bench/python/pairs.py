@@ -32,6 +32,11 @@ TASKS, SLABS = 200, 8
 Run = Callable[[int], None]
 
 
+def turns(times: int) -> int:
+    """How often each task takes a buffer: often enough that opening the pool and the loop is no part of it."""
+    return max(1, times // 2 // TASKS)
+
+
 def bytearrays(times: int) -> None:
     for _ in range(times):
         bytearray(SIZE)
@@ -70,7 +75,7 @@ def tasks_on_a_queue(times: int) -> None:
             queue.put_nowait(bytearray(SIZE))
 
         async def work() -> None:
-            for _ in range(max(1, times // 10 // TASKS)):
+            for _ in range(turns(times)):
                 buffer = await queue.get()
                 await asyncio.sleep(0)
                 queue.put_nowait(buffer)
@@ -86,7 +91,7 @@ def tasks_on_a_semaphore(times: int) -> None:
         ready = [bytearray(SIZE) for _ in range(SLABS)]
 
         async def work() -> None:
-            for _ in range(max(1, times // 10 // TASKS)):
+            for _ in range(turns(times)):
                 async with free:
                     buffer = ready.pop()
                     await asyncio.sleep(0)
@@ -169,7 +174,7 @@ def tasks_on_slabs(pool: slabby.Allocator) -> Run:
             shared = slabby.Allocator.adopt(*few.handle(), backend=pool.backend)
 
             async def work() -> None:
-                for _ in range(max(1, times // 10 // TASKS)):
+                for _ in range(turns(times)):
                     async with shared.acquire_async():
                         await asyncio.sleep(0)
 

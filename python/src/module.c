@@ -143,7 +143,7 @@ static int execute(PyObject *module) {
     stack_ready();
     if (!names_ready(&types->names))
         return -1;
-    types->slab_refs.limit = types->fast_slabs.limit = SPARES;
+    types->slab_refs.limit = types->fast_slabs.limit = types->bound_methods.limit = SPARES;
     if (added < 0 || pool_ready(module, types) < 0 || slab_ref_ready(module, types) < 0 ||
         fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0 ||
         tickets_ready(module, types) < 0)
@@ -157,6 +157,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 
     if (stopped == 0)
         stopped = spares_traverse(&types->fast_slabs, visit, arg);
+    if (stopped == 0)
+        stopped = spares_traverse(&types->bound_methods, visit, arg);
     if (stopped != 0)
         return stopped;
     Py_VISIT(types->pool);
@@ -177,6 +179,7 @@ static int module_clear(PyObject *module) {
     /* Spares end before their types, because freeing an object reads its type. */
     spares_end(&types->slab_refs);
     spares_end(&types->fast_slabs);
+    spares_end(&types->bound_methods);
     fast_ids_end(types);
     Py_CLEAR(types->pool);
     Py_CLEAR(types->slab_ref);

@@ -104,7 +104,13 @@ static PyObject *slab_ref_finished(PyObject *object, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-static PyObject *slab_ref_enter(PyObject *object, PyObject *unused) {
+PyObject *slab_ref_enter(PyObject *object, PyObject *const *unused, Py_ssize_t none) {
+    (void)unused;
+    (void)none;
+    return Py_NewRef(object);
+}
+
+static PyObject *enter_plainly(PyObject *object, PyObject *unused) {
     (void)unused;
     return Py_NewRef(object);
 }
@@ -411,7 +417,7 @@ static PyMethodDef slab_ref_methods[] = {
     {"__dlpack_device__", slab_ref_dlpack_device, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\nWhere the slab is: (1, 0), the CPU."},
     {"_finish", slab_ref_finished, METH_NOARGS, NULL},
-    {"__enter__", slab_ref_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
+    {"__enter__", enter_plainly, METH_NOARGS, "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
     {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL,
      "__exit__($self, kind, error, traceback, /)\n--\n\nReleases the slab as release_deferred() does."},
     {NULL, NULL, 0, NULL},
@@ -467,6 +473,8 @@ static PyType_Spec slab_ref_spec = {
 int slab_ref_ready(PyObject *module, struct slabby_types *types) {
     types->slab_ref = (PyTypeObject *)PyType_FromModuleAndSpec(module, &slab_ref_spec, NULL);
     if (types->slab_ref == NULL)
+        return -1;
+    if (block_methods_ready(module, types) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "SlabRef", (PyObject *)types->slab_ref);
 }

@@ -44,6 +44,12 @@ static inline int slab_ref_finish(SlabRef *self, slabby_status status) {
     return status == SLABBY_OK;
 }
 
+/* block_methods.c: a with block makes no object for its calls. */
+typedef PyObject *(*block_function)(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
+
+PyObject *slab_ref_enter(PyObject *self, PyObject *const *unused, Py_ssize_t none);
+int block_methods_ready(PyObject *module, struct slabby_types *types);
+
 /* slab_bytes.c: reading and writing bytes without a view. */
 PyObject *slab_ref_item(PyObject *self, PyObject *key);
 int slab_ref_set_item(PyObject *self, PyObject *key, PyObject *value);

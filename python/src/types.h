@@ -60,6 +60,7 @@ struct slabby_types {
     struct fast_table *fast_tables;
     struct spares slab_refs;
     struct spares fast_slabs;
+    struct spares bound_methods;
     struct numbers fast_ids;
     char leaks_reported; /* the interpreter ends, and the slabs that are still live were reported */
 };

@@ -227,6 +227,41 @@ static void tickets_are_allocations(void **state) {
     finish(pool);
 }
 
+/* Guards: a ticket behind others asks the breaker, gets a slab of the heap, and hears of the end as the first one does. */
+static void tickets_behind_others_are_allocations(void **state) {
+    slabby_listener *listener;
+    uint64_t first, ticket, count;
+    slabby_ref held, ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&first, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    assert_int_equal(stats_of(pool).waiters, 2);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, ticket), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(stats_of(pool).heap_slabs, 1);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
+    assert_true(count == 1 && ticket == first);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 /* Guards: the descriptor rings for the end also where no ticket is out. */
 static void an_idle_listener_hears_the_end(void **state) {
     slabby_listener *listener;
@@ -284,12 +319,18 @@ static void short_waits_lose_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_release_ends_the_wait),        cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(a_thousand_wait_for_one_slab),   cmocka_unit_test(close_ends_every_wait),
-        cmocka_unit_test(first_come_first_served),        cmocka_unit_test(cancelling_loses_nothing),
-        cmocka_unit_test(a_listener_hears_the_end),       cmocka_unit_test(short_waits_lose_nothing),
-        cmocka_unit_test(a_granted_slab_is_not_lost),     cmocka_unit_test(tickets_are_allocations),
+        cmocka_unit_test(a_release_ends_the_wait),
+        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_thousand_wait_for_one_slab),
+        cmocka_unit_test(close_ends_every_wait),
+        cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(cancelling_loses_nothing),
+        cmocka_unit_test(a_listener_hears_the_end),
+        cmocka_unit_test(short_waits_lose_nothing),
+        cmocka_unit_test(a_granted_slab_is_not_lost),
+        cmocka_unit_test(tickets_are_allocations),
         cmocka_unit_test(an_idle_listener_hears_the_end),
+        cmocka_unit_test(tickets_behind_others_are_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

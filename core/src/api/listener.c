@@ -7,12 +7,15 @@
 #include "os/os.h"
 #include "pool/lifecycle.h"
 #include "resilience/breaker.h"
+#include "resilience/degrade.h"
 #include "resilience/fork.h"
 #include "resilience/grants.h"
 #include "resilience/listeners.h"
 #include "resilience/ticker.h"
 #include "status.h"
 #include "tiers/gate.h"
+#include "tiers/hold.h"
+#include "tiers/in_flight.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -176,6 +179,27 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     return SLABBY_OK;
 }
 
+/* Whether others wait already, and nothing but a slab that comes back can serve this ticket: no heap, and no breaker,
+ * option or operation that answers otherwise. Then a search would find nothing: what is free is granted in turn.
+ * relaxed: slb_waiters_join serves the queue under the lock in any case. */
+static bool others_wait(struct slabby_allocator *pool) {
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
+    return (gate & SLB_GATE_WAITERS) != 0 && (gate & ~(uint32_t)(SLB_GATE_WAITERS | SLB_GATE_SCARCE)) == 0 &&
+           atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&pool->grant_timeouts, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) == 0 &&
+           !slb_degrade_is_on(pool);
+}
+
+static slabby_status join_others(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    SLB_HOLD(pool);
+    waiter->probe = 0;
+    slabby_status status = slb_waiters_join(pool, waiter);
+    if (status == SLABBY_OK && slb_peak_is_due(pool, slb_stripe_here(pool)))
+        slb_note_peak(pool);
+    return status;
+}
+
 SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
                                            uint64_t user_data) {
     if (out_ticket == NULL || listener == NULL)
@@ -187,9 +211,14 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     waiter->listener = listener;
     waiter->user_data = user_data;
     uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
-    slabby_status status = try_at_once(listener, waiter);
-    if (status == SLABBY_OUT_OF_MEMORY)
-        status = slb_waiters_join(listener->pool, waiter);
+    slabby_status status = SLABBY_OK;
+    if (others_wait(listener->pool)) {
+        status = join_others(listener->pool, waiter);
+    } else {
+        status = try_at_once(listener, waiter);
+        if (status == SLABBY_OUT_OF_MEMORY)
+            status = slb_waiters_join(listener->pool, waiter);
+    }
     if (status != SLABBY_OK) {
         slb_gate_lock(listener->pool);
         slb_tickets_end(&listener->tickets, waiter);

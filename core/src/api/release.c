@@ -281,7 +281,8 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
     return SLABBY_OK;
 }
 
-/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without protections. */
+/* The steps after the swap of a word that was no longer as it was handed out, in a pool with and without
+ * protections. */
 static __attribute__((noinline)) slabby_status return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
@@ -335,8 +336,8 @@ static __attribute__((noinline)) slabby_status release_plain(struct slabby_alloc
     return return_plain(pool, ref);
 }
 
-/* This CPU has looked at the word, and it is not what was handed out. The slab was pinned and unpinned here, or the word
- * is plain, or biased elsewhere. */
+/* This CPU has looked at the word, which is not as it was handed out: the slab was pinned and unpinned here, or the
+ * word is plain, or biased elsewhere. */
 static __attribute__((noinline)) slabby_status release_other(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     if (slb_bias_release_turned(pool, id, relative - id))

@@ -66,6 +66,14 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
         leave_the_rest(pool);
 }
 
+/* Behind slb_waiters_serve, so that only what was asked for since is left: a release that comes later reads that others
+ * wait, and asks. */
+static void unlock_served(struct slabby_allocator *pool) {
+    slb_gate_release_lock(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0))
+        slb_pool_run_deferred(pool);
+}
+
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     slb_fork_check(pool);
     slb_gate_lock(pool);
@@ -79,7 +87,7 @@ SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct
         atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
         slb_waiters_serve(pool);
     }
-    slb_gate_unlock(pool);
+    unlock_served(pool);
     return closed ? SLABBY_CLOSED : SLABBY_OK;
 }
 

@@ -6,7 +6,7 @@
  * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
  * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}, ...
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
