@@ -227,7 +227,8 @@ static void tickets_are_allocations(void **state) {
     finish(pool);
 }
 
-/* Guards: a ticket behind others asks the breaker, gets a slab of the heap, and hears of the end as the first one does. */
+/* Guards: a ticket behind others asks the breaker, gets a slab of the heap, and hears of the end, as the first one
+ * does. */
 static void tickets_behind_others_are_allocations(void **state) {
     slabby_listener *listener;
     uint64_t first, ticket, count;
