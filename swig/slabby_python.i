@@ -4,6 +4,11 @@
  * are returned, a status other than OK is raised, a slabby_ref is a Python int of 64 bits. Objects
  * come from slabby._types through its capsule.
  */
+%begin %{
+#define PY_SSIZE_T_CLEAN
+#include "refcounts.h"
+%}
+
 %{
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef SLABBY_PYTHON_API_H
 #define SLABBY_PYTHON_API_H
 
-#include <Python.h>
+#include "refcounts.h"
 #include <slabby/slabby.h>
 
 #define SLABBY_TYPES_CAPSULE "slabby._types.api"

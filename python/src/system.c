@@ -4,7 +4,7 @@
 
 #ifdef _WIN32
 
-#include <Python.h>
+#include "refcounts.h"
 #include <stdio.h>
 #include <windows.h>
 

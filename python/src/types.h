@@ -14,7 +14,7 @@
 #ifndef SLABBY_PYTHON_TYPES_H
 #define SLABBY_PYTHON_TYPES_H
 
-#include <Python.h>
+#include "refcounts.h"
 #include <stdatomic.h>
 #include <slabby/slabby.h>
 
