@@ -89,7 +89,7 @@ func TestLeasesFollowGOMAXPROCS(t *testing.T) {
 // refused, no slab is in two hands, and the numbers are right to the unit.
 func TestGoroutinesComeAndGo(t *testing.T) {
 	const capacity, goroutines = 200, 100
-	span := 10 * time.Second
+	span := 5 * time.Second
 	switch {
 	case os.Getenv("SLABBY_FULL") != "":
 		span = time.Minute

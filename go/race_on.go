@@ -6,6 +6,7 @@ package slabby
 
 import (
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -17,19 +18,33 @@ const raceDetector = true
 // access to the slab's bytes is a read of it. So the hand-over of a slab from one goroutine to the next
 // is in order, and a goroutine that accessed a slab while another one released it is reported at the
 // slab's next allocation. The detector cannot see two goroutines that write the same bytes at once.
+//
+// The words come in chunks, made when a slab of one is first used: a pool may reserve billions of slabs.
 type raceWatch struct {
-	slabs []uint64
+	chunks []atomic.Pointer[raceChunk]
 }
+
+type raceChunk [4096]uint64
 
 func (w *raceWatch) prepare(ids int) {
-	w.slabs = make([]uint64, ids)
+	w.chunks = make([]atomic.Pointer[raceChunk], (ids+len(raceChunk{})-1)/len(raceChunk{}))
 }
 
+// at must not order goroutines itself, so the detector ignores its atomic operations.
 func (w *raceWatch) at(id uint64) unsafe.Pointer {
-	if id >= uint64(len(w.slabs)) {
+	const length = uint64(len(raceChunk{}))
+	if id/length >= uint64(len(w.chunks)) {
 		return nil
 	}
-	return unsafe.Pointer(&w.slabs[id])
+	chunk := &w.chunks[id/length]
+	runtime.RaceDisable()
+	words := chunk.Load()
+	if words == nil {
+		chunk.CompareAndSwap(nil, new(raceChunk))
+		words = chunk.Load()
+	}
+	runtime.RaceEnable()
+	return unsafe.Pointer(&words[id%length])
 }
 
 // allocated: only the caller has the slab.

@@ -17,15 +17,15 @@
     }
 
 static const struct steps_case steps_cases[] = {
-    {"bare, 4 KiB", 4096, 512, STEPS_BY_REFERENCE, {{-1, 0}}},
+    {"bare, 4 KiB", 4096, 256, STEPS_BY_REFERENCE, {{-1, 0}}},
     {"quick start without zeroing, 4 KiB", 4096, 128, STEPS_BY_REFERENCE, {STEPS_QUICK_START}},
     {"quick start, 64 B", 64, 128, STEPS_BY_REFERENCE, {{SLABBY_OPTION_SECURE, 1}, STEPS_QUICK_START}},
     {"secure, 64 B", 64, 128, STEPS_BY_REFERENCE, {{SLABBY_OPTION_SECURE, 1}, {-1, 0}}},
     {"bit_guard, 4 KiB", 4096, 128, STEPS_BY_REFERENCE, {{SLABBY_OPTION_BIT_GUARD, 1}, {-1, 0}}},
-    {"by id, 4 KiB", 4096, 256, STEPS_BY_ID, {{-1, 0}}},
-    {"a batch of 64, 4 KiB", 4096, 32, STEPS_BATCH, {{-1, 0}}},
-    {"pinned once, 4 KiB", 4096, 256, STEPS_PINNED, {{-1, 0}}},
-    {"per_cpu_cache off, 4 KiB", 4096, 512, STEPS_BY_REFERENCE, {{SLABBY_OPTION_PER_CPU_CACHE, 0}, {-1, 0}}},
+    {"by id, 4 KiB", 4096, 128, STEPS_BY_ID, {{-1, 0}}},
+    {"a batch of 64, 4 KiB", 4096, 16, STEPS_BATCH, {{-1, 0}}},
+    {"pinned once, 4 KiB", 4096, 128, STEPS_PINNED, {{-1, 0}}},
+    {"per_cpu_cache off, 4 KiB", 4096, 256, STEPS_BY_REFERENCE, {{SLABBY_OPTION_PER_CPU_CACHE, 0}, {-1, 0}}},
 };
 
 #endif
