@@ -2,7 +2,6 @@
 /* The restartable sequences one by one, over a CPU cache of this test's own: what each changes, what it
  * refuses, and that an interruption before its last store leaves everything as it was. */
 #define _GNU_SOURCE
-#include "rseq_stops.h"
 #include "backend.h"
 #include "support.h"
 #include "threads.h"
@@ -13,6 +12,8 @@
 #include "tiers/cpu_cache.h"
 
 #if SLB_HAVE_RSEQ
+
+#include "rseq_stops.h"
 
 #include <sched.h>
 #include <signal.h>
