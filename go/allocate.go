@@ -44,7 +44,7 @@ func (p *Slabby) allocateWatched() (SlabRef, error) {
 
 // allocateAside is Allocate where no sequence serves.
 func (p *Slabby) allocateAside() (SlabRef, error) {
-	if p != nil && atomic.LoadPointer(&p.core) != nil {
+	if p != nil && p.sequenced() {
 		return p.made(C.slabby_go_lease_allocate(p.handle, 0))
 	}
 	return p.allocateLeased()
@@ -69,7 +69,7 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	if p == nil {
 		return SlabRef{}, nil, false
 	}
-	if atomic.LoadPointer(&p.core) != nil {
+	if p.sequenced() {
 		if ref = attempt(p); ref.hot != nil {
 			p.race.allocated((ref.ref - p.refBias) & p.idMask)
 		}
@@ -78,9 +78,9 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 	if p.crosses() {
 		return SlabRef{}, nil, false
 	}
-	l = p.enter()
+	l = p.enterToTake()
 	if l == nil {
-		l.leave()
+		l.leaveTaken()
 		return SlabRef{}, nil, false
 	}
 	id, ok := l.given.take(nil)
@@ -88,11 +88,11 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 		id, ok = l.refilled.take(nil)
 	}
 	if !ok {
-		l.leave()
+		l.leaveTaken()
 		return SlabRef{}, l, false
 	}
 	word := p.issue(uint64(id), wordLive)
-	l.leave()
+	l.leaveTaken()
 	p.race.allocated(uint64(id))
 	runtime.KeepAlive(p)
 	return SlabRef{hot: &p.hot, ref: word + uint64(id) + p.refBias}, l, true
@@ -124,7 +124,7 @@ func (p *Slabby) Deallocate(ref SlabRef) error {
 
 // deallocateAside is Deallocate where no sequence serves: by this goroutine's lease, or by the core.
 func (p *Slabby) deallocateAside(ref SlabRef) error {
-	if atomic.LoadPointer(&p.core) != nil || p.crosses() {
+	if p.sequenced() || p.crosses() {
 		return p.deallocateThere(ref)
 	}
 	relative := ref.ref - p.refBias
@@ -210,7 +210,7 @@ func (p *Slabby) allocateFastWatched() ([]byte, int32, error) {
 
 // allocateFastAside is AllocateFast where no sequence serves.
 func (p *Slabby) allocateFastAside() ([]byte, int32, error) {
-	if p == nil || atomic.LoadPointer(&p.core) != nil || p.crosses() {
+	if p == nil || p.sequenced() || p.crosses() {
 		return p.allocateFastThere(nil)
 	}
 	l := p.enter()
@@ -260,7 +260,7 @@ func (p *Slabby) deallocateFastFreed(slabID int32) error {
 
 // deallocateFastAside is DeallocateFast where no sequence serves.
 func (p *Slabby) deallocateFastAside(slabID int32) error {
-	if p == nil || atomic.LoadPointer(&p.core) != nil || uint64(slabID) >= p.reserved || p.crosses() {
+	if p == nil || p.sequenced() || uint64(slabID) >= p.reserved || p.crosses() {
 		return p.deallocateFastThere(slabID)
 	}
 	id := uint64(slabID)

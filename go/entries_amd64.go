@@ -5,6 +5,7 @@
 package slabby
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/slabby/slabby/go/internal/sequence"
@@ -46,6 +47,11 @@ func entry[F any](function, aside int, goOn F) F {
 }
 
 func noSlab(*Slabby) SlabRef { return SlabRef{} }
+
+// sequenced reports whether Go runs the core's sequences on the pool.
+func (h *hot) sequenced() bool {
+	return atomic.LoadPointer(&h.core) != nil
+}
 
 // The offsets at which the assembly finds the fields of hot, which is the first part of a pool.
 var (

@@ -40,15 +40,15 @@ type lease struct {
 	given, refilled      magazine
 	fastTaken, fastGiven uint64
 	_                    uint64
-	user                 uint32
-	_                    [36]byte
+	user                 uint64
+	_                    [32]byte
 }
 
 var _ [leaseBytes]byte = [unsafe.Sizeof(lease{})]byte{}
 
 // take pops an id. It fails if the magazine is empty or locked, if the core wants to time this
-// allocation, or if the core changed the header at this moment. Only the lease's user calls it. An
-// allocation by id is counted in byID, unless that is nil, before it is an allocation.
+// allocation, or if the header changed at this moment. An allocation by id is counted in byID, unless
+// that is nil, before it is an allocation; only the lease's user counts.
 func (m *magazine) take(byID *uint64) (id uint32, ok bool) {
 	header := atomic.LoadUint64(&m.header)
 	top := uint32(uint16(header)) - 1
@@ -67,8 +67,8 @@ func (m *magazine) take(byID *uint64) (id uint32, ok bool) {
 	return id, ok
 }
 
-// give pushes an id. It fails if the magazine is full or locked, or if the core changed the header
-// in between.
+// give pushes an id. It fails if the magazine is full or locked, or if the header changed in between.
+// Only the lease's user calls it.
 func (m *magazine) give(id uint32) bool {
 	header := atomic.LoadUint64(&m.header)
 	length := uint32(uint16(header))

@@ -26,6 +26,15 @@ func (*lease) leave() {
 	procUnpin()
 }
 
+// enterToTake is enter for a caller that takes ids one by one.
+func (h *hot) enterToTake() *lease {
+	return h.enter()
+}
+
+func (l *lease) leaveTaken() {
+	l.leave()
+}
+
 // leasesWanted is how many leases serve so many Ps.
 func leasesWanted(procs int) uint64 {
 	return uint64(procs)

@@ -13363,7 +13363,7 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
  *   refilled    the core puts in (a batch from the depot); the user only takes
  *
  * So no two threads write an id to the same place at the same time: if the user's compare-and-swap fails, no thread
- * reads the id that the user stored above the length of `given`. The turn grows with every id that is taken and with
+ * reads the id that the user stored above the length of `given`. Other threads may take single ids beside the user. The turn grows with every id that is taken and with
  * every change by the core, so a header that the user has read never comes back. `turned` counts the core's changes:
  * turn - turned is the number of slabs served.
  *
@@ -13389,7 +13389,7 @@ struct slb_lease {
     _Atomic uint64_t fast_given;
     _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
     /* For a binding with more threads than leases: the user of the lease. The core does not read it. */
-    _Atomic uint32_t user;
+    _Atomic uint64_t user;
 };
 
 _Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");

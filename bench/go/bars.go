@@ -81,6 +81,13 @@ func bars() (list []bar, end func(), err error) {
 		{"through a channel / sync.Pool through a channel", channelled(plain), pooledChannel(buffers), 1.0, false, 1},
 		{"one CPU / two CPUs, at least", pairs(plain), parallel(pairs(plain)), 1.7, true, acrossCPUs},
 	}
+	if withoutPin {
+		list = list[:2]
+		for at := range list {
+			list[at].name, list[at].most = list[at].name+", without procPin", 3.0
+		}
+		return list, end, nil
+	}
 	for _, peer := range peerBars {
 		work, endPeer, err := peer.open()
 		if err != nil {

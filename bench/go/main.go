@@ -68,7 +68,7 @@ func exitOn(err error) {
 
 func run(rounds, operations int, barsAlone, proxyAlone bool) error {
 	if !proxyAlone {
-		if err := showBars(10*rounds+1, operations/4); err != nil {
+		if err := showBars(10*rounds+1, operations/4); err != nil || withoutPin {
 			return err
 		}
 		if err := showGarbage(max(1, rounds/4)); err != nil || barsAlone {

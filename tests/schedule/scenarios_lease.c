@@ -103,6 +103,16 @@ static void lease_allocate_and_release(void) {
     lease_release(lease_allocate());
 }
 
+/* Another thread of the binding that takes beside the user, without its lock, and gives nothing. */
+static void take_beside_the_user(void) {
+    struct lease_user other = user;
+    slabby_ref ref = 0;
+    slabby_status status = lease_user_allocate(&other, &ref);
+
+    EXPECT(status == SLABBY_OK, "allocate answered %s although a slab is free", world_text(status));
+    own(ref);
+}
+
 static void lease_release_first(void) {
     lease_release(world.held[0]);
 }
@@ -144,6 +154,20 @@ const struct scenario lease_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
+    {.name = "lease_takes_beside_the_user",
+     .says = "the user takes and gives while another thread takes from its lease: each slab has one owner",
+     .prepare = lease_holds_two,
+     .task = {lease_allocate_and_release, take_beside_the_user},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 4},
+    {.name = "lease_takes_against_drain",
+     .says = "the user gives and another takes while the gate closes and opens",
+     .prepare = lease_holds_one,
+     .task = {lease_release_first, take_beside_the_user, close_and_open},
+     .cpu = {0, 1, 0},
+     .check = world_check,
+     .preemptions = 2},
     {.name = "lease_take_against_lock",
      .says = "a take is served by the lease or sees its lock, and the slab is in one place",
      .prepare = lease_holds_one,

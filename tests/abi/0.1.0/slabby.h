@@ -1069,13 +1069,14 @@ slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
  *
  *     0 given:    header u64 {turn:48, length:16}, sample_at u32, max u32, ids u32[120]
  *   512 refilled: the same
- *  1024 fast_taken u64, 1032 fast_given u64, 1048 user u32;  one lease after the other at 1,088
+ *  1024 fast_taken u64, 1032 fast_given u64, 1048 user u64;  one lease after the other at 1,088
  *
  * A length of 0xFFFF is locked. The user of a lease, one at a time, takes from either magazine, by a compare-and-swap
  * of the header that it read to header + 0xFFFF, the id at ids[length - 1]; not where the turn's lower 32 bits equal
  * sample_at. It gives to `given` alone: ids[length] first, then header to header + 1. The id's word says free then,
- * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given, and may lock a
- * lease among its own threads by `user`, which the core does not check. While `mode` is not 0 no lease may be used.
+ * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given. Other threads may
+ * take single ids beside it, which they do not count; who is the user they may settle by `user`, which the core does
+ * not check. While `mode` is not 0 no lease may be used.
  */
 #define SLABBY_LEASE_LAYOUT 1u
 

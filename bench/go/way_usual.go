@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build !slabby_nopin
+
+package main
+
+const withoutPin = false
