@@ -18,7 +18,7 @@ import (
 
 // enter makes the caller the user of a lease, or returns nil; leave must follow either way.
 func (h *hot) enter() *lease {
-	at := placeByStack()
+	at := indexByStack()
 	for try := range uint64(2) {
 		l := h.leaseNear(at + try)
 		if l != nil && atomic.CompareAndSwapUint64(&l.user, 0, 1) {
@@ -37,13 +37,13 @@ func (l *lease) leave() {
 // enterToTake is a lease from which the caller may take ids one by one, beside others; leaveTaken must
 // follow.
 func (h *hot) enterToTake() *lease {
-	return h.leaseNear(placeByStack())
+	return h.leaseNear(indexByStack())
 }
 
 func (*lease) leaveTaken() {}
 
-// placeByStack differs between goroutines, and seldom changes in one.
-func placeByStack() uint64 {
+// indexByStack differs between goroutines, and seldom changes in one.
+func indexByStack() uint64 {
 	var here byte
 	return uint64(uintptr(unsafe.Pointer(&here))>>11) * 0x9E3779B97F4A7C15 >> 32
 }

@@ -13363,9 +13363,9 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
  *   refilled    the core puts in (a batch from the depot); the user only takes
  *
  * So no two threads write an id to the same place at the same time: if the user's compare-and-swap fails, no thread
- * reads the id that the user stored above the length of `given`. Other threads may take single ids beside the user. The turn grows with every id that is taken and with
- * every change by the core, so a header that the user has read never comes back. `turned` counts the core's changes:
- * turn - turned is the number of slabs served.
+ * reads the id that the user stored above the length of `given`. The turn grows with every id that is taken and with
+ * every change by the core, so a header that a thread has read never comes back; for that reason other threads may take
+ * single ids beside the user. `turned` counts the core's changes: turn - turned is the number of slabs served.
  *
  * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
  */
