@@ -123,8 +123,8 @@ else:
 def test_interpreters_with_locks_of_their_own_run_at_once(run_script, monkeypatch):
     """One pool under four interpreters that do not wait for each other: nothing is lost, no refusal is false.
 
-    They begin and end one after the other: CPython 3.12.1 crashes in development mode where they do so at once, whatever
-    they run."""
+    They begin and end one after the other: CPython 3.12.1 crashes in development mode where they do so at once,
+    whatever they run."""
     monkeypatch.setenv("SLABBY_BACKEND", "swig")
     program = """
 import threading
