@@ -11,6 +11,7 @@ HERE = Path(__file__).resolve().parent
 # cffi releases the GIL around every call. The core's hot functions never block, so releasing the GIL would only
 # cost time; the functions that may block release it themselves, in unlocked.h.
 PREAMBLE = """
+#include "refcounts.h"
 #include <slabby/slabby.h>
 #include "table.h"
 #include "unlocked.h"

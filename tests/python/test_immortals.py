@@ -42,6 +42,10 @@ def results_of_the_backend(pool):
     yield from (core.slabby_release(pool, ref.ref), ref._finish())
     yield from (pool.trim(), pool.verify(), pool.stats(), list(pool.live()), pool.reset())
     yield from (pool.get_option("secure"), pool.set_option("secure", True))
+    if slabby.backend() == "cffi":
+        from slabby._cffi import ffi, lib
+
+        yield lib.slabby_options_destroy(ffi.NULL)
 
 
 @pytest.mark.parametrize("results", [results_of_types, results_of_the_backend])
