@@ -122,14 +122,10 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 	m, count := &l.given, uint64(len(dst))
 	header := atomic.LoadUint64(&m.header)
 	length := header & 0xFFFF
-	if length > uint64(m.max) || length < count ||
+	if length > uint64(m.max) || length < count || !m.sampleBehind(uint32(header>>16), uint32(count)) ||
 		!atomic.CompareAndSwapUint64(&m.header, header, header+count*headerTake) {
 		l.leave()
 		return false
-	}
-	// If the batch passed a sampling point, the next allocation is sampled.
-	if turn := uint32(header >> 16); m.sampleAt-turn < uint32(count) {
-		m.sampleAt = turn + uint32(count)
 	}
 	for at := range dst {
 		id := uint64(*m.slot(uint32(length) - 1 - uint32(at)))

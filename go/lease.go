@@ -67,6 +67,14 @@ func (m *magazine) take(byID *uint64) (id uint32, ok bool) {
 	return id, ok
 }
 
+// sampleBehind moves a sampling point that a batch would pass to the allocation behind it. It comes
+// ahead of the header's swap: until then no allocation passes the old point, so the new one cannot be
+// passed already. It fails if another thread moves the point at this moment.
+func (m *magazine) sampleBehind(turn, count uint32) bool {
+	at := atomic.LoadUint32(&m.sampleAt)
+	return at-turn >= count || atomic.CompareAndSwapUint32(&m.sampleAt, at, turn+count)
+}
+
 // give pushes an id. It fails if the magazine is full or locked, or if the header changed in between.
 // Only the lease's user calls it.
 func (m *magazine) give(id uint32) bool {

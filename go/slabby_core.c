@@ -11265,6 +11265,7 @@ static uint64_t slb_event_limit(int32_t code) {
     return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
 }
 
+/* False if the code has already reached its limit for this second. */
 static bool slb_event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
     struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
     uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
@@ -11322,18 +11323,13 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
 
 /* ------------------------------------------------------------------------------------------------- raising */
 
-/* False if the code has already reached its limit for this second. */
-static bool slb_event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
-                          va_list arguments) {
-    uint64_t suppressed;
-    if (!slb_event_admitted(pool, event->code, &suppressed))
-        return false;
+static void slb_event_compose(struct slabby_allocator *pool, slabby_event *event, uint64_t suppressed,
+                          const char *format, va_list arguments) {
     event->struct_size = sizeof *event;
     slb_name_pool(event, pool);
     event->time_ns = slb_os_wall_ns();
     event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
     (void)vsnprintf(event->text, sizeof event->text, format, arguments);
-    return true;
 }
 
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
@@ -11350,33 +11346,43 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) {
     va_list arguments;
+    uint64_t suppressed;
     memset(out, 0, sizeof *out);
+    if (!slb_event_admitted(pool, code, &suppressed))
+        return;
     out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = slb_event_compose(pool, &out->event, format, arguments);
+    slb_event_compose(pool, &out->event, suppressed, format, arguments);
     va_end(arguments);
-    if (!admitted)
-        return;
     slb_event_write(pool, &out->event, 0);
     out->function = pool->options.logger;
     out->context = pool->options.logger_context;
 }
 
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...) {
+/* In a function of its own: an exhausted pool raises many events that are not admitted, and the record is large. */
+static __attribute__((noinline)) void slb_raise_admitted(struct slabby_allocator *pool, int32_t level,
+                                                     int32_t code, slabby_ref ref, int64_t value,
+                                                     uint64_t suppressed, const char *format,
+                                                     va_list arguments) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
     bool inside = slb_in_flight();
-    va_list arguments;
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = slb_event_compose(pool, &notification.event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
+    slb_event_compose(pool, &notification.event, suppressed, format, arguments);
     slb_event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
     if (!inside)
         slb_event_notify(&notification);
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    uint64_t suppressed;
+    va_list arguments;
+    if (!slb_event_admitted(pool, code, &suppressed))
+        return;
+    va_start(arguments, format);
+    slb_raise_admitted(pool, level, code, ref, value, suppressed, format, arguments);
+    va_end(arguments);
 }
 
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
@@ -12834,9 +12840,9 @@ static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t w
 SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                         uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
+    SLB_HOLD(pool); /* a caller that gave up its pin has nothing else that keeps the pool */
     if (slb_swap_here(pool, id, *word, new_word))
         return true;
-    SLB_HOLD(pool);
     if (!slb_has_word(pool, id)) {
         *word = 0;
         return false;
@@ -18130,6 +18136,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
                              "the pool is closed; its capacity is of no use any more");
     slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
+    slb_note_peak(pool);         /* some may be with those who waited */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
 }
@@ -21771,14 +21778,11 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 /* ------------------------------------------------------------------------------------------- the others */
 
 /* A slab without pins is released as slabby_release does, with the same words and the same order; false: its pins, or
- * anything else that slabby_release leaves to its slow path, are for the caller. Also false in a pool with an audit,
- * which says in its record which call it was. */
+ * anything else that slabby_release leaves to its slow path, are for the caller. */
 SLB_INLINE bool slb_release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: a hint, as in slabby_release */
-    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
-                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT) != 0))
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
         return false;
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (biased != SLB_RSEQ_DONE &&
@@ -23443,11 +23447,19 @@ static bool slb_others_wait(struct slabby_allocator *pool) {
            !slb_degrade_is_on(pool);
 }
 
+/* Where the capacity has grown, others may have been granted more than were in use before. relaxed: a hint; the next
+ * caller checks too. */
+static bool slb_peak_may_rise(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->counts.peak_used, memory_order_relaxed) < slb_capacity(pool) ||
+           slb_peak_is_due(pool, slb_stripe_here(pool));
+}
+
 static slabby_status slb_join_others(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     SLB_HOLD(pool);
+    slb_event_exhausted(pool, true);
     waiter->probe = 0;
     slabby_status status = slb_waiters_join(pool, waiter);
-    if (status == SLABBY_OK && slb_peak_is_due(pool, slb_stripe_here(pool)))
+    if (status == SLABBY_OK && slb_peak_may_rise(pool))
         slb_note_peak(pool);
     return status;
 }

@@ -6,7 +6,7 @@
  *                                               └──────── on the type ──▶ the method that CPython made
  *
  * CPython makes a new object for each binding of a method of C: a third of what a block costs. A BoundMethod is one
- * that ended and is used again, as a SlabRef is. For all other purposes it answers as the method that CPython makes.
+ * that ended and is used again, as a SlabRef is. What a block does not ask, it answers as the method that CPython makes.
  */
 #include "slab_ref.h"
 
@@ -32,6 +32,7 @@ typedef struct BoundMethod {
     PyObject_HEAD PyObject *slab;
     BlockMethod *method;
     vector_function called;
+    PyObject *weak_references;
 } BoundMethod;
 
 /* ------------------------------------------------------------------------------------------------ BoundMethod */
@@ -79,6 +80,8 @@ static void bound_dealloc(PyObject *object) {
     BlockMethod *method = self->method;
 
     PyObject_GC_UnTrack(object);
+    if (self->weak_references != NULL)
+        PyObject_ClearWeakRefs(object);
     /* The slab may be the last that holds the module and with it the spares. */
     spares_give(&((SlabRef *)slab)->pool->types->bound_methods, object);
     Py_DECREF((PyObject *)method);
@@ -118,25 +121,61 @@ static PyObject *bound_repr(PyObject *object) {
     return text;
 }
 
+/* copy and pickle ask for it. */
+static PyObject *bound_reduce(PyObject *object, PyObject *unused) {
+    PyObject *plain = bound_plainly(object, NULL);
+    PyObject *reduced = plain == NULL ? NULL : PyObject_CallMethod(plain, "__reduce__", NULL);
+
+    (void)unused;
+    Py_XDECREF(plain);
+    return reduced;
+}
+
+/* As with methods: equal where they are of one object and one name. */
+static PyObject *bound_compare(PyObject *object, PyObject *other, int operation) {
+    const BoundMethod *self = (BoundMethod *)object, *peer = (BoundMethod *)other;
+    int equal;
+
+    if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(object) != Py_TYPE(other))
+        Py_RETURN_NOTIMPLEMENTED;
+    equal = self->slab == peer->slab && self->method == peer->method;
+    return PyBool_FromLong(equal == (operation == Py_EQ));
+}
+
+static Py_hash_t bound_hash(PyObject *object) {
+    const BoundMethod *self = (BoundMethod *)object;
+    Py_hash_t hash = (Py_hash_t)((uintptr_t)self->slab / sizeof(void *) ^ (uintptr_t)self->method);
+
+    return hash == -1 ? -2 : hash;
+}
+
+static PyMethodDef bound_methods[] = {
+    {"__reduce__", bound_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyGetSetDef bound_properties[] = {
-    {"__wrapped__", bound_plainly, NULL, NULL, NULL}, {"__self__", of_plain, NULL, NULL, "__self__"},
-    {"__name__", of_plain, NULL, NULL, "__name__"},   {"__qualname__", of_plain, NULL, NULL, "__qualname__"},
-    {"__doc__", of_plain, NULL, NULL, "__doc__"},     {NULL, NULL, NULL, NULL, NULL},
+    {"__wrapped__", bound_plainly, NULL, NULL, NULL},
+    {"__self__", of_plain, NULL, NULL, "__self__"},
+    {"__name__", of_plain, NULL, NULL, "__name__"},
+    {"__qualname__", of_plain, NULL, NULL, "__qualname__"},
+    {"__text_signature__", of_plain, NULL, NULL, "__text_signature__"},
+    {"__doc__", of_plain, NULL, NULL, "__doc__"},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef bound_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(BoundMethod, called), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(BoundMethod, weak_references), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot bound_slots[] = {
-    {Py_tp_dealloc, bound_dealloc},
-    {Py_tp_traverse, bound_traverse},
-    {Py_tp_call, bound_call},
-    {Py_tp_repr, bound_repr},
-    {Py_tp_getset, bound_properties},
-    {Py_tp_members, bound_members},
-    {0, NULL},
+    {Py_tp_dealloc, bound_dealloc},     {Py_tp_traverse, bound_traverse},
+    {Py_tp_call, bound_call},           {Py_tp_repr, bound_repr},
+    {Py_tp_richcompare, bound_compare}, {Py_tp_hash, bound_hash},
+    {Py_tp_methods, bound_methods},     {Py_tp_getset, bound_properties},
+    {Py_tp_members, bound_members},     {0, NULL},
 };
 
 static PyType_Spec bound_spec = {
@@ -160,12 +199,16 @@ static PyObject *method_bind(PyObject *object, PyObject *slab, PyObject *type) {
         PyErr_Format(PyExc_TypeError, "%R is a method of a SlabRef, not of %R", self->plain, slab);
         return NULL;
     }
+    Py_INCREF(object); /* a collection that begins here may run code that takes the method out of the type */
     bound = (BoundMethod *)spares_take(&((SlabRef *)slab)->pool->types->bound_methods, self->bound);
-    if (bound == NULL)
+    if (bound == NULL) {
+        Py_DECREF(object);
         return NULL;
+    }
     bound->slab = Py_NewRef(slab);
-    bound->method = (BlockMethod *)Py_NewRef(object);
+    bound->method = self;
     bound->called = bound_called;
+    bound->weak_references = NULL;
     PyObject_GC_Track(bound);
     return (PyObject *)bound;
 }

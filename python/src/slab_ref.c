@@ -122,6 +122,10 @@ PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t
     int body_failed = count > 0 && arguments[0] != Py_None;
     slabby_status status;
 
+    if (count > 3) {
+        PyErr_Format(PyExc_TypeError, "__exit__() takes at most 3 arguments, not %zd", count);
+        return NULL;
+    }
     if (self->done)
         Py_RETURN_NONE;
     status = release_by(self->pool, self->pool->core->release_deferred, self->ref);

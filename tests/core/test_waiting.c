@@ -263,6 +263,29 @@ static void tickets_behind_others_are_allocations(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+/* Guards: the slabs that a larger capacity brings to those who wait count in the peak, although nobody asks anew. */
+static void growth_for_a_queue_counts_in_the_peak(void **state) {
+    enum { FEW = 10, MANY = 110 };
+    slabby_listener *listener;
+    uint64_t tickets[MANY], count;
+    slabby_ref held[FEW], refs[MANY];
+    (void)state;
+    slabby_allocator *pool = make_pool(64, FEW, WITH({SLABBY_OPTION_MAX_CAPACITY, 4000}));
+    CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, FEW), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    for (int i = 0; i < MANY - FEW; i++)
+        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener, 0), SLABBY_OK);
+    assert_int_equal(stats_of(pool).peak_used, FEW);
+    CHECK_STATUS(slabby_resize(NULL, pool, MANY, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(tickets, refs, NULL, &count, listener, MANY), SLABBY_OK);
+    assert_int_equal(count, MANY - FEW);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, refs, count), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, held, FEW), SLABBY_OK);
+    assert_int_equal(stats_of(pool).peak_used, MANY);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
 /* Guards: the descriptor rings for the end also where no ticket is out. */
 static void an_idle_listener_hears_the_end(void **state) {
     slabby_listener *listener;
@@ -332,6 +355,7 @@ int main(void) {
         cmocka_unit_test(tickets_are_allocations),
         cmocka_unit_test(an_idle_listener_hears_the_end),
         cmocka_unit_test(tickets_behind_others_are_allocations),
+        cmocka_unit_test(growth_for_a_queue_counts_in_the_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

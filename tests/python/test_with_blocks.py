@@ -2,6 +2,7 @@
 """The methods of a with block: bound without a new object, and methods like any other all the same."""
 
 import contextlib
+import copy
 import gc
 import inspect
 import sys
@@ -23,11 +24,16 @@ def test_they_are_like_methods(pool):
         assert method.__name__ == name
         assert method.__qualname__ == f"SlabRef.{name}"
         assert method.__doc__ == plain.__doc__
+        assert method.__text_signature__ == plain.__text_signature__
+        assert method == getattr(ref, name) and hash(method) == hash(getattr(ref, name))
+        assert method != pool.allocate and weakref.ref(method)() is method
+        assert copy.copy(method) == method
         assert repr(method).startswith(f"<built-in method {name} of slabby.SlabRef object")
         assert (
             list(inspect.signature(method).parameters)
             == list(inspect.signature(plain).parameters)[1:]
         )
+    assert ref.__enter__ != ref.__exit__
     ref.__exit__(None, None, None)
     assert not ref.is_valid
 
@@ -38,6 +44,8 @@ def test_they_refuse_other_arguments(pool):
             lambda: ref.__enter__(1),
             lambda: ref.__enter__(a=1),
             lambda: ref.__exit__(None, None, None, a=1),
+            lambda: ref.__exit__(None, None, None, None),
+            lambda: slabby.SlabRef.__exit__(ref, None, None, None, None),
             lambda: type(ref.__enter__).__call__(ref.__enter__, 1),
             lambda: type(ref.__exit__).__call__(ref.__exit__, kind=1),
             lambda: slabby.SlabRef.__enter__(pool),

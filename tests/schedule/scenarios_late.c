@@ -6,6 +6,8 @@
 #include "tasks.h"
 #include "world.h"
 
+#include "slab_word.h"
+
 /* In these, the process has no sequences for words: holds alone keep the memory. */
 static void without_sequences(void) {
     world.pool->word_cpus = 0;
@@ -56,6 +58,37 @@ static void with_samples(void) {
 static void one_is_out(void) {
     world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
     world_take(1);
+}
+
+/* By a turn of its word, which is biased to CPU 0. */
+static void one_is_pinned(void) {
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    for (int i = 0; i < 2; i++) {
+        world_take(1);
+        world_release(world.held[0]);
+        world.holds = 0;
+    }
+    world_take(1);
+    EXPECT(slabby_pin(world.pool, world.held[0]) == SLABBY_OK, "prepare: no pin");
+    EXPECT(slb_word_turns(world.pool->words[(world.held[0] - world.pool->ref_bias) & world.pool->id_mask]) ==
+               1,
+           "prepare: the word has not turned");
+}
+
+static void unpin_first(void) {
+    slabby_status status = slabby_unpin(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
+}
+
+/* As soon as the slab has no pin, the pool may go. */
+static void release_and_destroy(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_PINNED, "release answered %s", world_text(status));
+    world.status[schedule_task()] = SLABBY_IN_USE;
+    if (status == SLABBY_OK)
+        destroy_pool();
 }
 
 static void expect_late(slabby_status status, slabby_status stale, const char *what) {
@@ -145,6 +178,13 @@ const struct scenario late_scenarios[] = {
     LATE("allocate_single_rseq", without_caches, allocate_or_learn, one_of_both, 3),
     LATE("allocate_sampled_rseq", with_samples, allocate_or_learn, one_of_both, 3),
     LATE("allocate_audited_rseq", with_a_record_of_all, allocate_or_learn, one_of_both, 2),
+    {.name = "late_unpin_turned_rseq",
+     .says = "who gives up the last pin touches nothing of the pool that another then destroys",
+     .prepare = one_is_pinned,
+     .task = {unpin_first, release_and_destroy},
+     .cpu = {0, 0},
+     .check = went_or_in_use,
+     .preemptions = 3},
     {.name = "late_last_release_rseq",
      .says =
          "who releases the last slab of an abandoned pool unmaps what somebody else still reads, or they do",

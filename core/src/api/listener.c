@@ -4,6 +4,7 @@
 #include "api/issue.h"
 #include "observe/audit.h"
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "os/os.h"
 #include "pool/lifecycle.h"
 #include "resilience/breaker.h"
@@ -191,11 +192,19 @@ static bool others_wait(struct slabby_allocator *pool) {
            !slb_degrade_is_on(pool);
 }
 
+/* Where the capacity has grown, others may have been granted more than were in use before. relaxed: a hint; the next
+ * caller checks too. */
+static bool peak_may_rise(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->counts.peak_used, memory_order_relaxed) < slb_capacity(pool) ||
+           slb_peak_is_due(pool, slb_stripe_here(pool));
+}
+
 static slabby_status join_others(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     SLB_HOLD(pool);
+    slb_event_exhausted(pool, true);
     waiter->probe = 0;
     slabby_status status = slb_waiters_join(pool, waiter);
-    if (status == SLABBY_OK && slb_peak_is_due(pool, slb_stripe_here(pool)))
+    if (status == SLABBY_OK && peak_may_rise(pool))
         slb_note_peak(pool);
     return status;
 }

@@ -472,14 +472,11 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
 /* ------------------------------------------------------------------------------------------- the others */
 
 /* A slab without pins is released as slabby_release does, with the same words and the same order; false: its pins, or
- * anything else that slabby_release leaves to its slow path, are for the caller. Also false in a pool with an audit,
- * which says in its record which call it was. */
+ * anything else that slabby_release leaves to its slow path, are for the caller. */
 SLB_INLINE bool release_unpinned(struct slabby_allocator *pool, slabby_ref ref, slabby_status *out_status) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    /* relaxed: a hint, as in slabby_release */
-    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved ||
-                     (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT) != 0))
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
         return false;
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (biased != SLB_RSEQ_DONE &&

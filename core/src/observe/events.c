@@ -29,6 +29,7 @@ static uint64_t slb_event_limit(int32_t code) {
     return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
 }
 
+/* False if the code has already reached its limit for this second. */
 static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
     struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
     uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
@@ -86,18 +87,13 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
 
 /* ------------------------------------------------------------------------------------------------- raising */
 
-/* False if the code has already reached its limit for this second. */
-static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
-                          va_list arguments) {
-    uint64_t suppressed;
-    if (!event_admitted(pool, event->code, &suppressed))
-        return false;
+static void event_compose(struct slabby_allocator *pool, slabby_event *event, uint64_t suppressed,
+                          const char *format, va_list arguments) {
     event->struct_size = sizeof *event;
     name_pool(event, pool);
     event->time_ns = slb_os_wall_ns();
     event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
     (void)vsnprintf(event->text, sizeof event->text, format, arguments);
-    return true;
 }
 
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
@@ -114,33 +110,43 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) {
     va_list arguments;
+    uint64_t suppressed;
     memset(out, 0, sizeof *out);
+    if (!event_admitted(pool, code, &suppressed))
+        return;
     out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = event_compose(pool, &out->event, format, arguments);
+    event_compose(pool, &out->event, suppressed, format, arguments);
     va_end(arguments);
-    if (!admitted)
-        return;
     event_write(pool, &out->event, 0);
     out->function = pool->options.logger;
     out->context = pool->options.logger_context;
 }
 
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...) {
+/* In a function of its own: an exhausted pool raises many events that are not admitted, and the record is large. */
+static __attribute__((noinline)) void raise_admitted(struct slabby_allocator *pool, int32_t level,
+                                                     int32_t code, slabby_ref ref, int64_t value,
+                                                     uint64_t suppressed, const char *format,
+                                                     va_list arguments) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
     bool inside = slb_in_flight();
-    va_list arguments;
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = event_compose(pool, &notification.event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
+    event_compose(pool, &notification.event, suppressed, format, arguments);
     event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
     if (!inside)
         slb_event_notify(&notification);
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    uint64_t suppressed;
+    va_list arguments;
+    if (!event_admitted(pool, code, &suppressed))
+        return;
+    va_start(arguments, format);
+    raise_admitted(pool, level, code, ref, value, suppressed, format, arguments);
+    va_end(arguments);
 }
 
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {

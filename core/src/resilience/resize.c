@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "resilience/resize.h"
 
+#include "observe/counters.h"
 #include "observe/events.h"
 #include "os/os.h"
 #include "protect/free_ids.h"
@@ -236,6 +237,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
                              "the pool is closed; its capacity is of no use any more");
     slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
+    slb_note_peak(pool);         /* some may be with those who waited */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
 }
