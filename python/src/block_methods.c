@@ -6,7 +6,7 @@
  *                                               └──────── on the type ──▶ the method that CPython made
  *
  * CPython makes a new object for each binding of a method of C: a third of what a block costs. A BoundMethod is one
- * that ended and is used again, as a SlabRef is. What a block does not ask, it answers as the method that CPython makes.
+ * that ended and is used again, as a SlabRef is. What a block does not ask, it answers as CPython's own method does.
  */
 #include "slab_ref.h"
 
