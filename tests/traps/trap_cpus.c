@@ -35,6 +35,7 @@ struct counts {
     long pairs, refusals;
 };
 
+/* With its child: on two CPUs each step would wake the other one. */
 static void stay_on_one_cpu(void) {
     cpu_set_t only;
     int cpu = sched_getcpu();
@@ -68,7 +69,6 @@ static int child_life(void) {
     slabby_ref ref;
     int failed = 0;
 
-    stay_on_one_cpu();
     failed |= burst(pool, refs);
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         return CHILD_UNTRACED;
@@ -113,6 +113,7 @@ static struct counts count_with(long cpus) {
     int status = 0;
 
     pretended_cpus = cpus;
+    stay_on_one_cpu();
     pid_t child = fork();
 
     assert_true(child >= 0);

@@ -5,8 +5,10 @@
 #include "backend.h"
 #include "skip.h"
 #include "support.h"
+#include "threads.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
@@ -69,6 +71,8 @@ static void step_on(int64_t backend) {
     if (!backend_is_here(backend))
         skip();
     stepped_pool = make_pool(256, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend}));
+    /* with its child: on two CPUs each step would wake the other one */
+    (void)run_on((unsigned)sched_getcpu());
     pid_t child = fork();
 
     assert_true(child >= 0);
