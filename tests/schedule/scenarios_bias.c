@@ -6,23 +6,6 @@
 
 #include "slab_word.h"
 
-/* CPU 0 owns it: the inline path took it from the cache. The first comes from a shard, and the cache's first is looked
- * at as if it had to be timed. */
-static void one_is_biased(void) {
-    uint32_t id;
-
-    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
-    for (int i = 0; i < 2; i++) {
-        world_take(1);
-        world_release(world.held[0]);
-        world.holds = 0;
-    }
-    world_take(1);
-    id = (uint32_t)((world.held[0] - world.pool->ref_bias) & world.pool->id_mask);
-    EXPECT(slb_word_is_biased(world.pool->words[id]) && slb_word_bias_cpu(world.pool->words[id]) == 0,
-           "prepare: the slab is not owned by CPU 0");
-}
-
 static unsigned char *slab_of(slabby_ref ref) {
     uint64_t id = (ref - world.pool->ref_bias) & world.pool->id_mask;
 
@@ -210,7 +193,7 @@ static void one_of_the_second(void) {
 /* ----------------------------------------------------------------------------------------- secure, trim */
 
 static void one_is_biased_and_secret(void) {
-    one_is_biased();
+    world_make_biased();
     world_write(slab_of(world.held[0]), world.held[0]);
 }
 
@@ -261,7 +244,7 @@ static void one_is_biased_by_id(void) {
     uint32_t id;
     void *data;
 
-    one_is_biased();
+    world_make_biased();
     world_release(world.held[0]);
     EXPECT(slabby_allocate_fast(&data, &id, world.pool) == SLABBY_OK, "prepare: allocate_fast failed");
     world.held[0] = id;
@@ -298,63 +281,63 @@ const struct scenario bias_scenarios[] = {
      .preemptions = 4},
     {.name = "owner_against_elsewhere_rseq",
      .says = "the owner's release and one elsewhere: one succeeds",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_it, release_it, take_and_keep},
      .cpu = {0, 1, 0},
      .check = one_of_two,
      .preemptions = 2},
     {.name = "owner_against_its_cpu_rseq",
      .says = "two releases on the owner's CPU: one succeeds",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_it, release_it, take_and_keep},
      .cpu = {0, 0, 0},
      .check = one_of_two,
      .preemptions = 2},
     {.name = "owner_against_two_elsewhere_rseq",
      .says = "the owner's release and two that share the word together: one succeeds",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_it, release_it, defer_it, take_on_the_other_cpu},
      .cpu = {0, 1, 1, 0},
      .check = one_of_three,
      .preemptions = 2},
     {.name = "owner_pins_against_elsewhere_rseq",
      .says = "the owner's pin and a release elsewhere: what is pinned is not released",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {pin_it_and_check, release_unless_pinned, overwrite_the_next},
      .cpu = {0, 1, 1},
      .check = pinned_or_closed,
      .preemptions = 2},
     {.name = "owner_releases_against_pin_rseq",
      .says = "the owner's release and a pin elsewhere: what is released is not pinned",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {pin_it_and_check, release_unless_pinned, overwrite_the_next},
      .cpu = {1, 0, 0},
      .check = pinned_or_closed,
      .preemptions = 2},
     {.name = "owner_turns_against_elsewhere_rseq",
      .says = "the owner's pin, unpin and release, and a deferred release elsewhere: one succeeds",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {pin_it_and_release, defer_it, take_and_keep},
      .cpu = {0, 1, 0},
      .check = one_of_two,
      .preemptions = 2},
     {.name = "owner_turns_against_its_cpu_rseq",
      .says = "two pins, unpins and releases on the owner's CPU: one succeeds",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {pin_it_and_defer, pin_it_and_defer, take_and_keep},
      .cpu = {0, 0, 0},
      .check = one_of_two,
      .preemptions = 2},
     {.name = "owner_against_reset_rseq",
      .says = "the owner's release and a reset: the slab comes back once",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_it, reset_all},
      .cpu = {0, 1},
      .check = released_or_reset,
      .preemptions = 3},
     {.name = "owner_against_an_older_fence_rseq",
      .says = "a fence for one generation makes no word of the next one plain",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_the_first, release_and_go_on, release_the_second, release_the_second},
      .cpu = {1, 0, 1, 1},
      .check = one_of_the_second,
@@ -368,7 +351,7 @@ const struct scenario bias_scenarios[] = {
      .preemptions = 4},
     {.name = "owner_against_trim_rseq",
      .says = "the owner's release and the next owner beside a trim: no page goes from under anybody",
-     .prepare = one_is_biased,
+     .prepare = world_make_biased,
      .task = {release_it, trim, take_and_write},
      .cpu = {0, 1, 0},
      .check = released_and_others_out,

@@ -62,13 +62,7 @@ static void one_is_out(void) {
 
 /* By a turn of its word, which is biased to CPU 0. */
 static void one_is_pinned(void) {
-    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
-    for (int i = 0; i < 2; i++) {
-        world_take(1);
-        world_release(world.held[0]);
-        world.holds = 0;
-    }
-    world_take(1);
+    world_make_biased();
     EXPECT(slabby_pin(world.pool, world.held[0]) == SLABBY_OK, "prepare: no pin");
     EXPECT(slb_word_turns(world.pool->words[(world.held[0] - world.pool->ref_bias) & world.pool->id_mask]) ==
                1,

@@ -68,6 +68,23 @@ void world_take(uint32_t count) {
     }
 }
 
+/* The inline path takes the slab from the cache. The first comes from a shard, and the cache's first is taken on the
+ * way of those that are timed. */
+void world_make_biased(void) {
+    uint64_t word;
+
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    for (int i = 0; i < 2; i++) {
+        world_take(1);
+        world_release(world.held[0]);
+        world.holds = 0;
+    }
+    world_take(1);
+    word = world.pool->words[(world.held[0] - world.pool->ref_bias) & world.pool->id_mask];
+    EXPECT(slb_word_is_biased(word) && slb_word_bias_cpu(word) == 0,
+           "prepare: the slab is not biased to CPU 0");
+}
+
 /* Its memory is the C library's, which tells the size. */
 void world_listen(void) {
     slabby_error error = {.struct_size = sizeof error};

@@ -47,6 +47,9 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend, const st
 /* Prepare: takes so many slabs, as the CPU given by schedule_cpu does. */
 void world_take(uint32_t count);
 
+/* Prepare: a pool, and one slab of it in held[0], whose word is biased to CPU 0. */
+void world_make_biased(void);
+
 /* A listener for the pool. */
 void world_listen(void);
 
