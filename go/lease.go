@@ -92,14 +92,6 @@ func (m *magazine) slot(at uint32) *uint32 {
 	return (*uint32)(unsafe.Add(unsafe.Pointer(&m.ids), uintptr(at)*4))
 }
 
-// leaseAt is a lease of the block, nil beyond.
-func (h *hot) leaseAt(at uint64) *lease {
-	if at >= atomic.LoadUint64(&h.leaseCount) {
-		return nil
-	}
-	return (*lease)(unsafe.Add(atomic.LoadPointer(&h.leases), at*leaseBytes))
-}
-
 // address is how the core's calls name a lease; 0 for none.
 func (l *lease) address() C.uint64_t {
 	return C.uint64_t(uintptr(unsafe.Pointer(l)))

@@ -4,7 +4,10 @@
 
 package slabby
 
-import _ "unsafe" // for go:linkname
+import (
+	"sync/atomic"
+	"unsafe" // for go:linkname too
+)
 
 // A pinned goroutine keeps its P, and no other goroutine runs there, so it has the lease of its P
 // for itself. sync.Pool does the same; Go keeps these two functions reachable for packages like
@@ -24,6 +27,14 @@ func (h *hot) enter() *lease {
 
 func (*lease) leave() {
 	procUnpin()
+}
+
+// leaseAt is a lease of the block, nil beyond.
+func (h *hot) leaseAt(at uint64) *lease {
+	if at >= atomic.LoadUint64(&h.leaseCount) {
+		return nil
+	}
+	return (*lease)(unsafe.Add(atomic.LoadPointer(&h.leases), at*leaseBytes))
 }
 
 // enterToTake is enter for a caller that takes ids one by one.

@@ -24,8 +24,7 @@ typedef struct BlockMethod {
     PyObject_HEAD PyTypeObject *owner; /* SlabRef */
     PyObject *plain;                   /* the method of the type as CPython made it */
     PyTypeObject *bound;
-    block_function function;
-    Py_ssize_t most; /* arguments */
+    block_function function; /* it counts its arguments itself, and takes at most 3 */
 } BlockMethod;
 
 typedef struct BoundMethod {
@@ -36,14 +35,6 @@ typedef struct BoundMethod {
 } BoundMethod;
 
 /* ------------------------------------------------------------------------------------------------ BoundMethod */
-
-static PyObject *run(BoundMethod *self, PyObject *const *arguments, Py_ssize_t count) {
-    if (count <= self->method->most)
-        return self->method->function(self->slab, arguments, count);
-    PyErr_Format(PyExc_TypeError, "%R takes at most %zd arguments, not %zd", self->method->plain,
-                 self->method->most, count);
-    return NULL;
-}
 
 /* False with an exception set. */
 static int without_names(const BoundMethod *self, Py_ssize_t names) {
@@ -58,7 +49,7 @@ static PyObject *bound_called(PyObject *callable, PyObject *const *arguments, si
 
     if (!without_names(self, names == NULL ? 0 : PyTuple_Size(names)))
         return NULL;
-    return run(self, arguments, (Py_ssize_t)(count & COUNT_BITS));
+    return self->method->function(self->slab, arguments, (Py_ssize_t)(count & COUNT_BITS));
 }
 
 /* For callers that have a tuple and do not know of vectors. */
@@ -71,7 +62,7 @@ static PyObject *bound_call(PyObject *callable, PyObject *arguments, PyObject *n
         return NULL;
     for (Py_ssize_t i = 0; i < count && i < 3; i++)
         each[i] = PyTuple_GetItem(arguments, i);
-    return run(self, each, count);
+    return self->method->function(self->slab, each, count);
 }
 
 static void bound_dealloc(PyObject *object) {
@@ -251,7 +242,7 @@ static PyType_Spec method_spec = {
 
 /* Sets one method of SlabRef anew. -1 with an exception set. */
 static int set_method(PyTypeObject *owner, PyTypeObject *type, PyTypeObject *bound, const char *name,
-                      block_function function, Py_ssize_t most) {
+                      block_function function) {
     PyObject *plain = PyObject_GetAttrString((PyObject *)owner, name);
     BlockMethod *method = plain == NULL ? NULL : PyObject_GC_New(BlockMethod, type);
     int set;
@@ -264,7 +255,6 @@ static int set_method(PyTypeObject *owner, PyTypeObject *type, PyTypeObject *bou
     method->plain = plain;
     method->bound = (PyTypeObject *)Py_NewRef((PyObject *)bound);
     method->function = function;
-    method->most = most;
     PyObject_GC_Track(method);
     set = PyObject_SetAttrString((PyObject *)owner, name, (PyObject *)method);
     Py_DECREF((PyObject *)method);
@@ -281,10 +271,10 @@ int block_methods_ready(PyObject *module, struct slabby_types *types) {
     bound = PyType_FromModuleAndSpec(module, &bound_spec, NULL);
     if (type != NULL && bound != NULL) {
         ready = set_method(types->slab_ref, (PyTypeObject *)type, (PyTypeObject *)bound, "__enter__",
-                           slab_ref_enter, 0);
+                           slab_ref_enter);
         if (ready == 0)
             ready = set_method(types->slab_ref, (PyTypeObject *)type, (PyTypeObject *)bound, "__exit__",
-                               slab_ref_exit, 3);
+                               slab_ref_exit);
     }
     Py_XDECREF(type);
     Py_XDECREF(bound);

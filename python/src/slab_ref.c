@@ -104,15 +104,12 @@ static PyObject *slab_ref_finished(PyObject *object, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-PyObject *slab_ref_enter(PyObject *object, PyObject *const *unused, Py_ssize_t none) {
-    (void)unused;
-    (void)none;
-    return Py_NewRef(object);
-}
-
-static PyObject *enter_plainly(PyObject *object, PyObject *unused) {
-    (void)unused;
-    return Py_NewRef(object);
+PyObject *slab_ref_enter(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
+    (void)arguments;
+    if (count == 0)
+        return Py_NewRef(object);
+    PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", count);
+    return NULL;
 }
 
 /* Leaving the block releases the slab deferred, so that a view which still lives is no error. An error of the release
@@ -421,7 +418,8 @@ static PyMethodDef slab_ref_methods[] = {
     {"__dlpack_device__", slab_ref_dlpack_device, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\nWhere the slab is: (1, 0), the CPU."},
     {"_finish", slab_ref_finished, METH_NOARGS, NULL},
-    {"__enter__", enter_plainly, METH_NOARGS, "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
+    {"__enter__", (PyCFunction)(void (*)(void))slab_ref_enter, METH_FASTCALL,
+     "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
     {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL,
      "__exit__($self, kind, error, traceback, /)\n--\n\nReleases the slab as release_deferred() does."},
     {NULL, NULL, 0, NULL},

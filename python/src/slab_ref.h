@@ -47,7 +47,7 @@ static inline int slab_ref_finish(SlabRef *self, slabby_status status) {
 /* block_methods.c: a with block makes no object for its calls. */
 typedef PyObject *(*block_function)(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
-PyObject *slab_ref_enter(PyObject *self, PyObject *const *unused, Py_ssize_t none);
+PyObject *slab_ref_enter(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 int block_methods_ready(PyObject *module, struct slabby_types *types);
 
 /* slab_bytes.c: reading and writing bytes without a view. */
