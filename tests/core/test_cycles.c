@@ -178,5 +178,6 @@ int main(void) {
     puts("skipped: a sanitizer's own memory grows, and it needs more address space than the limit");
     return 77;
 #endif
+    resident_pages_stay_small();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,6 +286,7 @@ static void a_destroyed_pool_keeps_no_memory(void **state) {
     (void)state;
     if (TEST_UNDER_TSAN)
         skip(); /* it keeps notes on every word that was ever touched */
+    resident_pages_stay_small();
     warm_up_valgrind();
     struct resident mib = one_life();
     if (mib.after - mib.before > 1)

@@ -4,6 +4,9 @@
 #include "checks.h"
 
 #include <stdio.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 /* By the pages themselves: what statm and VmRSS say is counted for each CPU, added up now and then, and some hundred kB
  * off. Without the pages of files: how much of a program's code is resident is the kernel's choice. */
@@ -19,4 +22,10 @@ double resident_mib(void) {
             all += one;
     fclose(file);
     return (double)all / 1024;
+}
+
+void resident_pages_stay_small(void) {
+#ifdef PR_SET_THP_DISABLE
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* without it, this system has none */
+#endif
 }
