@@ -5958,9 +5958,14 @@ struct slb_label {
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
 
-/* One allocation in so many is timed, at distances of 1 to SLB_SAMPLE_MOST. */
+/* One allocation in so many is timed, at distances of 1 to twice that. */
 #define SLB_SAMPLE_MEAN 64u
-#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_MEAN)
+/* The same where a CPU serves allocations so fast that the samples would take a seventh of its time. */
+#define SLB_SAMPLE_BUSY_MEAN 256u
+/* So fast: more than 32 allocations a microsecond. */
+#define SLB_SAMPLE_BUSY_PER_US 32u
+/* No distance is longer. */
+#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_BUSY_MEAN)
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
@@ -6298,6 +6303,7 @@ struct slb_cpu_cache {
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
+    _Atomic uint64_t sampled_ticks; /* when that allocation began */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
@@ -13396,6 +13402,7 @@ struct slb_lease {
     _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
     /* For a binding with more threads than leases: the user of the lease. The core does not read it. */
     _Atomic uint64_t user;
+    _Atomic uint64_t sampled_ticks; /* when that allocation began */
 };
 
 _Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
@@ -14387,9 +14394,6 @@ SLB_PRIVATE bool slb_fault_handler_install(void) {
 /* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
 #define SLB_GUARD_REGIONS_MOST (1ull << 30)
 
-/* More than one latency sample stands for: batches pass the sampling point without notice. */
-#define SLB_GUARD_WEIGHT_MAX 128u
-
 enum slb_guard_state { SLB_GUARD_FREE, SLB_GUARD_CHANGING, SLB_GUARD_LIVE };
 
 struct slb_guard_slot {
@@ -14563,14 +14567,15 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. The excess below 0 is kept, so
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot; batches pass the sampling point
+ * without notice, so it may claim more than a sample stands for. The excess below 0 is kept, so
  * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
  * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
  * lower. relaxed: nothing else is read by it. */
 static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
-    int64_t by = (int64_t)(weight < SLB_GUARD_WEIGHT_MAX ? weight : SLB_GUARD_WEIGHT_MAX);
+    int64_t by = (int64_t)(weight < SLB_SAMPLE_MOST ? weight : SLB_SAMPLE_MOST);
     do {
         left = (stored == 0 ? slb_guard_interval(pool) : stored + (stored < 0)) - by;
         next = left <= 0 ? left + slb_guard_interval(pool) : left;
@@ -15078,11 +15083,11 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
 
 /* -------------------- observe/latency.h */
 /*
- * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
- * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further on.
- * A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands
- * for itself, except in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
- * allocations, not just the slow ones.
+ * How long allocations take. On the fast path about one in 64 is timed, and one in 256 while a CPU serves more than 32
+ * a microsecond. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
+ * and chooses the next number at random, 1 to 128 or 1 to 512 further on. A sample stands for all allocations of its
+ * CPU's cache since the last one; an allocation from a slower tier stands for itself, except in a pool without CPU
+ * caches, where one in 64 is timed as well. So percentiles describe all allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -15127,8 +15132,12 @@ SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uin
     return &pool->latency[i < cpus ? i : pool->cpus];
 }
 
+/* Whether allocations come so fast that fewer are timed: `weight` of them between the last sample, whose ticks
+ * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
+SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
+
 /* How far it is from a sample to the next. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy);
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
@@ -15208,15 +15217,34 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The clock
- * is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same number of ticks,
- * each distance would follow from the one before. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
+/* A sample takes some 40 ns, two thirds of a ns of each allocation if one in 64 is timed: a seventh of a pair of the
+ * fast path. relaxed: threads of one CPU, or the user of one lease, write it, and a lost race gives one distance. */
+SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
+    uint64_t before = atomic_load_explicit(sampled_ticks, memory_order_relaxed);
+    atomic_store_explicit(sampled_ticks, now, memory_order_relaxed);
+    return (now - before) * SLB_SAMPLE_BUSY_PER_US < weight * slb_os_ticks_per_us();
+}
+
+/* How far to the next sample: 1 to 128 or 1 to 512 allocations, so that no pattern in the program keeps in step with
+ * it. The clock is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same
+ * number of ticks, each distance would follow from the one before. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < SLB_SAMPLE_MOST); /* guards more frequent than samples */
-    return all ? 1 : 1 + (slb_random_mix(now) >> 57);
+        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
+    bool seldom = busy && (guard_rate == 0 || guard_rate >= SLB_SAMPLE_MOST);
+    uint32_t most = 2 * (seldom ? SLB_SAMPLE_BUSY_MEAN : SLB_SAMPLE_MEAN);
+    return all ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), most);
+}
+
+/* The same of a CPU's cache, whose sample of `weight` allocations begins now; it sets the next sampling point. */
+static void slb_set_next_sample(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint64_t served,
+                            uint64_t weight, uint64_t now) {
+    bool busy = slb_latency_is_busy(&cache->sampled_ticks, weight, now);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, busy)),
+                          memory_order_relaxed);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
@@ -15280,9 +15308,7 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
     timing.started = off ? 0 : due->now;
     timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
-                          memory_order_relaxed);
+    slb_set_next_sample(pool, cache, served, timing.weight, due->now);
     return timing;
 }
 
@@ -15313,12 +15339,11 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         slb_timing_catch_up(pool);
         return (struct slb_timing){0, 0};
     }
-    uint64_t distance = all ? 1 : slb_latency_distance(pool, started);
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + distance), memory_order_relaxed);
+    uint64_t weight = served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN;
+    slb_set_next_sample(pool, cache, served, weight, started);
     if (slb_nears_its_end(served))
         slb_cache_fold(pool);
-    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
+    return (struct slb_timing){started, weight};
 }
 
 /* The caches are locked, so no allocation can use up a number while the next sample is set to this number. */
@@ -23103,15 +23128,10 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* -------------------------------------------------------------------------------------------------- timing */
 
 /* relaxed throughout: a race with the lease's user costs one sample */
-static bool slb_sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+static bool slb_sample_is_due(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
-    uint32_t turn = (uint32_t)(header >> 16);
-    if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
-        slb_header_ids(header) == 0)
-        return false;
-    uint32_t next = turn + (uint32_t)slb_latency_distance(pool, slb_os_ticks());
-    atomic_store_explicit(&magazine->sample_at, next, memory_order_relaxed);
-    return true;
+    return (uint32_t)(header >> 16) == atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) &&
+           slb_header_ids(header) != 0;
 }
 
 /* As slb_timing_if_due for a CPU's cache. */
@@ -23120,13 +23140,19 @@ static struct slb_timing slb_timing_of_lease(struct slabby_allocator *pool, stru
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    if (!slb_sample_is_due(pool, &lease->given) && !slb_sample_is_due(pool, &lease->refilled))
+    struct slb_magazine *due = slb_sample_is_due(&lease->given)      ? &lease->given
+                               : slb_sample_is_due(&lease->refilled) ? &lease->refilled
+                                                                 : NULL;
+    if (due == NULL)
         return timing;
     uint64_t served = slb_lease_served(lease);
     uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
     timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
+    bool busy = slb_latency_is_busy(&lease->sampled_ticks, timing.weight, timing.started);
+    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, busy),
+                              memory_order_relaxed);
     return timing;
 }
 

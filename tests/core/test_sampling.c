@@ -3,31 +3,74 @@
 #include "support.h"
 
 #include "observe/latency.h"
+#include "os/os.h"
 #include "pool.h"
 
-/* Guards: one allocation in 64 is timed on average, also where each takes as many ticks as the others and the clock
- * advances in step with the distances. The clock is made up, so each run sees the same numbers. */
+/* The mean of the distances where each allocation takes `ticks`. The clock is made up, so each run sees the same. */
+static double mean_distance(struct slabby_allocator *pool, uint64_t ticks, bool busy, uint64_t most) {
+    enum { SAMPLES = 2000 };
+    uint64_t now = 123456789, allocations = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        uint64_t distance = slb_latency_distance(pool, now, busy);
+        assert_in_range(distance, 1, most);
+        allocations += distance;
+        now += distance * ticks;
+    }
+    return (double)allocations / SAMPLES;
+}
+
+/* Guards: one allocation in 64 is timed on average, one in 256 on a busy CPU, also where each takes as many ticks as
+ * the others and the clock advances in step with the distances. */
 static void samples_keep_no_step_with_the_clock(void **state) {
-    enum { STEPS = 512, SAMPLES = 2000 };
     static struct slabby_allocator pool;
 
     (void)state;
     atomic_store(&pool.timing.tracking, SLABBY_LATENCY_TRACKING_SAMPLED);
-    for (uint64_t ticks = 1; ticks <= STEPS; ticks++) {
-        uint64_t now = 123456789, allocations = 0;
-        for (int i = 0; i < SAMPLES; i++) {
-            uint64_t distance = slb_latency_distance(&pool, now);
-            assert_in_range(distance, 1, 128);
-            allocations += distance;
-            now += distance * ticks;
-        }
-        assert_in_range(allocations, SAMPLES * 58, SAMPLES * 71);
+    for (uint64_t ticks = 1; ticks <= 512; ticks++) {
+        assert_float_equal(mean_distance(&pool, ticks, false, 128), 64, 6.5);
+        assert_float_equal(mean_distance(&pool, ticks, true, 512), 256, 26);
     }
+}
+
+/* Guards: guard slots need the samples: all allocations where guards are more frequent than one in 128, and no distance
+ * above their rate. */
+static void guards_need_samples(void **state) {
+    static struct slabby_allocator pool;
+    const struct {
+        uint32_t rate;
+        double mean;
+    } cases[] = {{1, 1}, {127, 1}, {128, 64}, {511, 64}, {512, 256}, {5000, 256}};
+
+    (void)state;
+    atomic_store(&pool.timing.tracking, SLABBY_LATENCY_TRACKING_SAMPLED);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        atomic_store(&pool.guard_rate, cases[i].rate);
+        assert_float_equal(mean_distance(&pool, 7, true, 512), cases[i].mean, cases[i].mean / 10);
+    }
+}
+
+/* Guards: a CPU is busy from 32 allocations a microsecond on, counted from the sample before. */
+static void busy_is_many_allocations_a_microsecond(void **state) {
+    _Atomic uint64_t sampled = 0;
+    uint64_t now = 1u << 30, us = slb_os_ticks_per_us();
+
+    (void)state;
+    assert_false(slb_latency_is_busy(&sampled, 64, now));
+    now += us;
+    assert_true(slb_latency_is_busy(&sampled, 33, now));
+    now += us;
+    assert_false(slb_latency_is_busy(&sampled, 32, now));
+    now += 100 * us;
+    assert_true(slb_latency_is_busy(&sampled, 3201, now));
+    now += 100 * us;
+    assert_false(slb_latency_is_busy(&sampled, 3200, now));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_keep_no_step_with_the_clock),
+        cmocka_unit_test(guards_need_samples),
+        cmocka_unit_test(busy_is_many_allocations_a_microsecond),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

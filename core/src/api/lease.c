@@ -60,15 +60,10 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* -------------------------------------------------------------------------------------------------- timing */
 
 /* relaxed throughout: a race with the lease's user costs one sample */
-static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+static bool sample_is_due(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
-    uint32_t turn = (uint32_t)(header >> 16);
-    if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
-        slb_header_ids(header) == 0)
-        return false;
-    uint32_t next = turn + (uint32_t)slb_latency_distance(pool, slb_os_ticks());
-    atomic_store_explicit(&magazine->sample_at, next, memory_order_relaxed);
-    return true;
+    return (uint32_t)(header >> 16) == atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) &&
+           slb_header_ids(header) != 0;
 }
 
 /* As slb_timing_if_due for a CPU's cache. */
@@ -77,13 +72,19 @@ static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct s
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    if (!sample_is_due(pool, &lease->given) && !sample_is_due(pool, &lease->refilled))
+    struct slb_magazine *due = sample_is_due(&lease->given)      ? &lease->given
+                               : sample_is_due(&lease->refilled) ? &lease->refilled
+                                                                 : NULL;
+    if (due == NULL)
         return timing;
     uint64_t served = slb_lease_served(lease);
     uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
     timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
+    bool busy = slb_latency_is_busy(&lease->sampled_ticks, timing.weight, timing.started);
+    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, busy),
+                              memory_order_relaxed);
     return timing;
 }
 

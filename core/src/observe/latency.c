@@ -46,15 +46,34 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The clock
- * is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same number of ticks,
- * each distance would follow from the one before. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
+/* A sample takes some 40 ns, two thirds of a ns of each allocation if one in 64 is timed: a seventh of a pair of the
+ * fast path. relaxed: threads of one CPU, or the user of one lease, write it, and a lost race gives one distance. */
+SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
+    uint64_t before = atomic_load_explicit(sampled_ticks, memory_order_relaxed);
+    atomic_store_explicit(sampled_ticks, now, memory_order_relaxed);
+    return (now - before) * SLB_SAMPLE_BUSY_PER_US < weight * slb_os_ticks_per_us();
+}
+
+/* How far to the next sample: 1 to 128 or 1 to 512 allocations, so that no pattern in the program keeps in step with
+ * it. The clock is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same
+ * number of ticks, each distance would follow from the one before. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < SLB_SAMPLE_MOST); /* guards more frequent than samples */
-    return all ? 1 : 1 + (slb_random_mix(now) >> 57);
+        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
+    bool seldom = busy && (guard_rate == 0 || guard_rate >= SLB_SAMPLE_MOST);
+    uint32_t most = 2 * (seldom ? SLB_SAMPLE_BUSY_MEAN : SLB_SAMPLE_MEAN);
+    return all ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), most);
+}
+
+/* The same of a CPU's cache, whose sample of `weight` allocations begins now; it sets the next sampling point. */
+static void set_next_sample(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint64_t served,
+                            uint64_t weight, uint64_t now) {
+    bool busy = slb_latency_is_busy(&cache->sampled_ticks, weight, now);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, busy)),
+                          memory_order_relaxed);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
@@ -118,9 +137,7 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
     timing.started = off ? 0 : due->now;
     timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
-                          memory_order_relaxed);
+    set_next_sample(pool, cache, served, timing.weight, due->now);
     return timing;
 }
 
@@ -151,12 +168,11 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         slb_timing_catch_up(pool);
         return (struct slb_timing){0, 0};
     }
-    uint64_t distance = all ? 1 : slb_latency_distance(pool, started);
-    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + distance), memory_order_relaxed);
+    uint64_t weight = served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN;
+    set_next_sample(pool, cache, served, weight, started);
     if (nears_its_end(served))
         slb_cache_fold(pool);
-    return (struct slb_timing){started, served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN};
+    return (struct slb_timing){started, weight};
 }
 
 /* The caches are locked, so no allocation can use up a number while the next sample is set to this number. */

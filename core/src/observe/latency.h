@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
- * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further on.
- * A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands
- * for itself, except in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
- * allocations, not just the slow ones.
+ * How long allocations take. On the fast path about one in 64 is timed, and one in 256 while a CPU serves more than 32
+ * a microsecond. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
+ * and chooses the next number at random, 1 to 128 or 1 to 512 further on. A sample stands for all allocations of its
+ * CPU's cache since the last one; an allocation from a slower tier stands for itself, except in a pool without CPU
+ * caches, where one in 64 is timed as well. So percentiles describe all allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -51,8 +51,12 @@ SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uin
     return &pool->latency[i < cpus ? i : pool->cpus];
 }
 
+/* Whether allocations come so fast that fewer are timed: `weight` of them between the last sample, whose ticks
+ * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
+SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
+
 /* How far it is from a sample to the next. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy);
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);

@@ -12,9 +12,14 @@
 
 #include "base.h"
 
-/* One allocation in so many is timed, at distances of 1 to SLB_SAMPLE_MOST. */
+/* One allocation in so many is timed, at distances of 1 to twice that. */
 #define SLB_SAMPLE_MEAN 64u
-#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_MEAN)
+/* The same where a CPU serves allocations so fast that the samples would take a seventh of its time. */
+#define SLB_SAMPLE_BUSY_MEAN 256u
+/* So fast: more than 32 allocations a microsecond. */
+#define SLB_SAMPLE_BUSY_PER_US 32u
+/* No distance is longer. */
+#define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_BUSY_MEAN)
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */

@@ -19,9 +19,6 @@
 /* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
 #define GUARD_REGIONS_MOST (1ull << 30)
 
-/* More than one latency sample stands for: batches pass the sampling point without notice. */
-#define GUARD_WEIGHT_MAX 128u
-
 enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
 
 struct slb_guard_slot {
@@ -195,14 +192,15 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. The excess below 0 is kept, so
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot; batches pass the sampling point
+ * without notice, so it may claim more than a sample stands for. The excess below 0 is kept, so
  * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
  * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
  * lower. relaxed: nothing else is read by it. */
 static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
-    int64_t by = (int64_t)(weight < GUARD_WEIGHT_MAX ? weight : GUARD_WEIGHT_MAX);
+    int64_t by = (int64_t)(weight < SLB_SAMPLE_MOST ? weight : SLB_SAMPLE_MOST);
     do {
         left = (stored == 0 ? guard_interval(pool) : stored + (stored < 0)) - by;
         next = left <= 0 ? left + guard_interval(pool) : left;

@@ -33,6 +33,7 @@ struct slb_cpu_cache {
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
+    _Atomic uint64_t sampled_ticks; /* when that allocation began */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */

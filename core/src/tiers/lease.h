@@ -44,6 +44,7 @@ struct slb_lease {
     _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
     /* For a binding with more threads than leases: the user of the lease. The core does not read it. */
     _Atomic uint64_t user;
+    _Atomic uint64_t sampled_ticks; /* when that allocation began */
 };
 
 _Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
