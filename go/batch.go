@@ -56,6 +56,48 @@ func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	if p.allocateBatchHere(dst) {
 		return nil
 	}
+	return p.allocateBatchThere(dst)
+}
+
+// AllocateBatchBytes is AllocateBatch that also fills data, which must be as long as dst, with the memory of each slab,
+// as GetBytes returns it. That is cheaper than a call for each, and net.Buffers takes such a slice. An error leaves
+// both as they were.
+func (p *Slabby) AllocateBatchBytes(dst []SlabRef, data [][]byte) error {
+	if len(data) != len(dst) {
+		return &Error{
+			Status: StatusInvalidArgument, Value: int64(len(data)), Minimum: int64(len(dst)), Maximum: int64(len(dst)),
+			Text: fmt.Sprintf("data has %d slices for the %d references of dst; give as many", len(data), len(dst)),
+		}
+	}
+	if err := p.checkBatch(len(dst)); err != nil {
+		return err
+	}
+	if p.allocateBatchHere(dst) {
+		p.slices(dst, data)
+		return nil
+	}
+	if err := p.allocateBatchThere(dst); err != nil {
+		return err
+	}
+	for at, ref := range dst {
+		data[at] = ref.GetBytes()
+	}
+	return nil
+}
+
+// slices fills data with the memory of slabs that came from a cache: none is of the heap or on a guard slot.
+func (p *Slabby) slices(refs []SlabRef, data [][]byte) {
+	slabs, stride, bias, mask, size := p.slabs, p.stride, p.refBias, p.idMask, p.slabBytes
+	data = data[:len(refs)]
+	for at := range refs {
+		id := (refs[at].ref - bias) & mask
+		p.used(id)
+		data[at] = (*[1 << 30]byte)(unsafe.Add(slabs, id*stride))[:size:size]
+	}
+}
+
+// allocateBatchThere lets the core serve.
+func (p *Slabby) allocateBatchThere(dst []SlabRef) error {
 	raw := borrowRaw(len(dst))
 	defer rawRefs.Put(raw)
 	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), nil, p.c(), C.uint64_t(len(dst)))
@@ -175,7 +217,7 @@ func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
 	header := atomic.LoadUint64(&m.header)
 	length := uint32(uint16(header))
 	for done < len(refs) && length+uint32(done) < m.max && p.free(refs[done]) {
-		id := (refs[done].ref - p.refBias) & p.idMask
+		id := p.idOf(refs[done])
 		*m.slot(length + uint32(done)) = uint32(id)
 		if done++; atomic.LoadUint32(p.mode) != 0 {
 			break
@@ -198,6 +240,11 @@ func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
 	return done, failed, err
 }
 
+// idOf is the id in the reference of a slab that is live, or was a moment ago.
+func (p *Slabby) idOf(ref SlabRef) uint64 {
+	return (ref.ref - p.refBias) & p.idMask
+}
+
 // free makes the word of a live slab free, if Go may do that.
 func (p *Slabby) free(ref SlabRef) bool {
 	relative := ref.ref - p.refBias
@@ -214,7 +261,7 @@ func (p *Slabby) deallocateBatchThere(refs []SlabRef) (released int, err error) 
 	defer rawRefs.Put(raw)
 	for at, ref := range refs {
 		if p != nil {
-			p.race.releasing((ref.ref - p.refBias) & p.idMask)
+			p.race.releasing(p.idOf(ref))
 		}
 		(*raw)[at] = C.slabby_ref(ref.ref)
 	}

@@ -52,8 +52,7 @@ var _ [0]struct{} = [unsafe.Sizeof(SlabRef{}) - unsafe.Sizeof(sequence.Reference
 
 // allocateBatchInSequence fills dst from this CPU's cache, all or nothing.
 func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) bool {
-	var ids sequence.IDs
-	issue, taken, mixed := sequence.TakeBatch(core, unsafe.Pointer(&p.hot), references(dst), &ids)
+	issue, taken, mixed := sequence.TakeBatch(core, unsafe.Pointer(&p.hot), references(dst))
 	if !taken {
 		return false
 	}
@@ -62,7 +61,7 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) boo
 		dst[at].hot = &p.hot
 	}
 	for at := 0; raceDetector && at < len(dst); at++ {
-		p.race.allocated(uint64(ids[at]))
+		p.race.allocated(p.idOf(dst[at]))
 	}
 	if issue == 0 { // let the core bias the slabs that this CPU issues from now on, if it may
 		C.slabby_go_sequences(p.handle)
@@ -71,20 +70,42 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) boo
 	return true
 }
 
+// freedOf says how many of the words that a restarted run has begun it has stored: all but the last if it still points
+// to that one.
+func (p *Slabby) freedOf(begun []SlabRef, at uintptr) int {
+	count := len(begun)
+	if count != 0 && at == uintptr(unsafe.Pointer(p.word(p.idOf(begun[count-1])))) {
+		count--
+	}
+	return count
+}
+
+// freeAndGive frees words one by one, then gives all of the slabs or none.
+func (p *Slabby) freeAndGive(core unsafe.Pointer, refs []SlabRef) (freed int, given bool) {
+	var ids sequence.IDs
+	freed = sequence.FreeBatch(core, references(refs), &ids)
+	return freed, freed == 0 || atomic.LoadUint32(p.mode) == 0 && sequence.GiveBatch(core, &ids, freed)
+}
+
 // deallocateRunInSequence releases as many of the first references as it can in a row.
 func (p *Slabby) deallocateRunInSequence(core unsafe.Pointer, refs []SlabRef) (done, failed int, err error) {
-	var ids sequence.IDs
-	count := min(len(refs), len(ids))
-	for at := 0; raceDetector && at < count; at++ {
-		p.race.releasing((refs[at].ref - p.refBias) & p.idMask)
+	refs = refs[:min(len(refs), sequence.Most)]
+	for at := 0; raceDetector && at < len(refs); at++ {
+		p.race.releasing(p.idOf(refs[at]))
 	}
-	done = sequence.FreeBatch(core, references(refs[:count]), &ids)
-	if done == 0 || atomic.LoadUint32(p.mode) == 0 && sequence.GiveBatch(core, &ids, done) {
+	done, at, result := sequence.ReleaseRun(core, references(refs))
+	given := result == sequence.Done
+	if result == sequence.Restarted {
+		done = p.freedOf(refs[:done], at)
+	} else if done == 0 { // plain words, or no space in the cache
+		done, given = p.freeAndGive(core, refs)
+	}
+	if given {
 		runtime.KeepAlive(p)
 		return done, 0, nil
 	}
 	for _, ref := range refs[:done] {
-		if atomic.LoadUint32(p.mode) == 0 && sequence.Give(core, (ref.ref-p.refBias)&p.idMask) {
+		if atomic.LoadUint32(p.mode) == 0 && sequence.Give(core, p.idOf(ref)) {
 			continue
 		}
 		if bad := p.returned(nil, ref, ref.ref, 0); bad != nil {

@@ -26,6 +26,7 @@ func TestZeroAllocations(t *testing.T) {
 		"pins and looks":                 func() error { return pinAndRead(pool) },
 		"refusals":                       refusals(t),
 		"AllocateBatch, DeallocateBatch": batches(pool),
+		"AllocateBatchBytes":             batchesOfBytes(pool),
 		"waits that find a slab":         func() error { return waitForNothing(pool) },
 	} {
 		var failed error
@@ -119,6 +120,17 @@ func batches(pool *slabby.Slabby) func() error {
 			return err
 		}
 		_, err := pool.DeallocateBatch(batch)
+		return err
+	}
+}
+
+func batchesOfBytes(pool *slabby.Slabby) func() error {
+	refs, data := make([]slabby.SlabRef, 16), make([][]byte, 16)
+	return func() error {
+		if err := pool.AllocateBatchBytes(refs, data); err != nil {
+			return err
+		}
+		_, err := pool.DeallocateBatch(refs)
 		return err
 	}
 }

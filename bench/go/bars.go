@@ -75,7 +75,7 @@ func bars() (list []bar, end func(), err error) {
 		{"Allocate, GetBytes, Release / sync.Pool", pairs(plain), pooledPairs(buffers, false), 1.0, false, 1},
 		{"the same in parallel", parallel(pairs(plain)), parallel(pooledPairs(buffers, false)), 1.0, false, acrossCPUs},
 		{"AllocateFast, DeallocateFast / Allocate, Release", fastPairs(plain), pairsUnread(plain), 1.0, false, 1},
-		{"batch of 64, a slab / a pair", batchesOf64(plain), pairs(plain), 0.5, false, 1},
+		{"batch of 64 with bytes, a slab / a pair", batchesOf64(plain), pairs(plain), 0.5, false, 1},
 		{"quick-start options / sync.Pool and clear", pairs(quick), pooledPairs(buffers, true), 1.15, false, 1},
 		{"WithSecure / sync.Pool and clear", pairs(secure), pooledPairs(buffers, true), 1.1, false, 1},
 		{"through a channel / sync.Pool through a channel", channelled(plain), pooledChannel(buffers), 1.0, false, 1},
@@ -153,14 +153,14 @@ func fastPairs(pool *slabby.Slabby) func(int) error {
 
 //go:noinline
 func batchesOf64(pool *slabby.Slabby) func(int) error {
-	refs := make([]slabby.SlabRef, 64)
+	refs, data := make([]slabby.SlabRef, 64), make([][]byte, 64)
 	return func(operations int) error {
 		for range operations / 64 {
-			if err := pool.AllocateBatch(refs); err != nil {
+			if err := pool.AllocateBatchBytes(refs, data); err != nil {
 				return err
 			}
-			for _, ref := range refs {
-				ref.GetBytes()[0] = 1
+			for _, bytes := range data {
+				bytes[0] = 1
 			}
 			if err := pool.BatchDeallocate(refs); err != nil {
 				return err

@@ -18,14 +18,14 @@
 
 enum instruction { COUNT_INSTRUCTION, HEADER_INSTRUCTION };
 
-/* A counted sequence ends with addq $1 to the count, of four or five bytes, then movq %r10, 8(%rcx). Answers the
+/* A counted sequence ends with subq $-1 from the count, of four or five bytes, then movq %r10, 8(%rcx). Answers the
  * address of one of them, or 0 for another sequence. */
 static inline uint64_t address_of(enum instruction instruction, uint64_t end_address) {
-    static const unsigned char header[] = {0x4c, 0x89, 0x51, 0x08}, add[] = {0x48, 0x83};
+    static const unsigned char header[] = {0x4c, 0x89, 0x51, 0x08}, subtract[] = {0x48, 0x83};
     const unsigned char *end = (const unsigned char *)(uintptr_t)end_address;
-    uint64_t length = memcmp(end - 8, add, sizeof add) == 0 ? 4 : 5;
-    if (memcmp(end - sizeof header, header, sizeof header) != 0 || end[-5] != 1 ||
-        memcmp(end - 4 - length, add, sizeof add) != 0)
+    uint64_t length = memcmp(end - 8, subtract, sizeof subtract) == 0 ? 4 : 5;
+    if (memcmp(end - sizeof header, header, sizeof header) != 0 || end[-5] != 0xff ||
+        memcmp(end - 4 - length, subtract, sizeof subtract) != 0)
         return 0;
     return end_address - 4 - (instruction == COUNT_INSTRUCTION ? length : 0);
 }

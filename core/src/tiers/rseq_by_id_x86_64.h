@@ -9,30 +9,28 @@
  * one.
  *
  * A restart between the two stores must be told from an earlier one, because the count has changed then. The addition
- * itself leaves the evidence: it clears the carry that was set before it. r11 tells this carry from earlier ones: it is
- * 0 until the carry was set.
+ * itself leaves the evidence: as a subtraction of -1 it sets the carry, which the addition to the header cleared. rax
+ * tells this carry from earlier ones: it is -1 from there on, and an address or an index before.
  */
 #define SLB_RSEQ_COUNTS_FAST 1
-#define SLB_RSEQ_BEGIN_COUNTED "xorl %%r11d, %%r11d\n\t" SLB_RSEQ_BEGIN
 #define SLB_RSEQ_COUNT                                                                                       \
-    "stc\n\t"                                                                                                \
-    "movl $1, %%r11d\n\t"                                                                                    \
-    "addq $1, %c[counted](%%rcx)\n\t"
+    "movq $-1, %%rax\n\t"                                                                                    \
+    "subq $-1, %c[counted](%%rcx)\n\t"
 #define SLB_RSEQ_END_COUNTED(otherwise)                                                                      \
-    SLB_RSEQ_END_OR("jc %l[" otherwise "]\n\t"                                                               \
-                    "testl %%r11d, %%r11d\n\t"                                                               \
-                    "jz %l[" otherwise "]\n\t"                                                               \
+    SLB_RSEQ_END_OR("jnc %l[" otherwise "]\n\t"                                                              \
+                    "cmpq $-1, %%rax\n\t"                                                                    \
+                    "jne %l[" otherwise "]\n\t"                                                              \
                     "jmp %l[counted_only]\n\t")
 
 /* An allocation by id is counted ahead of the header, see add_up_fast in observe/counters.c. */
 #define SLB_RSEQ_TAKE_FAST(check_of_turn)                                                                    \
-    SLB_RSEQ_BEGIN_COUNTED SLB_RSEQ_LOAD check_of_turn "movzwl %%r10w, %%eax\n\t"                            \
-                                                       "subl $1, %%eax\n\t"                                  \
-                                                       "cmpl %[max], %%eax\n\t"                              \
-                                                       "jae %l[refused]\n\t"                                 \
-                                                       "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"            \
-                                                       "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT              \
-                                                       "movq %%r10, %c[header](%%rcx)\n\t"
+    SLB_RSEQ_BEGIN SLB_RSEQ_LOAD check_of_turn "movzwl %%r10w, %%eax\n\t"                                    \
+                                               "subl $1, %%eax\n\t"                                          \
+                                               "cmpl %[max], %%eax\n\t"                                      \
+                                               "jae %l[refused]\n\t"                                         \
+                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"                    \
+                                               "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT                      \
+                                               "movq %%r10, %c[header](%%rcx)\n\t"
 
 /* slb_rseq_take_untimed for an allocation by id. SLB_RSEQ_COUNTED: it was counted, and refused. */
 SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool,
@@ -48,7 +46,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
-                 : "rax", "r10", "r11", "memory", "cc"
+                 : "rax", "r10", "memory", "cc"
                  : refused, counted_only);
     *out_id = id;
     *out_cache = cache;
@@ -65,7 +63,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_counted(struct slabby_allocato
     __asm__ goto(SLB_RSEQ_TAKE_FAST("") SLB_RSEQ_END_COUNTED("restarted")
                  : [id] "=&r"(id)
                  : [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "r11", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted, counted_only);
     *out_id = id;
     return SLB_RSEQ_DONE;
@@ -79,18 +77,17 @@ counted_only:
 
 /* slb_rseq_try_give for a release by id. SLB_RSEQ_COUNTED: it was counted, and restarted. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN_COUNTED SLB_RSEQ_LOAD
-                 "movzwl %%r10w, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t"
-                 "jae %l[refused]\n\t"
-                 "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                 "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
-                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
-                 :
-                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_GIVE_INPUTS(pool)
-                 : "rax", "rcx", "r10", "r11", "memory", "cc"
-                 : refused, restarted, counted_only);
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                     "cmpl %[max], %%eax\n\t"
+                                     "jae %l[refused]\n\t"
+                                     "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                     "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
+                                     "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
+        :
+        : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_GIVE_INPUTS(pool)
+        : "rax", "rcx", "r10", "memory", "cc"
+        : refused, restarted, counted_only);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

@@ -22,11 +22,18 @@ func SetArea(offset uint64) {
 // Give puts the id of a slab that is free into a cache.
 func Give(pool unsafe.Pointer, id uint64) (given bool) { return give(pool, id) }
 
-// TakeBatch takes as many slabs as there are references, or none: it stores their numbers, and their ids. issue is what
+// TakeBatch takes as many slabs as there are references, at most Most, or none: it stores their numbers. issue is what
 // went into their words besides: 0 where the core has not biased them to this CPU. mixed says that a reference does not
 // name hot yet, which is left to Go: its collector sees no stores of assembly.
-func TakeBatch(pool, hot unsafe.Pointer, refs []Reference, ids *IDs) (issue uint64, taken, mixed bool) {
-	return takeBatch(pool, hot, &refs[0].Number, &ids[0], uint64(len(refs)))
+func TakeBatch(pool, hot unsafe.Pointer, refs []Reference) (issue uint64, taken, mixed bool) {
+	return takeBatch(pool, hot, &refs[0].Number, uint64(len(refs)))
+}
+
+// ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. begun is
+// how many words it has begun to store; of a run that was restarted, the last is not stored if at is its address.
+func ReleaseRun(pool unsafe.Pointer, refs []Reference) (begun int, at uintptr, result Result) {
+	begun64, at, result := releaseRun(pool, &refs[0].Number, uint64(len(refs)))
+	return int(begun64), at, result
 }
 
 // FreeBatch frees the slabs of the first references, as many as it can in a row, and stores their ids.
@@ -45,7 +52,10 @@ func hasWide() bool
 func give(pool unsafe.Pointer, id uint64) (given bool)
 
 //go:noescape
-func takeBatch(pool, hot unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (issue uint64, taken, mixed bool)
+func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64) (issue uint64, taken, mixed bool)
+
+//go:noescape
+func releaseRun(pool unsafe.Pointer, refs *uint64, count uint64) (begun uint64, at uintptr, result Result)
 
 //go:noescape
 func freeBatch(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64)

@@ -5,10 +5,21 @@
 #include "textflag.h"
 #include "macros_amd64.h"
 
-// Many slabs a call. The ids go through an array of the caller, IDS_MOST long: what is refused or restarted leaves the
-// references as they were. A reference is {hot, number}.
+// Many slabs a call, at most sequence.Most. What is refused or restarted leaves the references as they were. A reference
+// is {hot, number}.
 
 #define REF_BYTES 16
+
+// Both arrays end where their registers point to, and `at` counts up to 0, by 2 for a slab: a reference is at (refs)(at*8),
+// an id at (ids)(at*2). One addition counts a slab and finds the last. The count in R12.
+#define FROM_ENDS(argument, refs, ids, at) \
+	MOVQ R12, at; \
+	SHLQ $4, at; \
+	MOVQ argument, refs; \
+	ADDQ at, refs; \
+	LEAQ (ids)(R12*4), ids; \
+	SHRQ $3, at; \
+	NEGQ at
 
 // COUNT ids from one place to another, four at a time: the count in R12, AX and X0 are scratch. JMP out of a sequence
 // is not needed: what is copied counts with the commit that follows.
@@ -34,11 +45,11 @@ one: \
 	JCS  one; \
 copied:
 
-// func takeBatch(pool, hot unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (issue uint64, taken, mixed bool)
-TEXT ·takeBatch(SB), NOSPLIT, $0-50
+// func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64) (issue uint64, taken, mixed bool)
+TEXT ·takeBatch(SB), NOSPLIT, $480-42
 	MOVQ pool+0(FP), DI
-	MOVQ ids+24(FP), R11
-	MOVQ count+32(FP), R12
+	LEAQ ids-480(SP), R11
+	MOVQ count+24(FP), R12
 	AREA
 	BEGIN(9, begin9)
 	CACHE(HOT_CPUS, refused)
@@ -65,40 +76,119 @@ commit:
 	MOVQ R10, HEADER(CX)
 end9:
 	MOVQ ISSUE(CX), R13
-	MOVQ R13, issue+40(FP)
-	MOVB $1, taken+48(FP)
-	MOVB $0, mixed+49(FP)
+	MOVQ R13, issue+32(FP)
+	MOVB $1, taken+40(FP)
+	MOVB $0, mixed+41(FP)
 	ORQ  $LIVE, R13
 	MOVQ WORDS(DI), BX
 	MOVQ REF_BIAS(DI), R10
 	MOVQ hot+8(FP), CX
-	MOVQ refs+16(FP), R8
-	LEAQ (R11)(R12*4), R12
+	FROM_ENDS(refs+16(FP), R8, R11, AX)
+	PCALIGN $32
 issued:
-	MOVL (R11), DX
+	MOVL (R11)(AX*2), DX
 	MOVQ (BX)(DX*8), SI
 	LEAQ (R10)(DX*1), R9
 	ADDQ SI, R9
 	ORQ  R13, SI
 	MOVQ SI, (BX)(DX*8)
-	MOVQ R9, (R8)
-	CMPQ CX, -8(R8)
+	MOVQ R9, (R8)(AX*8)
+	CMPQ CX, -8(R8)(AX*8)
 	JNE  other
 counted:
-	ADDQ $REF_BYTES, R8
-	ADDQ $4, R11
-	CMPQ R11, R12
+	ADDQ $2, AX
 	JNE  issued
 	RET
 other:
-	MOVB $1, mixed+49(FP)
+	MOVB $1, mixed+41(FP)
 	JMP  counted
 	ABORT(9, begin9, end9)
 refused:
-	MOVQ $0, issue+40(FP)
-	MOVB $0, taken+48(FP)
-	MOVB $0, mixed+49(FP)
+	MOVQ $0, issue+32(FP)
+	MOVB $0, taken+40(FP)
+	MOVB $0, mixed+41(FP)
 	RET
+	FINISH
+
+// What a run did: sequence.Refused and its neighbours.
+#define RUN_REFUSED 0
+#define RUN_DONE 1
+#define RUN_RESTARTED 2
+
+// Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 end of the
+// references, SI counts up to 0 by 2 for a slab, R12 words, R11 what live words of this CPU have beside the generation, R13
+// where the ids end in the cache, R9 the cache, R8 its header. AX is the word and DI its place, as STOSQ wants them.
+// func releaseRun(pool unsafe.Pointer, refs *uint64, count uint64) (begun uint64, at uintptr, result Result)
+TEXT ·releaseRun(SB), NOSPLIT, $0-48
+	MOVQ pool+0(FP), BX
+	MOVQ refs+8(FP), R10
+	MOVQ count+16(FP), SI
+	MOVQ WORDS(BX), R12
+	SHLQ $4, SI
+	ADDQ SI, R10
+	SHRQ $3, SI
+	NEGQ SI
+	AREA
+	BEGIN(17, begin17)
+	MOVL 4(R9), CX
+	CMPL CX, RELEASE_CPUS(BX)
+	JCC  refused
+	MOVQ EXPECTS_PLAIN(BX), R8
+	BTQ  CX, R8
+	JCS  refused
+	MOVQ CX, R11
+	SHLQ $CPU_SHIFT, R11
+	ORQ  $(LIVE+BIASED), R11
+	SHLQ $CACHE_SHIFT, CX
+	ADDQ CACHES(BX), CX
+	MOVQ CX, R9
+	MOVQ HEADER(R9), R8
+	MOVWLZX R8, CX
+	ADDQ count+16(FP), CX
+	CMPL CX, MAX(BX)
+	JHI  refused
+	LEAQ IDS(R9)(CX*4), R13
+	PCALIGN $32
+next:
+	MOVQ (R10)(SI*8), AX
+	SUBQ REF_BIAS(BX), AX
+	CMPQ AX, REF_LIMIT(BX)
+	JCC  last
+	MOVL ID_MASK(BX), CX
+	ANDL AX, CX
+	CMPL CX, RESERVED(BX)
+	JCC  last
+	SUBQ CX, AX
+	MOVL CX, (R13)(SI*2)
+	LEAQ (AX)(R11*1), DX
+	CMPQ DX, (R12)(CX*8)
+	JNE  last
+	ADDQ STEP(BX), AX
+	LEAQ (R12)(CX*8), DI
+	// Neither the store nor the jump changes the flags of the addition.
+	ADDQ $2, SI
+	STOSQ
+	JNE  next
+last:
+	MOVQ SI, AX
+	SARQ $1, AX
+	ADDQ count+16(FP), AX
+	ADDQ AX, R8
+	MOVQ R8, HEADER(R9)
+end17:
+	MOVQ $RUN_DONE, result+40(FP)
+	JMP  answered
+	ABORT(17, begin17, end17)
+	MOVQ $RUN_RESTARTED, result+40(FP)
+answered:
+	SARQ $1, SI
+	ADDQ count+16(FP), SI
+	MOVQ SI, begun+24(FP)
+	MOVQ DI, at+32(FP)
+	RET
+refused:
+	MOVQ $RUN_REFUSED, result+40(FP)
+	JMP  answered
 	FINISH
 
 // The next reference, at R10, whose id goes to DX, rest to SI, and freed word to R11. R14: the mask of ids. R12: words.

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-const sequences = 17
+const sequences = 18
 
 // The description of a thread's sequence that the kernel reads: struct rseq_cs.
 type descriptor struct {
@@ -22,9 +22,9 @@ type descriptor struct {
 var descriptors [sequences]descriptor
 
 // Defined in sequence_amd64.s: the addresses of functions, those that hold sequences first.
-var functions [12]uintptr
+var functions [13]uintptr
 
-const describedFunctions = 10
+const describedFunctions = 11
 
 // The bytes before the address at which the kernel goes on: an instruction that never runs, with the
 // signature that libc registered.

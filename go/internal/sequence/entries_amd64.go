@@ -15,8 +15,8 @@ const (
 	AllocateFast   = 2
 	Release        = 3
 	DeallocateFast = 5
-	GetBytes       = 10
-	probeEntry     = 11
+	GetBytes       = 11
+	probeEntry     = 12
 )
 
 // Functions of Go's that the assembly continues in, as asides numbers them.

@@ -116,12 +116,11 @@ begin:
 	ADDQ $1, R10; \
 	MOVQ R10, HEADER(CX)
 
-// A use by id is counted ahead of that store. The addition clears the carry, which was set before; R11 is 0 until then.
-// See core/src/tiers/rseq_by_id_x86_64.h.
+// A use by id is counted ahead of that store. The count sets the carry, which the addition to R10 cleared, and R8 is -1
+// from there on. See core/src/tiers/rseq_by_id_x86_64.h.
 #define COUNT(field) \
-	STC; \
-	MOVL $1, R11; \
-	ADDQ $1, field(CX)
+	MOVQ $-1, R8; \
+	SUBQ $-1, field(CX)
 #define COMMIT_TAKEN_FAST \
 	ADDQ $0xFFFF, R10; \
 	COUNT(FAST_TAKEN); \
@@ -135,15 +134,15 @@ begin:
 // use goes aside, where it is counted again. Of a pool that has ended nothing is left to count. Continues with itself
 // where it is interrupted. (The assembler takes a jump to a jump for one to its target, so no jump is at the end.)
 #define UNCOUNT(n, field, aside, again, begin, end) \
-	JCS  aside; \
-	TESTL R11, R11; \
-	JEQ  aside; \
+	JCC  aside; \
+	CMPQ R8, $-1; \
+	JNE  aside; \
 again: \
 	BEGIN(n, begin); \
 	CACHE(RSEQ_CPUS, aside); \
 	SUBQ $1, field(CX); \
 end: \
-	XORL R11, R11; \
+	XORL R8, R8; \
 	JMP  aside; \
 	ABORT(n, begin, end); \
 	JMP  again

@@ -17,6 +17,15 @@ const Most = 120
 // there are.
 type IDs [Most]uint32
 
+// Result is what a run of releases did.
+type Result uint64
+
+const (
+	Refused   Result = iota // nothing: the cache is locked or has too little space, or this CPU makes no runs
+	Done                    // the cache has all that was begun
+	Restarted               // the words of what was begun say free (all but the last for certain), and the caller has them
+)
+
 // Reference is a SlabRef as the assembly sees one.
 type Reference struct {
 	Hot    unsafe.Pointer

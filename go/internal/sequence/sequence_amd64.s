@@ -55,8 +55,7 @@ TEXT ·probe(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ WORDS(DI), R12; \
 	MOVQ (R12)(DX*8), BX; \
 	MOVQ ISSUE(CX), R11; \
-	ORQ  BX, R11; \
-	ORQ  $LIVE, R11; \
+	LEAQ LIVE(R11)(BX*1), R11; \
 	MOVQ R11, (R12)(DX*8); \
 	ADDQ DX, BX; \
 	ADDQ REF_BIAS(DI), BX
@@ -132,12 +131,11 @@ TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ DI, DI
 	JEQ  aside
 	AREA
-	XORL R11, R11
 	POP(2, HOT_CPUS, aside, COMMIT_TAKEN_FAST, begin2, end2)
 	MOVQ WORDS(DI), R12
 	MOVQ ISSUE(CX), R11
-	ORQ  (R12)(DX*8), R11
-	ORQ  $LIVE_FAST, R11
+	ADDQ $LIVE_FAST, R11
+	ADDQ (R12)(DX*8), R11
 	MOVQ R11, (R12)(DX*8)
 	MOVQ STRIDE(DI), AX
 	IMULQ DX, AX
@@ -338,7 +336,6 @@ TEXT ·deallocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ CX, (R12)(DX*8)
 end7:
 give:
-	XORL R11, R11
 	PUSH(3, freed, COMMIT_GIVEN_FAST, begin3, end3)
 	XORL AX, AX
 	XORL BX, BX
@@ -397,6 +394,7 @@ DATA ·functions+48(SB)/8, $·give(SB)
 DATA ·functions+56(SB)/8, $·takeBatch(SB)
 DATA ·functions+64(SB)/8, $·freeBatch(SB)
 DATA ·functions+72(SB)/8, $·giveBatch(SB)
-DATA ·functions+80(SB)/8, $·getBytes(SB)
-DATA ·functions+88(SB)/8, $·probe(SB)
-GLOBL ·functions(SB), RODATA|NOPTR, $96
+DATA ·functions+80(SB)/8, $·releaseRun(SB)
+DATA ·functions+88(SB)/8, $·getBytes(SB)
+DATA ·functions+96(SB)/8, $·probe(SB)
+GLOBL ·functions(SB), RODATA|NOPTR, $104
