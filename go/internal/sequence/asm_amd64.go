@@ -29,8 +29,8 @@ func TakeBatch(pool, hot unsafe.Pointer, refs []Reference) (issue uint64, taken,
 	return takeBatch(pool, hot, &refs[0].Number, uint64(len(refs)))
 }
 
-// ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. begun is
-// how many words it has begun to store; of a restarted run the last is not stored if at is its place.
+// ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. begun
+// is how many words it has begun to store; of a restarted run the last is not stored if at points to it.
 func ReleaseRun(pool unsafe.Pointer, refs []Reference) (begun int, at uintptr, result Result) {
 	begun64, at, result := releaseRun(pool, &refs[0].Number, uint64(len(refs)))
 	return int(begun64), at, result
