@@ -10044,8 +10044,10 @@ SLB_INLINE void slb_write_pattern(unsigned char *at, uint32_t size, uint64_t see
     slb_write_rest(at, size & 7, word);
 }
 
-SLB_INLINE bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    slb_pair words = slb_side_begin(seed, first), different = {0, 0};
+/* `different` says what differs before: one test is enough for all of it. */
+SLB_INLINE bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first,
+                              slb_pair different) {
+    slb_pair words = slb_side_begin(seed, first);
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         different |= *(const slb_pair *)(const void *)at ^ words;
     uint64_t word = words[0], found, last = 0;
@@ -10074,24 +10076,27 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
 }
 
 SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
-    if (slb_likely(pool->guard_front == SLB_PATTERN_SIDE))
+    unsigned char *end = data + pool->slab_size;
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE)) {
         slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
-    else
-        slb_write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
-}
-
-static bool slb_front_holds(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
-    if (slb_unlikely(pool->guard_front != SLB_PATTERN_SIDE))
-        return slb_pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0);
-    return (different[0] | different[1]) == 0;
+        slb_write_pattern(end, pool->guard_back, seed, SLB_PATTERN_SIDE);
+    } else {
+        slb_write_pattern(data - front, front, seed, 0);
+        slb_write_pattern(end, pool->guard_back, seed, front);
+    }
 }
 
 SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
                                 uint64_t seed) {
-    return slb_front_holds(pool, data, seed) &&
-           slb_pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    const unsigned char *end = data + pool->slab_size;
+    const slb_pair nothing = {0, 0};
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE))
+        return slb_pattern_holds(end, pool->guard_back, seed, SLB_PATTERN_SIDE,
+                             slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0));
+    return slb_pattern_holds(data - front, front, seed, 0, nothing) &&
+           slb_pattern_holds(end, pool->guard_back, seed, front, nothing);
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
