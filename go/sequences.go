@@ -72,43 +72,36 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) boo
 
 // freedOf says how many of the words that a restarted run has begun it has stored: all but the last if it still points
 // to that one.
-func (p *Slabby) freedOf(begun []SlabRef, at uintptr) int {
+func (p *Slabby) freedOf(begun []uint32, at uintptr) int {
 	count := len(begun)
-	if count != 0 && at == uintptr(unsafe.Pointer(p.word(p.idOf(begun[count-1])))) {
+	if count != 0 && at == uintptr(unsafe.Pointer(p.word(uint64(begun[count-1])))) {
 		count--
 	}
 	return count
 }
 
-// freeAndGive frees words one by one, then gives all of the slabs or none.
-func (p *Slabby) freeAndGive(core unsafe.Pointer, refs []SlabRef) (freed int, given bool) {
-	var ids sequence.IDs
-	freed = sequence.FreeBatch(core, references(refs), &ids)
-	return freed, freed == 0 || atomic.LoadUint32(p.mode) == 0 && sequence.GiveBatch(core, &ids, freed)
-}
-
-// deallocateRunInSequence releases as many of the first references as it can in a row.
+// deallocateRunInSequence releases as many of the first references as it can in a row. What is freed goes on by its id:
+// the references are the caller's, and another goroutine may write to them by mistake.
 func (p *Slabby) deallocateRunInSequence(core unsafe.Pointer, refs []SlabRef) (done, failed int, err error) {
-	refs = refs[:min(len(refs), sequence.Most)]
+	var ids sequence.IDs
+	refs = refs[:min(len(refs), len(ids))]
 	for at := 0; raceDetector && at < len(refs); at++ {
 		p.race.releasing(p.idOf(refs[at]))
 	}
-	done, at, result := sequence.ReleaseRun(core, references(refs))
+	done, at, result := sequence.ReleaseRun(core, references(refs), &ids)
 	given := result == sequence.Done
 	if result == sequence.Restarted {
-		done = p.freedOf(refs[:done], at)
+		done = p.freedOf(ids[:done], at)
 	} else if done == 0 { // plain words, or no space in the cache
-		done, given = p.freeAndGive(core, refs)
+		done = sequence.FreeBatch(core, references(refs), &ids)
+		given = done == 0 || atomic.LoadUint32(p.mode) == 0 && sequence.GiveBatch(core, &ids, done)
 	}
-	if given {
-		runtime.KeepAlive(p)
-		return done, 0, nil
-	}
-	for _, ref := range refs[:done] {
-		if atomic.LoadUint32(p.mode) == 0 && sequence.Give(core, p.idOf(ref)) {
+	for at := 0; !given && at < done; at++ {
+		id := uint64(ids[at])
+		if atomic.LoadUint32(p.mode) == 0 && sequence.Give(core, id) {
 			continue
 		}
-		if bad := p.returned(nil, ref, ref.ref, 0); bad != nil {
+		if bad := p.returned(nil, refs[at], p.refBias+id, 0); bad != nil {
 			if failed++; err == nil {
 				err = bad
 			}

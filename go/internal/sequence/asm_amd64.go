@@ -30,9 +30,10 @@ func TakeBatch(pool, hot unsafe.Pointer, refs []Reference) (issue uint64, taken,
 }
 
 // ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. begun
-// is how many words it has begun to store; of a restarted run the last is not stored if at points to it.
-func ReleaseRun(pool unsafe.Pointer, refs []Reference) (begun int, at uintptr, result Result) {
-	begun64, at, result := releaseRun(pool, &refs[0].Number, uint64(len(refs)))
+// is how many words it has begun to store, ids has their ids; of a restarted run the last is not stored if at points to
+// it.
+func ReleaseRun(pool unsafe.Pointer, refs []Reference, ids *IDs) (begun int, at uintptr, result Result) {
+	begun64, at, result := releaseRun(pool, &refs[0].Number, &ids[0], uint64(len(refs)))
 	return int(begun64), at, result
 }
 
@@ -55,7 +56,7 @@ func give(pool unsafe.Pointer, id uint64) (given bool)
 func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64) (issue uint64, taken, mixed bool)
 
 //go:noescape
-func releaseRun(pool unsafe.Pointer, refs *uint64, count uint64) (begun uint64, at uintptr, result Result)
+func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (begun uint64, at uintptr, result Result)
 
 //go:noescape
 func freeBatch(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64)

@@ -115,19 +115,17 @@ refused:
 #define RUN_DONE 1
 #define RUN_RESTARTED 2
 
-// Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 end of the
-// references, SI counts up to 0 by 2 for a slab, R12 words, R11 what live words of this CPU have beside the generation, R13
-// where the ids end in the cache, R9 the cache, R8 its header. AX is the word and DI its place, as STOSQ wants them.
-// func releaseRun(pool unsafe.Pointer, refs *uint64, count uint64) (begun uint64, at uintptr, result Result)
-TEXT ·releaseRun(SB), NOSPLIT, $0-48
+// Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 and R14 where
+// references and ids of the caller end, SI counts up to 0 by 2 for a slab, R12 words, R11 what live words of this CPU have
+// beside the generation, R13 where the ids end in the cache, R9 the cache, R8 its header. AX is the word and DI its place,
+// as STOSQ wants them.
+// func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (begun uint64, at uintptr, result Result)
+TEXT ·releaseRun(SB), NOSPLIT, $0-56
 	MOVQ pool+0(FP), BX
-	MOVQ refs+8(FP), R10
-	MOVQ count+16(FP), SI
+	MOVQ ids+16(FP), R14
+	MOVQ count+24(FP), R12
+	FROM_ENDS(refs+8(FP), R10, R14, SI)
 	MOVQ WORDS(BX), R12
-	SHLQ $4, SI
-	ADDQ SI, R10
-	SHRQ $3, SI
-	NEGQ SI
 	AREA
 	BEGIN(17, begin17)
 	MOVL 4(R9), CX
@@ -144,7 +142,7 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	MOVQ CX, R9
 	MOVQ HEADER(R9), R8
 	MOVWLZX R8, CX
-	ADDQ count+16(FP), CX
+	ADDQ count+24(FP), CX
 	CMPL CX, MAX(BX)
 	JHI  refused
 	LEAQ IDS(R9)(CX*4), R13
@@ -159,6 +157,7 @@ next:
 	CMPL CX, RESERVED(BX)
 	JCC  last
 	SUBQ CX, AX
+	MOVL CX, (R14)(SI*2)
 	MOVL CX, (R13)(SI*2)
 	LEAQ (AX)(R11*1), DX
 	CMPQ DX, (R12)(CX*8)
@@ -172,22 +171,22 @@ next:
 last:
 	MOVQ SI, AX
 	SARQ $1, AX
-	ADDQ count+16(FP), AX
+	ADDQ count+24(FP), AX
 	ADDQ AX, R8
 	MOVQ R8, HEADER(R9)
 end17:
-	MOVQ $RUN_DONE, result+40(FP)
+	MOVQ $RUN_DONE, result+48(FP)
 	JMP  answered
 	ABORT(17, begin17, end17)
-	MOVQ $RUN_RESTARTED, result+40(FP)
+	MOVQ $RUN_RESTARTED, result+48(FP)
 answered:
 	SARQ $1, SI
-	ADDQ count+16(FP), SI
-	MOVQ SI, begun+24(FP)
-	MOVQ DI, at+32(FP)
+	ADDQ count+24(FP), SI
+	MOVQ SI, begun+32(FP)
+	MOVQ DI, at+40(FP)
 	RET
 refused:
-	MOVQ $RUN_REFUSED, result+40(FP)
+	MOVQ $RUN_REFUSED, result+48(FP)
 	JMP  answered
 	FINISH
 

@@ -15,7 +15,7 @@ func Give(unsafe.Pointer, uint64) bool { return false }
 func TakeBatch(unsafe.Pointer, unsafe.Pointer, []Reference) (uint64, bool, bool) {
 	return 0, false, false
 }
-func ReleaseRun(unsafe.Pointer, []Reference) (begun int, at uintptr, result Result) {
+func ReleaseRun(unsafe.Pointer, []Reference, *IDs) (begun int, at uintptr, result Result) {
 	return 0, 0, Refused
 }
 func FreeBatch(unsafe.Pointer, []Reference, *IDs) int  { return 0 }
