@@ -258,6 +258,19 @@ func (p *Slabby) deallocateFastFreed(slabID int32) error {
 	return p.returned(nil, SlabRef{}, uint64(slabID), 1)
 }
 
+// allocateFastCounted continues an allocation that was interrupted between its count and its commit; the core counts it
+// again.
+func (p *Slabby) allocateFastCounted() ([]byte, int32, error) {
+	C.slabby_sequence_uncount(p.handle, 0)
+	return p.allocateFastAside()
+}
+
+// deallocateFastCounted continues such a release, whose word already says free.
+func (p *Slabby) deallocateFastCounted(slabID int32) error {
+	C.slabby_sequence_uncount(p.handle, 1)
+	return p.deallocateFastFreed(slabID)
+}
+
 // deallocateFastAside is DeallocateFast where no sequence serves.
 func (p *Slabby) deallocateFastAside(slabID int32) error {
 	if p == nil || p.sequenced() || uint64(slabID) >= p.reserved || p.crosses() {

@@ -33,6 +33,8 @@ func init() {
 	allocateFast = entry(sequence.AllocateFast, sequence.AllocateFastAside, (*Slabby).allocateFastAside)
 	deallocateFast = entry(sequence.DeallocateFast, sequence.DeallocateFastAside, (*Slabby).deallocateFastAside)
 	sequence.SetAside(sequence.DeallocateFastFreed, (*Slabby).deallocateFastFreed)
+	sequence.SetAside(sequence.AllocateFastCounted, (*Slabby).allocateFastCounted)
+	sequence.SetAside(sequence.DeallocateFastCounted, (*Slabby).deallocateFastCounted)
 	getBytes = entry(sequence.GetBytes, sequence.GetBytesAside, SlabRef.getBytesAside)
 	release = entry(sequence.Release, sequence.ReleaseAside, SlabRef.releaseAside)
 	sequence.SetAside(sequence.ReleaseFreed, SlabRef.releaseFreed)

@@ -14569,15 +14569,19 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot; batches pass the sampling point
- * without notice, so it may claim more than a sample stands for. The excess below 0 is kept, so
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. It counts for no more than one
+ * guard is to be among: batches pass the sampling point without notice, and what they leave would make every sample a
+ * guard for long. The excess below 0 is kept, so
  * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
  * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
  * lower. relaxed: nothing else is read by it. */
 static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
-    int64_t by = (int64_t)(weight < SLB_SAMPLE_MOST ? weight : SLB_SAMPLE_MOST);
+    /* relaxed: the caller has seen that it is not 0; a new one is drawn by soon */
+    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed), most = SLB_SAMPLE_MOST;
+    most = rate != 0 && rate < most ? rate : most;
+    int64_t by = (int64_t)(weight < most ? weight : most);
     do {
         left = (stored == 0 ? slb_guard_interval(pool) : stored + (stored < 0)) - by;
         next = left <= 0 ? left + slb_guard_interval(pool) : left;
@@ -21940,6 +21944,22 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
     return SLABBY_OK;
 }
 
+/* Where the count lies does not matter: only the sums of caches and stripes are meaningful. */
+SLB_PUBLIC slabby_status slabby_sequence_uncount(slabby_allocator *allocator, int32_t released) {
+    SLB_HOLD_HANDLE(allocator);
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (released != 0 && released != 1)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    if (released)
+        slb_cache_uncount_fast_given(pool);
+    else
+        slb_cache_uncount_fast_taken(pool);
+    return SLABBY_OK;
+}
+
 /* -------------------- api/stats.c */
 /* The numbers that a pool reports about itself: statistics, memory, health. */
 
@@ -23129,7 +23149,19 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 
 /* -------------------------------------------------------------------------------------------------- timing */
 
-/* relaxed throughout: a race with the lease's user costs one sample */
+/* A sampling point is at most so far ahead: its distance, and a batch that moved it to its end. */
+#define SLB_POINT_MOST_AHEAD (SLB_SAMPLE_MOST + SLB_MAGAZINE_IDS)
+
+/* Sets a sampling point that was passed to the next allocation: threads beside the one that moved the point may take the
+ * ids before it. No allocation would meet it for 2^32 turns. relaxed, here and below: a race costs one sample. */
+static void slb_catch_up(struct slb_magazine *magazine) {
+    uint32_t turn = (uint32_t)(atomic_load_explicit(&magazine->header, memory_order_relaxed) >> 16);
+    uint32_t at = atomic_load_explicit(&magazine->sample_at, memory_order_relaxed);
+    if (slb_unlikely(at - turn > SLB_POINT_MOST_AHEAD))
+        (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, turn, memory_order_relaxed,
+                                                      memory_order_relaxed);
+}
+
 static bool slb_sample_is_due(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     return (uint32_t)(header >> 16) == atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) &&
@@ -23193,6 +23225,8 @@ static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct sl
     struct slb_timing timing = slb_timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     bool searched = !slb_lease_take(lease, out_id, fast ? &slb_stripe_here(pool)->fast_taken : NULL);
+    slb_catch_up(&lease->given);
+    slb_catch_up(&lease->refilled);
     if (searched) {
         slb_timing_slow(pool, &timing);
         if (!slb_refill_lease(pool, lease, out_id, fast, &found)) {

@@ -70,6 +70,7 @@ var coreFunctions = [...]string{
 	"slabby_report_leak",
 	"slabby_reset",
 	"slabby_resize",
+	"slabby_sequence_uncount",
 	"slabby_sequences",
 	"slabby_set_binding",
 	"slabby_set_label",

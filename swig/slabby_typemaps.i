@@ -1068,6 +1068,14 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     }
 }
 
+%exception slabby_sequence_uncount {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_suggest_slab_size {
     $action
     if (result != SLABBY_OK) {

@@ -977,6 +977,12 @@ def slabby_classify_fault(address: int) -> Sequence[Any]:
     return _slabby_fault(out_fault)
 
 
+def slabby_sequence_uncount(allocator: Pool, released: int) -> None:
+    status = lib.slabby_sequence_uncount(_pool(allocator), released)
+    if status:
+        fail(status, allocator, 0)
+
+
 def slabby_suggest_slab_size(
     average: int,
     maximum: int,

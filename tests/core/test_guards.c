@@ -206,6 +206,32 @@ static void the_rate_holds(void **state) {
     check_rate(500, 500000, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}));
 }
 
+/* Guards: samples that stand for many allocations, because batches came in between, make no guards later. */
+static void the_rate_holds_behind_batches(void **state) {
+    enum { RATE = 200, ROUNDS = 2000, BATCHES = 5, BATCH = 100, SINGLES = 200000 };
+    slabby_allocator *pool =
+        make_pool(64, 4000, WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, RATE}, {SLABBY_OPTION_GUARD_SLOTS, 64}));
+    slabby_ref refs[BATCH];
+    uint64_t released, before;
+
+    (void)state;
+    if (TEST_UNDER_TSAN)
+        skip(); /* a million pairs of one thread */
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int k = 0; k < BATCHES; k++) {
+            CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, BATCH), SLABBY_OK);
+            CHECK_STATUS(slabby_release_batch(&released, pool, refs, BATCH), SLABBY_OK);
+        }
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    }
+    before = guard_hits(pool);
+    for (int i = 0; i < SINGLES; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_in_range(guard_hits(pool) - before, SINGLES / RATE * 80 / 100, SINGLES / RATE * 120 / 100);
+    check_sound(pool, 0);
+    finish(pool);
+}
+
 /* Guards: on and off in a running pool; what lies on a slot then stays good. */
 static void the_rate_is_hot(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, WITH({SLABBY_OPTION_LATENCY_TRACKING, 0}));
@@ -527,6 +553,7 @@ int main(void) {
         cmocka_unit_test(capacity_and_counters_stay_true),
         cmocka_unit_test(slots_may_run_out),
         cmocka_unit_test(the_rate_holds),
+        cmocka_unit_test(the_rate_holds_behind_batches),
         cmocka_unit_test(the_rate_is_hot),
         cmocka_unit_test(guards_go_with_other_protections),
         cmocka_unit_test(the_environment_sets_the_rate),

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which allocations are timed. */
 #include "support.h"
+#include "threads.h"
 
 #include "observe/latency.h"
 #include "os/os.h"
 #include "pool.h"
+#include "tiers/cpu_cache.h"
 
 /* The mean of the distances where each allocation takes `ticks`. The clock is made up, so each run sees the same. */
 static double mean_distance(struct slabby_allocator *pool, uint64_t ticks, bool busy, uint64_t most) {
@@ -66,11 +68,49 @@ static void busy_is_many_allocations_a_microsecond(void **state) {
     assert_false(slb_latency_is_busy(&sampled, 3200, now));
 }
 
+enum { BEFORE = 10000, SAMPLES = 500 };
+
+/* The mean distance to the next sample where BEFORE allocations have come since the last, which was just now or long
+ * ago. */
+static double mean_in_cache(slabby_allocator *pool, bool long_ago) {
+    struct slb_cpu_cache *cache = &pool->caches[slb_os_cpu()].cache;
+    uint64_t distances = 0;
+
+    for (int i = 0; i < SAMPLES; i++) {
+        uint64_t served = slb_header_served(atomic_load(&cache->header));
+        atomic_store(&cache->sampled_at, served - BEFORE);
+        atomic_store(&cache->sample_at, (uint16_t)served);
+        if (long_ago)
+            atomic_store(&cache->sampled_ticks, 0);
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        distances += (uint16_t)(atomic_load(&cache->sample_at) - served);
+    }
+    return (double)distances / SAMPLES;
+}
+
+/* Guards: a busy CPU times one allocation in 256, with either backend. */
+static void busy_caches_sample_less(void **state) {
+    const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_AUTO, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
+
+    (void)state;
+    if (!run_on(slb_os_cpu()))
+        skip();
+    for (size_t b = 0; b < COUNT_OF(backends); b++) {
+        slabby_allocator *pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]}));
+        for (int i = 0; i < BEFORE; i++)
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        assert_float_equal(mean_in_cache(pool, false), 256, 40);
+        assert_float_equal(mean_in_cache(pool, true), 64, 10);
+        finish(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_keep_no_step_with_the_clock),
         cmocka_unit_test(guards_need_samples),
         cmocka_unit_test(busy_is_many_allocations_a_microsecond),
+        cmocka_unit_test(busy_caches_sample_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1163,6 +1163,14 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
  */
 slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout);
 
+/*
+ * slabby_sequence_uncount: takes back the count of one use by id, fast_taken or fast_given. A sequence counts ahead of
+ * its commit, so one that is restarted in between has counted a use that did not happen.
+ * released: 0 for an allocation, 1 for a release.
+ * Statuses: OK, InvalidArgument (released is neither 0 nor 1), Closed.
+ */
+slabby_status slabby_sequence_uncount(slabby_allocator *allocator, int32_t released);
+
 /* ------------------------------------------------------------------------ sizing (core/src/api: sizing.c) */
 
 /*

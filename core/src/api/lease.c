@@ -59,7 +59,19 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 
 /* -------------------------------------------------------------------------------------------------- timing */
 
-/* relaxed throughout: a race with the lease's user costs one sample */
+/* A sampling point is at most so far ahead: its distance, and a batch that moved it to its end. */
+#define POINT_MOST_AHEAD (SLB_SAMPLE_MOST + SLB_MAGAZINE_IDS)
+
+/* Sets a sampling point that was passed to the next allocation: threads beside the one that moved the point may take the
+ * ids before it. No allocation would meet it for 2^32 turns. relaxed, here and below: a race costs one sample. */
+static void catch_up(struct slb_magazine *magazine) {
+    uint32_t turn = (uint32_t)(atomic_load_explicit(&magazine->header, memory_order_relaxed) >> 16);
+    uint32_t at = atomic_load_explicit(&magazine->sample_at, memory_order_relaxed);
+    if (slb_unlikely(at - turn > POINT_MOST_AHEAD))
+        (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, turn, memory_order_relaxed,
+                                                      memory_order_relaxed);
+}
+
 static bool sample_is_due(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     return (uint32_t)(header >> 16) == atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) &&
@@ -123,6 +135,8 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
     struct slb_timing timing = timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     bool searched = !slb_lease_take(lease, out_id, fast ? &slb_stripe_here(pool)->fast_taken : NULL);
+    catch_up(&lease->given);
+    catch_up(&lease->refilled);
     if (searched) {
         slb_timing_slow(pool, &timing);
         if (!refill_lease(pool, lease, out_id, fast, &found)) {

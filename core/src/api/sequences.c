@@ -6,6 +6,7 @@
 #include "api/call.h"
 #include "os/os.h"
 #include "pool.h"
+#include "tiers/cpu_cache.h"
 #include "tiers/word_bias.h"
 
 #define POOL_AT(field, offset)                                                                               \
@@ -57,5 +58,21 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
     *out_area = (uint64_t)area;
+    return SLABBY_OK;
+}
+
+/* Where the count lies does not matter: only the sums of caches and stripes are meaningful. */
+SLB_PUBLIC slabby_status slabby_sequence_uncount(slabby_allocator *allocator, int32_t released) {
+    SLB_HOLD_HANDLE(allocator);
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (released != 0 && released != 1)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    if (released)
+        slb_cache_uncount_fast_given(pool);
+    else
+        slb_cache_uncount_fast_taken(pool);
     return SLABBY_OK;
 }

@@ -192,15 +192,19 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
             atomic_store(&pool->stripes[cpu].guard_countdown, 0);
 }
 
-/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot; batches pass the sampling point
- * without notice, so it may claim more than a sample stands for. The excess below 0 is kept, so
+/* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. It counts for no more than one
+ * guard is to be among: batches pass the sampling point without notice, and what they leave would make every sample a
+ * guard for long. The excess below 0 is kept, so
  * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
  * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
  * lower. relaxed: nothing else is read by it. */
 static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
-    int64_t by = (int64_t)(weight < SLB_SAMPLE_MOST ? weight : SLB_SAMPLE_MOST);
+    /* relaxed: the caller has seen that it is not 0; a new one is drawn by soon */
+    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed), most = SLB_SAMPLE_MOST;
+    most = rate != 0 && rate < most ? rate : most;
+    int64_t by = (int64_t)(weight < most ? weight : most);
     do {
         left = (stored == 0 ? guard_interval(pool) : stored + (stored < 0)) - by;
         next = left <= 0 ? left + guard_interval(pool) : left;

@@ -127,7 +127,7 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-56
 	FROM_ENDS(refs+8(FP), R10, R14, SI)
 	MOVQ WORDS(BX), R12
 	AREA
-	BEGIN(17, begin17)
+	BEGIN(15, begin15)
 	MOVL 4(R9), CX
 	CMPL CX, RELEASE_CPUS(BX)
 	JCC  refused
@@ -174,10 +174,10 @@ last:
 	ADDQ count+24(FP), AX
 	ADDQ AX, R8
 	MOVQ R8, HEADER(R9)
-end17:
+end15:
 	MOVQ $RUN_DONE, result+48(FP)
 	JMP  answered
-	ABORT(17, begin17, end17)
+	ABORT(15, begin15, end15)
 	MOVQ $RUN_RESTARTED, result+48(FP)
 answered:
 	SARQ $1, SI

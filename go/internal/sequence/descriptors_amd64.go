@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-const sequences = 18
+const sequences = 16
 
 // The description of a thread's sequence that the kernel reads: struct rseq_cs.
 type descriptor struct {
@@ -98,3 +98,15 @@ func word(bytes []byte) uint32 {
 func code(at uintptr, length int) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), length)
 }
+
+// Numbers of sequences, for tests.
+const (
+	AllocateFastSequence   = 2
+	GiveFastSequence       = 3
+	DeallocateFastSequence = 7
+	TakeBatchSequence      = 9
+	ReleaseRunSequence     = 15
+)
+
+// Descriptor is what the kernel reads of a sequence.
+func Descriptor(sequence int) unsafe.Pointer { return unsafe.Pointer(&descriptors[sequence]) }

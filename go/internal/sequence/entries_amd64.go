@@ -29,6 +29,8 @@ const (
 	ReleaseWipe  // the same: the slab has to be zeroed, then given
 	DeallocateFastAside
 	DeallocateFastFreed
+	AllocateFastCounted   // the use was counted, and did not happen
+	DeallocateFastCounted // the same: the word says free, and the slab is in no cache
 	asideCount
 )
 

@@ -130,22 +130,14 @@ begin:
 	COUNT(FAST_GIVEN); \
 	MOVQ R10, HEADER(CX)
 
-// Where the kernel continues after a sequence that counts: what was counted goes back, on whichever CPU, and then the
-// use goes aside, where it is counted again. Of a pool that has ended nothing is left to count. Continues with itself
-// where it is interrupted. (The assembler takes a jump to a jump for one to its target, so no jump is at the end.)
-#define UNCOUNT(n, field, aside, again, begin, end) \
+// Where the kernel continues after a sequence that counts: a use that was counted goes to one of Go's functions, which has
+// the core take the count back. Other CPUs' caches are not for a sequence here, and neither is this CPU's: its count
+// could fall below 0, where the next one leaves no carry.
+#define UNCOUNT(aside, counted) \
 	JCC  aside; \
 	CMPQ R8, $-1; \
 	JNE  aside; \
-again: \
-	BEGIN(n, begin); \
-	CACHE(RSEQ_CPUS, aside); \
-	SUBQ $1, field(CX); \
-end: \
-	XORL R8, R8; \
-	JMP  aside; \
-	ABORT(n, begin, end); \
-	JMP  again
+	GO_ON(counted)
 
 // One id off the stack into DX; not where its turn is to be timed.
 #define POP(n, limit, refused, commit, begin, end) \

@@ -147,7 +147,7 @@ TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	XORL R8, R8
 	RET
 	ABORT(2, begin2, end2)
-	UNCOUNT(15, FAST_TAKEN, aside, again15, begin15, end15)
+	UNCOUNT(aside, 8)
 aside:
 	GO_ON(1)
 	FINISH
@@ -341,7 +341,7 @@ give:
 	XORL BX, BX
 	RET
 	ABORT(3, begin3, end3)
-	UNCOUNT(16, FAST_GIVEN, freed, again16, begin16, end16)
+	UNCOUNT(freed, 9)
 freed:
 	GO_ON(7)
 	ABORT(7, begin7, end7)
