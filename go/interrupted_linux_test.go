@@ -14,7 +14,8 @@ import (
 	"github.com/slabby/slabby/go/internal/sequence"
 )
 
-// interrupted is a use of a pool that a test interrupts: prepare, if there is one, runs before each use, check behind it.
+// interrupted is a use of a pool that a test interrupts: prepare, if there is one, runs before each use, and check
+// behind it.
 type interrupted struct {
 	pool    *slabby.Slabby
 	prepare func()
@@ -144,8 +145,8 @@ func TestBatchesRestartAnywhere(t *testing.T) {
 	})
 }
 
-// A use by id counts once, at whichever instruction it is restarted, also where the thread goes on on a CPU that the pool
-// does not know yet.
+// A use by id counts once, at whichever instruction it is restarted, also where the thread goes on on a CPU that the
+// pool does not know yet.
 func TestUsesByIDRestartAnywhere(t *testing.T) {
 	onTwoCPUs(t, func(t *testing.T, moves bool) {
 		for _, number := range []int{

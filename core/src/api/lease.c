@@ -62,8 +62,8 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* A sampling point is at most so far ahead: its distance, and a batch that moved it to its end. */
 #define POINT_MOST_AHEAD (SLB_SAMPLE_MOST + SLB_MAGAZINE_IDS)
 
-/* Sets a sampling point that was passed to the next allocation: threads beside the one that moved the point may take the
- * ids before it. No allocation would meet it for 2^32 turns. relaxed, here and below: a race costs one sample. */
+/* Sets a sampling point that was passed to the next allocation: threads beside the one that moved the point may take
+ * the ids before it. No allocation would meet it for 2^32 turns. relaxed, here and below: a race costs one sample. */
 static void catch_up(struct slb_magazine *magazine) {
     uint32_t turn = (uint32_t)(atomic_load_explicit(&magazine->header, memory_order_relaxed) >> 16);
     uint32_t at = atomic_load_explicit(&magazine->sample_at, memory_order_relaxed);

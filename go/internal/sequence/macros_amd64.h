@@ -130,9 +130,9 @@ begin:
 	COUNT(FAST_GIVEN); \
 	MOVQ R10, HEADER(CX)
 
-// Where the kernel continues after a sequence that counts: a use that was counted goes to one of Go's functions, which has
-// the core take the count back. Other CPUs' caches are not for a sequence here, and neither is this CPU's: its count
-// could fall below 0, where the next one leaves no carry.
+// Where the kernel continues after a sequence that counts: a use that was counted goes to one of Go's functions, which
+// has the core take the count back. Other CPUs' caches are not for a sequence here, and neither is this CPU's: its
+// count could fall below 0, where the next one leaves no carry.
 #define UNCOUNT(aside, counted) \
 	JCC  aside; \
 	CMPQ R8, $-1; \
