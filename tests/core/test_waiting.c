@@ -53,6 +53,32 @@ static void *wait_and_release(void *argument) {
     return (void *)(intptr_t)status;
 }
 
+/* Guards: a slab of the heap that comes back is for who waits, and so is the heap where it is switched on meanwhile. */
+static void the_heap_ends_a_wait(void **state) {
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
+    slabby_ref own = take(pool), heap = take(pool), ref, other;
+    struct awaited_release release;
+    pthread_t waiter;
+    void *status;
+    begin_awaited_release(&release, pool, heap);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
+    end_awaited_release(&release);
+    assert_int_equal(stats_of(pool).heap_slabs, 1);
+    CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
+    assert_int_equal(pthread_create(&waiter, NULL, wait_and_release, pool), 0);
+    until_waiting(pool, 1);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 1, NULL), SLABBY_OK);
+    assert_int_equal(pthread_join(waiter, &status), 0);
+    assert_int_equal((intptr_t)status, SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, own), SLABBY_OK);
+    finish(pool);
+}
+
 /* A thousand waiters, one slab: each gets it in turn, none is forgotten. */
 static void a_thousand_wait_for_one_slab(void **state) {
     enum { MOST = 1000 };
@@ -227,15 +253,15 @@ static void tickets_are_allocations(void **state) {
     finish(pool);
 }
 
-/* Guards: a ticket behind others asks the breaker, gets a slab of the heap, and hears of the end, as the first one
- * does. */
+/* Guards: a ticket behind others asks the breaker, gets a slab of the heap behind them, and hears of the end, as the
+ * first one does. */
 static void tickets_behind_others_are_allocations(void **state) {
     slabby_listener *listener;
-    uint64_t first, ticket, count;
-    slabby_ref held, ref;
+    uint64_t first, ticket, tickets[2], count;
+    slabby_ref held, ref, refs[2];
     int32_t fd;
     (void)state;
-    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 2}));
     held = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&first, listener, 0), SLABBY_OK);
@@ -247,11 +273,12 @@ static void tickets_behind_others_are_allocations(void **state) {
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(stats_of(pool).heap_slabs, 1);
-    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(tickets, refs, NULL, &count, listener, 2), SLABBY_OK);
+    assert_true(count == 2 && tickets[0] == first && tickets[1] == ticket);
+    assert_int_equal(stats_of(pool).heap_slabs, 2);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 2), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&first, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_true(count == 1 && ticket == first);
@@ -344,6 +371,7 @@ static void short_waits_lose_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_ends_the_wait),
+        cmocka_unit_test(the_heap_ends_a_wait),
         cmocka_unit_test(time_runs_out),
         cmocka_unit_test(a_thousand_wait_for_one_slab),
         cmocka_unit_test(close_ends_every_wait),

@@ -75,6 +75,9 @@ static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_
                              "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
                              pool->reserved);
     atomic_store(&pool->heap.enabled, on);
+    /* seq_cst: behind the store, so that either this thread sees a waiter or the waiter sees the heap */
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_SERVE)
+        slb_pool_run_deferred(pool);
     return SLABBY_OK;
 }
 

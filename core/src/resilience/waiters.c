@@ -6,6 +6,7 @@
 #include "resilience/breaker.h"
 #include "resilience/fork.h"
 #include "tiers/gate.h"
+#include "tiers/heap.h"
 #include "tiers/in_flight.h"
 
 static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
@@ -34,18 +35,27 @@ static void leave_the_rest(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
 }
 
+/* With the gate closed for waiters no CPU cache holds a slab, so the pool is empty where its tiers are, and the heap
+ * serves, as it serves an allocation that need not wait. */
+static bool take_for_waiter(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    enum slb_tier tier;
+    bool own = slb_take_free(pool, stripe, out_id, &tier);
+    if (!own && slb_heap_take(pool, out_id) != SLABBY_OK)
+        return false;
+    slb_count(&stripe->hits[own ? SLB_TIER_GATE : SLB_TIER_HEAP], 1);
+    return true;
+}
+
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
-    enum slb_tier tier;
     uint32_t id, served = 0;
     while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE &&
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_free(pool, stripe, &id, &tier)) {
+           take_for_waiter(pool, stripe, &id)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;
         served++;
-        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
         finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)

@@ -71,7 +71,8 @@ static void *heap_memory(struct slabby_allocator *pool) {
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
+    /* seq_cst: behind the reason that a waiter has set at the gate, see change_heap in pool/hot_options.c */
+    if (atomic_load_explicit(&pool->heap.enabled, memory_order_seq_cst) == 0)
         return SLABBY_OUT_OF_MEMORY;
     if (!heap_map_table(pool))
         return SLABBY_NO_SYSTEM_MEMORY;
