@@ -10749,7 +10749,8 @@ static void *slb_heap_memory(struct slabby_allocator *pool) {
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
+    /* seq_cst: behind the reason that a waiter has set at the gate, see change_heap in pool/hot_options.c */
+    if (atomic_load_explicit(&pool->heap.enabled, memory_order_seq_cst) == 0)
         return SLABBY_OUT_OF_MEMORY;
     if (!slb_heap_map_table(pool))
         return SLABBY_NO_SYSTEM_MEMORY;
@@ -18617,18 +18618,27 @@ static void slb_leave_the_rest(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
 }
 
+/* With the gate closed for waiters no CPU cache holds a slab, so the pool is empty where its tiers are, and the heap
+ * serves, as it serves an allocation that need not wait. */
+static bool slb_take_for_waiter(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    enum slb_tier tier;
+    bool own = slb_take_free(pool, stripe, out_id, &tier);
+    if (!own && slb_heap_take(pool, out_id) != SLABBY_OK)
+        return false;
+    slb_count(&stripe->hits[own ? SLB_TIER_GATE : SLB_TIER_HEAP], 1);
+    return true;
+}
+
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
-    enum slb_tier tier;
     uint32_t id, served = 0;
     while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE &&
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_free(pool, stripe, &id, &tier)) {
+           slb_take_for_waiter(pool, stripe, &id)) {
         struct slb_waiter *oldest = pool->first_waiter;
         slb_unlink_waiter(pool, oldest);
         oldest->id = id;
         served++;
-        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
         slb_finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)
@@ -23880,6 +23890,9 @@ static slabby_status slb_change_heap(struct slabby_allocator *pool, bool on, sla
                              "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
                              pool->reserved);
     atomic_store(&pool->heap.enabled, on);
+    /* seq_cst: behind the store, so that either this thread sees a waiter or the waiter sees the heap */
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_SERVE)
+        slb_pool_run_deferred(pool);
     return SLABBY_OK;
 }
 
