@@ -5092,13 +5092,19 @@ static slabby_status slb_unreadable(const struct slb_option_info *info, int32_t 
                                         "percent, such as 80%",
                                         "a name", /* an enumeration lists its own */
                                         "a text"};
-    char names[128] = "one of ";
-    struct slb_text list = {.buffer = names, .capacity = sizeof names, .length = strlen(names)};
+    char names[128] = "";
+    struct slb_text list = {.buffer = names, .capacity = sizeof names};
+    slb_text_add(&list, "%s", info->kind == SLB_KIND_ENUM ? "one of " : forms[info->kind]);
     for (const struct slb_enumerator *word = info->enumerators; word != NULL && word->text != NULL; word++)
         slb_text_add(&list, "%s%s", word == info->enumerators ? "" : ", ", word->text);
+    if (slb_units_of(info->kind) != slb_plain_units || info->kind == SLB_KIND_COUNT) {
+        slb_text_add(&list, ", from ");
+        slb_option_format(&list, id, info->minimum);
+        slb_text_add(&list, " to ");
+        slb_option_format(&list, id, info->maximum);
+    }
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
-                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
-                         info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
+                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text, names);
 }
 
 /* Converts a text to the value of an option that is no text itself; the caller checks the range. */
@@ -5491,7 +5497,7 @@ SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_err
         return slb_unknown_option(id, error);
     if (info->kind == SLB_KIND_TEXT)
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
-                             "option %s is a text: set it with slabby_options_set_text", info->name);
+                             "option %s is a text: set it by the call for texts, not by a number", info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
                              "option %s cannot be %s; choose %s to %s", info->name, slb_spell(id, value).text,
@@ -20058,7 +20064,9 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
-                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
+                             "this process holds %u pools already; end one first: a closed pool lasts until "
+                             "it is destroyed or its last object is gone",
+                             SLB_POOL_ENTRIES - 1);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)

@@ -93,13 +93,19 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                                         "percent, such as 80%",
                                         "a name", /* an enumeration lists its own */
                                         "a text"};
-    char names[128] = "one of ";
-    struct slb_text list = {.buffer = names, .capacity = sizeof names, .length = strlen(names)};
+    char names[128] = "";
+    struct slb_text list = {.buffer = names, .capacity = sizeof names};
+    slb_text_add(&list, "%s", info->kind == SLB_KIND_ENUM ? "one of " : forms[info->kind]);
     for (const struct slb_enumerator *word = info->enumerators; word != NULL && word->text != NULL; word++)
         slb_text_add(&list, "%s%s", word == info->enumerators ? "" : ", ", word->text);
+    if (units_of(info->kind) != plain_units || info->kind == SLB_KIND_COUNT) {
+        slb_text_add(&list, ", from ");
+        slb_option_format(&list, id, info->minimum);
+        slb_text_add(&list, " to ");
+        slb_option_format(&list, id, info->maximum);
+    }
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
-                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
-                         info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
+                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text, names);
 }
 
 /* Converts a text to the value of an option that is no text itself; the caller checks the range. */

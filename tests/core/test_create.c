@@ -193,6 +193,12 @@ static void refusals_speak_the_language_of_options(void **state) {
     CHECK_STATUS(slabby_options_set_text(options, "latency_tracking", "yes", &error), SLABBY_INVALID_OPTION);
     assert_string_equal(
         error.text, "option latency_tracking cannot be read from \"yes\"; write one of off, sampled, all");
+    CHECK_STATUS(slabby_options_set_text(options, "guard_slots", "-4", &error), SLABBY_INVALID_OPTION);
+    assert_string_equal(
+        error.text, "option guard_slots cannot be read from \"-4\"; write a whole number, from 1 to 4096");
+    CHECK_STATUS(slabby_options_set_text(options, "max_alloc_latency", "9999999999h", &error),
+                 SLABBY_INVALID_OPTION);
+    assert_non_null(strstr(error.text, "write a time, such as 250us or 30s, from 0ns to 1h"));
     slabby_options_destroy(options);
 }
 

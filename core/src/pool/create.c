@@ -306,7 +306,9 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
-                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
+                             "this process holds %u pools already; end one first: a closed pool lasts until "
+                             "it is destroyed or its last object is gone",
+                             SLB_POOL_ENTRIES - 1);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
