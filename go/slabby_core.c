@@ -21956,7 +21956,7 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
     /* a binding gives ids back to the cache that it takes them from, which `shuffle` does not allow */
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || pool->return_caches != pool->caches ||
         !slb_os_rseq_at(&area))
-        return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
+        return SLABBY_NOT_SUPPORTED; /* the answer to a question, and nobody's mistake: not counted */
     (void)slb_bias_poll(pool, slb_os_cpu());
     *out_area = (uint64_t)area;
     return SLABBY_OK;
@@ -23149,7 +23149,8 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
     status = slb_leases_attach(pool, (uint32_t)count, &block);
     if (status == SLABBY_OK)
         *out_address = (uint64_t)(uintptr_t)block->leases;
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    /* NotSupported is the answer to a question, and nobody's mistake: not counted */
+    return status == SLABBY_OK || status == SLABBY_NOT_SUPPORTED ? status : slb_refuse(pool, status);
 }
 
 SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address) {

@@ -41,7 +41,8 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
     status = slb_leases_attach(pool, (uint32_t)count, &block);
     if (status == SLABBY_OK)
         *out_address = (uint64_t)(uintptr_t)block->leases;
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    /* NotSupported is the answer to a question, and nobody's mistake: not counted */
+    return status == SLABBY_OK || status == SLABBY_NOT_SUPPORTED ? status : slb_refuse(pool, status);
 }
 
 SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address) {

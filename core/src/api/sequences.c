@@ -55,7 +55,7 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
     /* a binding gives ids back to the cache that it takes them from, which `shuffle` does not allow */
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || pool->return_caches != pool->caches ||
         !slb_os_rseq_at(&area))
-        return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
+        return SLABBY_NOT_SUPPORTED; /* the answer to a question, and nobody's mistake: not counted */
     (void)slb_bias_poll(pool, slb_os_cpu());
     *out_area = (uint64_t)area;
     return SLABBY_OK;
