@@ -5,6 +5,10 @@
 
 Two conditions stop the reading: `ahead` full chunks that the handler has not taken, and a pool without a free slab.
 TCP then makes the sender wait. An idle connection holds no slab.
+
+Bytes that arrive without a slab, and all bytes over TLS, are copied into slabs as slabs get free. TLS of asyncio and of
+uvloop reads one buffer at the end of a connection and forgets what did not fit, so it gets one in which everything has
+room.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 # The buffer for a read while the pool has no slab, because a read must not be empty.
 SPARE_BYTES = 64
+# What TLS may have decrypted beyond the bytes that it says are pending: one record.
+RECORD_BYTES = 16384
 # A timer of the loop holds the connection, and is set again after so many seconds.
 HOLD_S = 3600.0
 
@@ -120,7 +126,9 @@ class SlabProtocol(asyncio.BufferedProtocol):
         self._slab: SlabRef | None = None
         self._view: memoryview | None = None
         self._filled = 0
-        self._spare: bytearray | None = None
+        # The buffer of a read without a slab, and the bytes that such reads brought and that wait for slabs.
+        self._spare: memoryview | None = None
+        self._arrived = bytearray()
         self._at_end = False
         self._error: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -147,7 +155,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
                 return chunk
             if self._error is not None:
                 raise self._error
-            if self._at_end and self._refill is None:
+            if self._at_end and not self._arrived:
                 return None
             if self._reader is not None:
                 raise RuntimeError("another task is in receive(); one reads a connection")
@@ -187,7 +195,7 @@ class SlabProtocol(asyncio.BufferedProtocol):
         """Closes the connection after the written bytes are sent, and releases the chunks that were received and not
         taken."""
         self._at_end = True
-        self._stop_refill()
+        self._forget_arrived()
         if self._transport is not None:
             self._transport.close()
         self._wake()
@@ -215,31 +223,30 @@ class SlabProtocol(asyncio.BufferedProtocol):
         if self._handler is not None:
             self._task = asyncio.get_running_loop().create_task(self._handle(self._handler))
 
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
-        if self._view is None and not self._at_end and (slab := self._free_slab()) is not None:
-            self._begin_slab(slab)
-            if self._is_tls:
-                # It asks for a buffer for each record, also for one that brings the connection no bytes.
-                asyncio.get_running_loop().call_soon(self._drop_empty_slab)
-        if self._view is not None:
-            return self._view[self._filled :]
-        self._spare = bytearray(SPARE_BYTES)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        self._spare = None
+        if self._is_tls:
+            # It asks for a buffer for each record, also for one that brings the connection no bytes.
+            asyncio.get_running_loop().call_soon(self._drop_spare)
+            size = max(sizehint, 0) + RECORD_BYTES
+        else:
+            if not self._arrived and not self._at_end and self._has_slab():
+                assert self._view is not None
+                return self._view[self._filled :]
+            size = SPARE_BYTES
+        self._spare = memoryview(bytearray(size))
         return self._spare
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._at_end:
             return  # closed; bytes that still arrive are dropped
-        if self._view is None:
-            assert self._spare is not None
-            del self._spare[nbytes:]
-            self._transport_must_wait()
-            self._refill = asyncio.get_running_loop().create_task(self._wait_for_slab(self._spare))
+        if self._spare is not None:
+            self._arrived += self._spare[:nbytes]
             self._spare = None
-            return
-        self._filled += nbytes
-        if self._filled == len(self._view):
-            self._ready.append(self._finish_slab())
-        if len(self._ready) >= self._ahead:
+            self._fill_slabs()
+        else:
+            self._count(nbytes)
+        if self._arrived or len(self._ready) >= self._ahead:
             self._transport_must_wait()
         self._wake()
 
@@ -253,11 +260,11 @@ class SlabProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, error: BaseException | None) -> None:
         self._error = self._error or error
         self._at_end = True
-        self._stop_refill()
+        if self._error is not None:
+            self._forget_arrived()
         self._wake()
         self._wake_writers()
-        if self._task is None or self._task.done():
-            self._let_go()
+        self._let_go_at_end()
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -293,6 +300,12 @@ class SlabProtocol(asyncio.BufferedProtocol):
             self._hold.cancel()
             self._hold = None
 
+    def _let_go_at_end(self) -> None:
+        """Without a handler, the connection ends when its last bytes have their slabs."""
+        is_over = self._task is None or self._task.done()
+        if is_over and self._refill is None and self.transport.is_closing():
+            self._let_go()
+
     def _free_slab(self) -> SlabRef | None:
         """A slab, if one is free at once. What refuses it ends the connection when bytes have arrived for it."""
         try:
@@ -300,28 +313,54 @@ class SlabProtocol(asyncio.BufferedProtocol):
         except SlabbyError:
             return None
 
-    async def _wait_for_slab(self, arrived: bytearray) -> None:
+    def _has_slab(self) -> bool:
+        """Whether there is a slab to fill, perhaps since now."""
+        if self._view is None and (slab := self._free_slab()) is not None:
+            self._begin_slab(slab)
+        return self._view is not None
+
+    def _fill_slabs(self) -> None:
+        """Copies arrived bytes into slabs, or waits for a free slab. No more than `ahead` get full."""
+        while self._arrived and self._refill is None and len(self._ready) < self._ahead:
+            if not self._has_slab():
+                self._refill = asyncio.get_running_loop().create_task(self._wait_for_slab())
+                return
+            assert self._view is not None
+            size = min(len(self._view) - self._filled, len(self._arrived))
+            self._view[self._filled : self._filled + size] = self._arrived[:size]
+            del self._arrived[:size]
+            self._count(size)
+
+    def _count(self, size: int) -> None:
+        """So many bytes were put into the slab."""
+        assert self._view is not None
+        self._filled += size
+        if self._filled == len(self._view):
+            self._ready.append(self._finish_slab())
+
+    async def _wait_for_slab(self) -> None:
         """Puts the bytes that arrived without a slab into the next free slab, and continues to read."""
         try:
             slab = await self.pool.acquire_async()
         except Exception as error:
             self._refill = None
             self._error = error
+            self._arrived.clear()
             self.transport.abort()
             self._wake()
+            self._let_go_at_end()
             return
         self._refill = None
         self._begin_slab(slab)
-        assert self._view is not None
-        self._view[: len(arrived)] = arrived
-        self._filled = len(arrived)
         self._go_on()
+        self._let_go_at_end()
         # The next pass of the loop reads the other bytes that have arrived, so that the handler does not get only
         # these few bytes.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._wake)
 
-    def _stop_refill(self) -> None:
+    def _forget_arrived(self) -> None:
+        self._arrived.clear()
         refill, self._refill = self._refill, None
         if refill is not None:
             refill.cancel()
@@ -339,6 +378,9 @@ class SlabProtocol(asyncio.BufferedProtocol):
         if not self._filled:
             self._drop_slab()
 
+    def _drop_spare(self) -> None:
+        self._spare = None
+
     def _drop_slab(self) -> None:
         slab, self._slab, self._view, self._filled = self._slab, None, None, 0
         if slab is not None:
@@ -350,7 +392,8 @@ class SlabProtocol(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Reads again if nothing prevents it."""
-        waits = self._refill is not None or len(self._ready) >= self._ahead
+        self._fill_slabs()
+        waits = self._arrived or len(self._ready) >= self._ahead
         if not waits and not self._at_end and not self.transport.is_closing():
             self.transport.resume_reading()
 

@@ -26,15 +26,22 @@ def run(main: Awaitable[object]) -> None:
 class Service:
     """A server on a port of loopback, and the slabs of its pool all back at the end."""
 
-    def __init__(self, pool: slabby.Allocator, handler: Handler, **options: int) -> None:
+    def __init__(
+        self,
+        pool: slabby.Allocator,
+        handler: Handler,
+        tls: ssl.SSLContext | None = None,
+        **options: int,
+    ) -> None:
         self.pool = pool
+        self._tls = tls
         self.errors: list[dict[str, object]] = []
         self._make = lambda: SlabProtocol(pool, handler, **options)
 
     async def __aenter__(self) -> Service:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(context))
-        self._server = await loop.create_server(self._make, "127.0.0.1", 0)
+        self._server = await loop.create_server(self._make, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -156,9 +163,12 @@ def test_a_slow_handler_stops_the_sender(pool):
     run(main())
 
 
-def test_an_exhausted_pool_stops_the_reading_and_loses_nothing():
+@pytest.mark.parametrize("slab_size", [1, 63, 64, 65, 256])
+def test_an_exhausted_pool_stops_the_reading_and_loses_nothing(slab_size):
+    """Also where a slab is smaller than the buffer of a read without a slab."""
+
     async def main() -> None:
-        with slabby.Allocator(256, 1) as pool:
+        with slabby.Allocator(slab_size, 1) as pool:
             connections = []
 
             async def handler(connection: SlabProtocol) -> None:
@@ -178,6 +188,28 @@ def test_an_exhausted_pool_stops_the_reading_and_loses_nothing():
                 held.release()
                 assert await reader.read() == content(1000)
                 writer.close()
+
+    run(main())
+
+
+def test_a_loop_may_hold_the_buffer_while_it_says_what_arrived():
+    """As uvloop does."""
+
+    async def main() -> None:
+        with slabby.Allocator(256, 1) as pool:
+            held = pool.allocate()
+            left, right = socket.socketpair()
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(lambda: SlabProtocol(pool), sock=left)
+            with memoryview(connection.get_buffer(-1)) as buffer:
+                buffer[:5] = b"hello"
+                connection.buffer_updated(5)
+            held.release()
+            chunk = await connection.receive()
+            assert chunk is not None and chunk.tobytes() == b"hello"
+            chunk.release()
+            connection.close()
+            right.close()
 
     run(main())
 
@@ -393,69 +425,3 @@ def test_before_the_connection_and_bad_arguments(pool):
         _ = SlabProtocol(pool).transport
     with pytest.raises(ValueError, match="ahead is 0; choose 1"):
         SlabProtocol(pool, ahead=0)
-
-
-@pytest.fixture
-def certificate(tmp_path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    trustme = pytest.importorskip("trustme", reason="trustme is not installed")
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    return server, client
-
-
-def test_an_idle_connection_over_tls_holds_no_slab(certificate, pool):
-    """Neither after the handshake, nor after a record that fills slabs to the last byte."""
-    server_context, client_context = certificate
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: SlabProtocol(pool, echo), "127.0.0.1", 0, ssl=server_context
-        )
-        _, client = await loop.create_connection(
-            lambda: SlabProtocol(pool),
-            *server.sockets[0].getsockname(),
-            ssl=client_context,
-            server_hostname="localhost",
-        )
-        for size in (1, pool.slab_size, 2 * pool.slab_size):
-            await client.send(content(size))
-            received = b""
-            while len(received) < size:
-                chunk = await client.receive()
-                assert chunk is not None
-                received += chunk.tobytes()
-                chunk.release()
-            assert received == content(size)
-            await until(lambda: pool.stats().used_slabs == 0)
-        client.close()
-        await until(lambda: client.transport.is_closing())
-        server.close()
-
-    run(main())
-
-
-@pytest.mark.parametrize("capacity", [1, 8])
-def test_over_tls(certificate, capacity):
-    server_context, client_context = certificate
-
-    async def main() -> None:
-        with slabby.Allocator(1000, capacity) as pool:
-            loop = asyncio.get_running_loop()
-            server = await loop.create_server(
-                lambda: SlabProtocol(pool, echo), "127.0.0.1", 0, ssl=server_context
-            )
-            port = server.sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=client_context, server_hostname="localhost"
-            )
-            writer.write(content(50_000))
-            assert await reader.readexactly(50_000) == content(50_000)
-            writer.close()
-            await until(lambda: pool.stats().used_slabs == 0)
-            server.close()
-
-    run(main())
