@@ -28,7 +28,7 @@ def copyfileobj(
 
     Returns how many bytes. Nothing is allocated for each piece where `source` has readinto(), as files, sockets'
     makefile() and BytesIO have. `timeout`: how long to wait for a slab, as in acquire(). If a target takes only part
-    of the bytes, as raw files may, it gets the rest in further calls.
+    of the bytes, as raw files may, it gets the rest in further calls; if it takes none, that is an OSError.
     """
     check_pool(pool)
     if not (hasattr(source, "readinto") or hasattr(source, "read")):
@@ -78,4 +78,8 @@ def _write(target: Any, data: memoryview) -> None:
             if isinstance(target, io.RawIOBase):
                 raise BlockingIOError("target takes nothing now; make it blocking")
             return  # such targets take all or raise
-        data = data[_checked("target.write()", written, len(data)) :]
+        if _checked("target.write()", written, len(data)) == 0:
+            raise OSError(
+                f"target.write() took 0 of {len(data)} bytes; it must take 1 or more, or raise an error"
+            )
+        data = data[written:]

@@ -101,6 +101,17 @@ def test_files_that_do_not_block_are_refused(pool):
             slabby.copyfileobj(io.BytesIO(bytes(1 << 20)), target, pool)
 
 
+def test_a_target_that_takes_nothing_is_refused(pool):
+    class Full:
+        def write(self, data: memoryview) -> int:
+            return 0
+
+    with pytest.raises(
+        OSError, match=r"target.write\(\) took 0 of 5 bytes; it must take 1 or more"
+    ):
+        slabby.copyfileobj(io.BytesIO(b"hello"), Full(), pool)
+
+
 def test_without_a_slab_it_waits_or_refuses():
     with slabby.Allocator(64, 1) as pool:
         slab = pool.allocate()
