@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 
 from slabby._closing import Closing
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from slabby._backend_protocol import Core
     from slabby._types import Pool, SlabRef
+
+
+# A signal that Python handles ends a wait of the main thread after this time at the latest.
+SLICE_NS = 100_000_000
 
 
 def _limit(timeout: float | timedelta | None) -> int:
@@ -90,11 +96,19 @@ class Listener(Closing):
     def wait(self, timeout: float | timedelta | None = None) -> bool:
         """Sleeps until a ticket was granted or the pool is closed: true. After so many seconds: false."""
         limit = INT64_MAXIMUM if timeout is None else nanoseconds("timeout", timeout, forever=True)
-        try:
-            self._core.slabby_listener_wait(self._open(), limit)
-        except TimeoutError:
-            return False
-        return True
+        # Python handles signals in the main thread alone; others wait in one piece, which is cheaper.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        piece = min(limit, SLICE_NS) if in_main_thread else limit
+        end_ns = time.monotonic_ns() + limit
+        while True:
+            try:
+                self._core.slabby_listener_wait(self._open(), piece)
+                return True
+            except TimeoutError:
+                left_ns = end_ns - time.monotonic_ns()
+                if left_ns <= 0:
+                    return False
+                piece = min(piece, left_ns)
 
     def take(self, limit: int = 64) -> dict[int, SlabRef]:
         """The tickets granted so far with their slabs, possibly none."""
@@ -147,8 +161,9 @@ class Listener(Closing):
 
     def __del__(self) -> None:
         if self._listener is not None:
-            warnings.warn("a Listener was dropped without close()", ResourceWarning, stacklevel=2)
+            # First, because a filter may make an error of the warning.
             self.close()
+            warnings.warn("a Listener was dropped without close()", ResourceWarning, stacklevel=2)
 
     def _open(self) -> Any:
         if self._listener is None:

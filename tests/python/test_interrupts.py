@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FunctionType
 
 import pytest
 import slabby
@@ -73,6 +75,38 @@ def test_ctrl_c_ends_the_wait(full, ctrl_c):
     assert in_time == [True]
     # A change of mind is no failure of the pool.
     assert pool.stats().allocation_errors == 0
+
+
+def main_thread_is_in(function: FunctionType) -> bool:
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def test_ctrl_c_ends_the_wait_of_a_listener(full, ctrl_c):
+    pool, ref = full
+    ended = threading.Event()
+    in_time = []
+
+    def interrupt():
+        while not main_thread_is_in(slabby.Listener.wait):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        in_time.append(ended.wait(LONG))
+        ref.release()
+
+    helper = threading.Thread(target=interrupt)
+    with pool.listener() as listener:
+        listener.begin()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                helper.start()
+                listener.wait()
+        finally:
+            ended.set()
+            helper.join()
+    assert in_time == [True]
 
 
 def test_a_signal_that_raises_nothing_keeps_the_position(full, handler):

@@ -5,7 +5,9 @@ import asyncio
 import builtins
 import gc
 import select
+import sys
 import threading
+import warnings
 
 import pytest
 import slabby
@@ -153,6 +155,21 @@ def test_a_dropped_listener_is_closed_with_a_warning(full):
     with pytest.warns(ResourceWarning, match="close"):
         del listener
         gc.collect()
+    assert pool.stats().used_slabs == 0
+
+
+def test_a_dropped_listener_is_closed_where_warnings_are_errors(full, monkeypatch):
+    pool, ref = full
+    errors = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: errors.append(report.exc_type))
+    listener = pool.listener()
+    listener.begin()
+    ref.release()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del listener
+        gc.collect()
+    assert errors == [ResourceWarning]
     assert pool.stats().used_slabs == 0
 
 
