@@ -114,6 +114,24 @@ static int write_byte(const SlabRef *self, Py_ssize_t index, PyObject *value) {
     return 1;
 }
 
+/* Whether the buffer and the slab have bytes in common, as with `ref[::-1] = ref`. */
+static int is_of_slab(const SlabRef *self, const Py_buffer *from) {
+    uintptr_t begin = (uintptr_t)self->data, of = (uintptr_t)from->buf;
+
+    return of < begin + self->pool->slab_size && begin < of + (size_t)from->len;
+}
+
+/* Writes each step from a copy, because a step may overwrite a byte that a later one reads. */
+static int write_steps_of_copy(const SlabRef *self, const struct span *span, const Py_buffer *from) {
+    PyObject *copy = PyBytes_FromStringAndSize(from->buf, from->len);
+
+    if (copy == NULL)
+        return 0;
+    copy_steps((char *)self->data + span->start, span->step, PyBytes_AsString(copy), 1, span->length);
+    Py_DECREF(copy);
+    return 1;
+}
+
 static int write_span(const SlabRef *self, const struct span *span, const Py_buffer *from) {
     if (from->len != span->length) {
         PyErr_Format(PyExc_ValueError,
@@ -123,6 +141,8 @@ static int write_span(const SlabRef *self, const struct span *span, const Py_buf
     }
     if (span->step == 1)
         memmove((char *)self->data + span->start, from->buf, (size_t)span->length);
+    else if (is_of_slab(self, from))
+        return write_steps_of_copy(self, span, from);
     else
         copy_steps((char *)self->data + span->start, span->step, from->buf, 1, span->length);
     return 1;

@@ -26,6 +26,18 @@ def test_items_and_slices_are_copies(pool):
         assert ref.tobytes() == bytes(memoryview(ref))
 
 
+@pytest.mark.parametrize("step", [-1, 1, 2, -2])
+def test_a_slice_of_steps_takes_bytes_of_the_same_slab(pool, step):
+    """As a bytearray does, also where a step would overwrite what a later one reads."""
+    expected = bytearray(bytes(range(256)) * 16)
+    with pool.allocate() as ref:
+        ref[:] = expected
+        with memoryview(ref) as view:
+            ref[::step] = view[: len(view) // abs(step)]
+        expected[::step] = expected[: len(expected) // abs(step)]
+        assert ref.tobytes() == expected
+
+
 def test_no_view_is_left_behind(pool):
     ref = pool.allocate()
     ref[:3] = b"abc"
