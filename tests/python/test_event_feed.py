@@ -2,10 +2,12 @@
 """Events reach a loop and the standard library's logging as they happen."""
 
 import asyncio
+import gc
 import logging
 import os
 import queue
 import select
+import threading
 
 import pytest
 import slabby
@@ -60,6 +62,16 @@ def test_a_closed_feed_says_so(feed):
         feed.read()
 
 
+def test_a_dropped_feed_is_closed_with_a_warning():
+    feed = slabby.EventFeed()
+    descriptor = feed.fileno()
+    with pytest.warns(ResourceWarning, match=r"EventFeed was dropped without close\(\)"):
+        del feed
+        gc.collect()
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+
+
 def test_a_17th_feed_is_refused():
     feeds = []
     try:
@@ -95,9 +107,11 @@ class Heard(logging.Handler):
     def __init__(self):
         super().__init__()
         self.events = queue.Queue()
+        self.then = lambda: None
 
     def emit(self, record):
         self.events.put((record.levelno, record.slabby_event))
+        self.then()
 
     def next(self, label):
         """The next event of a pool."""
@@ -155,3 +169,74 @@ def test_a_child_logs_its_own(heard):
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_lives_does_not_delay_the_stop(heard):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent is done
+        os._exit(0)
+    stopping = threading.Thread(target=slabby.stop_event_logging)
+    stopping.start()
+    stopping.join(60)
+    is_stopped = not stopping.is_alive()
+    os.close(writer)
+    os.close(reader)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    stopping.join()
+    assert is_stopped
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forks_in_a_row_have_no_descriptor_more(heard):
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fork(generations):
+        """The exit status of a child that forks on."""
+        child = os.fork()
+        if child == 0:
+            more = len(os.listdir("/proc/self/fd")) - before
+            os._exit(fork(generations - 1) if generations > 1 and more == 0 else more)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert fork(3) == 0
+
+
+def test_a_handler_that_raises_does_not_end_the_logging(heard, monkeypatch):
+    reports = queue.Queue()
+    monkeypatch.setattr(threading, "excepthook", reports.put)
+    heard.then = lambda: 1 // 0
+    for name in ("first", "second"):
+        pool = slabby.Allocator(64, 4, name=name)
+        assert heard.next(slabby.pool_label(pool))[1].code is slabby.EventCode.OPENED
+        assert reports.get(timeout=60).exc_type is ZeroDivisionError
+
+
+@pytest.mark.parametrize("change", [slabby.stop_event_logging, slabby.start_event_logging])
+def test_a_handler_may_stop_and_start_the_logging(heard, change, monkeypatch):
+    """While another thread stops it as well. No thread and no descriptor stays."""
+    reports, called = [], threading.Event()
+    monkeypatch.setattr(threading, "excepthook", reports.append)
+    slabby.stop_event_logging()
+    before = len(os.listdir("/proc/self/fd"))
+    slabby.start_event_logging(logging.getLogger("test_event_feed"))
+
+    def once():
+        heard.then = lambda: None
+        change()
+        called.set()
+
+    heard.then = once
+    pool = slabby.Allocator(64, 4, name="changed")
+    slabby.stop_event_logging()
+    assert called.wait(60)
+    slabby.stop_event_logging()
+    assert heard.next(slabby.pool_label(pool))[1].code is slabby.EventCode.OPENED
+    while any(thread.name == "slabby-events" for thread in threading.enumerate()):
+        pass
+    pool.close()
+    assert reports == []
+    assert len(os.listdir("/proc/self/fd")) == before
