@@ -193,8 +193,9 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_handle(self)
 
     def from_ref(self, value: int, *, owning: bool = False) -> SlabRef:
-        """A SlabRef for a 64-bit reference of this pool from elsewhere. Borrowed, it only looks; owned, it
-        also releases the slab when it is dropped."""
+        """A SlabRef for a 64-bit reference of this pool from elsewhere. `release()` and the end of a `with` block
+        release the slab, also a borrowed one. When the object is dropped, an owned slab is released with a
+        ResourceWarning, and a borrowed one stays live."""
         ref = whole("ref", value)
         return self._wrap(ref, self._core.slabby_data(self, ref), owning)
 

@@ -87,7 +87,7 @@ class Chunk:
 
 
 class SlabProtocol(asyncio.BufferedProtocol):
-    """A connection whose bytes arrive in slabs, without a copy and with back-pressure.
+    """A connection whose bytes arrive in slabs, with back-pressure; without a copy, except over TLS.
 
     `await loop.create_server(lambda: SlabProtocol(pool, handle), host, port)` runs `handle(connection)` as a task for
     each connection, which ends with it; `loop.create_connection` works likewise. The handler takes the chunks that

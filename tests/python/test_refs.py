@@ -197,6 +197,13 @@ def test_borrowed_and_owning(pool):
     owning.release()
 
 
+def test_the_end_of_a_with_block_releases_a_borrowed_slab(pool):
+    value = pool.allocate().detach()
+    with pool.from_ref(value) as borrowed:
+        assert borrowed.is_valid
+    assert not borrowed.is_valid and pool.stats().used_slabs == 0
+
+
 def test_only_the_pool_makes_refs():
     for kind in (slabby.SlabRef, slabby.FastSlab):
         with pytest.raises(TypeError):
