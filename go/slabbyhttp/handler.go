@@ -14,6 +14,7 @@ package slabbyhttp
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -92,9 +93,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *problem {
 	}
 	if r.URL.Path == "" {
 		// The handler is mounted without a final slash, where the page's relative links would not work.
-		path := r.RequestURI
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Location", path[strings.LastIndexByte(path, '/')+1:]+"/")
+		w.Header().Set("Location", withSlash(r))
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return nil
 	}
@@ -111,6 +111,27 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *problem {
 	}
 	w.Header().Set("Content-Type", info.contentType)
 	return h.servePath(w, r, query)
+}
+
+// withSlash is the request's own path with a final slash, and its query behind it. It is relative and names the
+// last element alone, since what comes before differs behind a proxy. "./" in front keeps an element with a
+// colon from being read as a scheme, and an empty one as another host.
+func withSlash(r *http.Request) string {
+	var element, query string
+	if target, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		path := target.EscapedPath()
+		element, query = path[strings.LastIndexByte(path, '/')+1:], target.RawQuery
+	}
+	location := element + "/"
+	if element == "" {
+		location = "./"
+	} else if strings.Contains(element, ":") {
+		location = "./" + location
+	}
+	if query != "" {
+		location += "?" + query
+	}
+	return location
 }
 
 func (h *handler) servePath(w http.ResponseWriter, r *http.Request, query map[string]string) *problem {

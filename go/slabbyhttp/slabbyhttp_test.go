@@ -5,6 +5,7 @@ package slabbyhttp_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -335,5 +336,35 @@ func checkAnswer(t *testing.T, recorder *httptest.ResponseRecorder) {
 		}
 	} else if recorder.Code >= 400 {
 		t.Fatalf("%d as %s", recorder.Code, kind)
+	}
+}
+
+// Guards: a handler that is mounted without its slash leads to itself, whatever the client asks for.
+func TestRedirectStaysOnThisSite(t *testing.T) {
+	for target, want := range map[string]string{
+		"/bare":                         "http://example.com/bare/",
+		"/bare?x=1":                     "http://example.com/bare/?x=1",
+		"/bare?x=/https:evil.com":       "http://example.com/bare/?x=/https:evil.com",
+		"/bare?/https:evil.com":         "http://example.com/bare/?/https:evil.com",
+		"/bare?//evil.com":              "http://example.com/bare/?//evil.com",
+		"http://example.com/bare?a=b/c": "http://example.com/bare/?a=b/c",
+		"/x/https:evil.com":             "http://example.com/x/https:evil.com/",
+		"/x//evil.com":                  "http://example.com/x//evil.com/",
+		`/x/\evil.com`:                  "http://example.com/x/%5Cevil.com/",
+		"/x/":                           "http://example.com/x/",
+	} {
+		request := httptest.NewRequest(http.MethodGet, target, nil)
+		asked := *request.URL
+		request.URL.Path = ""
+		recorder := httptest.NewRecorder()
+		slabbyhttp.New().ServeHTTP(recorder, request)
+		led, err := asked.Parse(recorder.Header().Get("Location"))
+		if err != nil || recorder.Code != http.StatusPermanentRedirect {
+			t.Fatalf("%s: %d, %v", target, recorder.Code, err)
+		}
+		led.Scheme, led.Host = cmp.Or(led.Scheme, "http"), cmp.Or(led.Host, "example.com")
+		if led.String() != want {
+			t.Errorf("%s leads to %s (Location %q), want %s", target, led, recorder.Header().Get("Location"), want)
+		}
 	}
 }
