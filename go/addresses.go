@@ -50,12 +50,25 @@ func (p *Slabby) ReleaseBytes(data []byte) error {
 	case wordLiveFast:
 		return p.DeallocateFast(int32((ref - p.refBias) & p.idMask))
 	}
+	p.releasingAt(first)
 	status := C.slabby_release_data(p.c(), first)
 	runtime.KeepAlive(p)
 	if status != 0 {
 		return addressError(status, first)
 	}
 	return nil
+}
+
+// releasingAt is releasing for a slab of which only the address is known, as on a guard slot or on the heap.
+func (p *Slabby) releasingAt(first unsafe.Pointer) {
+	if !raceDetector || p == nil || first == nil {
+		return
+	}
+	if found := C.slabby_go_ref_of(p.handle, first); found.status == 0 {
+		p.releasing(uint64(found.value))
+	} else if fault := C.slabby_go_classify(C.uint64_t(uintptr(first))); fault.inside != 0 {
+		p.race.releasing(uint64(fault.id)) // of AllocateFast
+	}
 }
 
 // PoolOf is the pool that the first byte of data lies in, anywhere in its memory, as the two numbers

@@ -209,6 +209,7 @@ func (r SlabRef) ReleaseDeferred() error {
 	if p == nil {
 		return ErrInvalidReference
 	}
+	p.releasing(r.ref)
 	status := C.slabby_release_deferred(p.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(p)
 	return p.released(status, r)
@@ -233,6 +234,7 @@ func (r SlabRef) Unpin() error {
 	if p == nil {
 		return ErrInvalidReference
 	}
+	p.releasing(r.ref) // this pin may be the last one of a deferred release
 	status := C.slabby_unpin(p.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(p)
 	p.log.logCorruption(status)

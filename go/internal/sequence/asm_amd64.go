@@ -6,17 +6,23 @@ package sequence
 
 //lint:file-ignore U1000 the assembly uses what is not used here
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // The offset of a thread's rseq area from its thread pointer.
 var area uintptr
 
+var areaOnce sync.Once
+
 // This machine has registers of 32 bytes.
 var wide = hasWide()
 
-// SetArea must be called before the first sequence, with the offset that the core answered.
+// SetArea must be called before the first sequence, with the offset that the core answered. It is the
+// same for every pool, and stored once: the assembly may be reading it for another pool.
 func SetArea(offset uint64) {
-	area = uintptr(offset)
+	areaOnce.Do(func() { area = uintptr(offset) })
 }
 
 // Give puts the id of a slab that is free into a cache.
