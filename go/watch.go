@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -32,6 +33,9 @@ func WatchEvents(ctx context.Context, each func(event Event, lost uint64)) error
 	err = events.run(func(records []C.slabby_event, lost uint64) {
 		missed += lost
 		for at := range records {
+			if ctx.Err() != nil {
+				return
+			}
 			each(eventOf(&records[at]), missed)
 			missed = 0
 		}
@@ -46,8 +50,9 @@ func WatchEvents(ctx context.Context, each func(event Event, lost uint64)) error
 type eventWatch struct {
 	descriptor C.int32_t
 	// A second descriptor of the same notifier, for which the runtime waits.
-	file   *os.File
-	cursor C.uint64_t
+	file    *os.File
+	cursor  C.uint64_t
+	stopped atomic.Bool
 }
 
 // beginWatch watches the events from now on. The error of a refused descriptor wraps the system's.
@@ -68,8 +73,9 @@ func beginWatch() (*eventWatch, error) {
 	return w, nil
 }
 
-// stop lets run return.
+// stop lets run return, also while events keep coming.
 func (w *eventWatch) stop() {
+	w.stopped.Store(true)
 	_ = w.file.Close()
 }
 
@@ -89,7 +95,7 @@ func (w *eventWatch) run(each func(records []C.slabby_event, lost uint64)) error
 			return err
 		}
 		C.slabby_watch_clear(w.descriptor)
-		for {
+		for !w.stopped.Load() {
 			count, lost, err := readWatched(&w.cursor, records)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,5 +140,33 @@ func TestLogEventsOfTheProcess(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Guards: the function ends with its context while events keep coming, here from its own callback.
+func TestWatchEventsEndsAmongEvents(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	var seen atomic.Int64
+	go func() {
+		ended <- slabby.WatchEvents(ctx, func(event slabby.Event, _ uint64) {
+			if seen.Add(1) == 100 {
+				cancel()
+			}
+			if pool, err := slabby.New(64, 4); err != nil || pool.Close() != nil { // two events for one
+				t.Errorf("New in a callback: %v", err)
+			}
+		})
+	}()
+	collect(watchesEvents)
+	newPool(t, 64, 4)
+	select {
+	case err := <-ended:
+		wantError(t, "WatchEvents", err, context.Canceled)
+	case <-time.After(long / 6):
+		t.Fatalf("still running after %d events", seen.Load())
+	}
+	if seen.Load() != 100 {
+		t.Errorf("%d events were passed on, want none after the context was done", seen.Load())
 	}
 }
