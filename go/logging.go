@@ -113,16 +113,46 @@ func (l *poolLog) logCorruption(status C.slabby_status) {
 	}
 }
 
-// end logs what is left, before the handle is given up.
-func (l *poolLog) end() {
+// ending logs what is left, before the handle is given up. What that causes comes behind the cursor in the events of
+// the process.
+func (l *poolLog) ending() (cursor C.uint64_t) {
 	if l == nil {
-		return
+		return 0
 	}
 	_, _ = l.logNew(context.Background())
 	l.mutex.Lock()
+	defer l.mutex.Unlock()
 	l.ended = true
-	l.mutex.Unlock()
-	logWatcher.remove(l)
+	cursor = 1<<64 - 1
+	_, _, _ = readWatched(&cursor, nil)
+	return cursor
+}
+
+// end logs what giving the handle up has caused, such as leaks and the pool's end, and ends the watch.
+func (l *poolLog) end(cursor C.uint64_t) {
+	if l == nil {
+		return
+	}
+	defer logWatcher.remove(l)
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	records := make([]C.slabby_event, recordChunk)
+	for {
+		count, _, err := readWatched(&cursor, records)
+		if err != nil || count == 0 {
+			return
+		}
+		for at := range records[:count] {
+			if uint64(records[at].allocator_address) != l.address() {
+				continue
+			}
+			event := eventOf(&records[at])
+			if event.Code == EventCodeOpened { // another pool, which has the handle now
+				return
+			}
+			logEvent(context.Background(), l.logger, &event)
+		}
+	}
 }
 
 // logWatcher wakes the logs of pools when the core has events for them. Its goroutine, which waits

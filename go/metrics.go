@@ -64,10 +64,15 @@ func (i PoolInfo) Use(work func(pool *Slabby)) error {
 // Label names the pool in metrics and URLs: its name if that is suitable there and no pool that was
 // open before had it, else a number. It is empty for a pool that is gone.
 func (p *Slabby) Label() string {
-	label, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
-		return C.slabby_pool_label(b, c, l, p.c())
-	})
+	label := labelOf(p.c())
 	runtime.KeepAlive(p)
+	return label
+}
+
+func labelOf(handle *C.slabby_allocator) string {
+	label, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_pool_label(b, c, l, handle)
+	})
 	if err != nil {
 		return ""
 	}

@@ -159,14 +159,15 @@ type abandoned struct {
 func abandon(a abandoned) {
 	if a.log != nil {
 		if stats := statsOf(a.handle); stats != nil && stats.live() > 0 {
-			a.log.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
+			a.log.logger.Warn("slabby: pool dropped with live slabs", "pool", labelOf(a.handle), "live", stats.live())
 		}
 	}
-	a.log.end()
+	cursor := a.log.ending()
 	a.space.close()
 	unregister(a.handle)
 	a.blocks.detach(a.handle)
 	C.slabby_abandon(a.handle)
+	a.log.end(cursor)
 }
 
 // Close ends the pool: no allocation succeeds any more, in any language, and waiting allocations

@@ -381,8 +381,8 @@ func TestDroppedPoolIsAbandoned(t *testing.T) {
 		}
 		mustAllocate(t, pool)
 	}()
-	collect(func() bool { return len(lines) == 2 })
-	for _, text := range []string{"event=opened", "dropped with live slabs"} {
+	collect(func() bool { return len(lines) == 3 })
+	for _, text := range []string{"event=opened", "dropped with live slabs\" pool=", "event=closed"} {
 		if line := <-lines; !strings.Contains(line, text) {
 			t.Errorf("logged %q, want %s", line, text)
 		}
