@@ -12,7 +12,8 @@ import (
 
 // BufferPool lends slabs as bare slices to code that asks for Get and Put, such as
 // httputil.ReverseProxy. Such code cannot receive an error: if the pool has no slab, Get makes a
-// slice on Go's heap, and Put leaves that slice to the collector.
+// slice on Go's heap, and Put leaves that slice to the collector. A lent slice has no reference, so
+// WithFinalizers does not find those that are never put back: their slabs stay out.
 type BufferPool struct {
 	pool *Slabby
 }
@@ -28,6 +29,7 @@ func (b *BufferPool) Get() []byte {
 	if err != nil {
 		return make([]byte, b.pool.slabBytesOf())
 	}
+	ref.forget()
 	return ref.GetBytes()
 }
 
@@ -36,7 +38,10 @@ func (b *BufferPool) Get() []byte {
 // and reported as by every release.
 func (b *BufferPool) Put(data []byte) {
 	err := b.pool.ReleaseBytes(data)
-	if err != nil && b.pool.spans(data) && !errors.Is(err, ErrMemoryCorruption) {
+	if err == nil || errors.Is(err, ErrMemoryCorruption) {
+		return
+	}
+	if PoolAmong(data, b.pool) != nil {
 		panic(err)
 	}
 }

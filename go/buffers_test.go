@@ -12,11 +12,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/internal/pooltest"
 )
 
 func ExampleSlabby_Copy() {
@@ -115,6 +118,7 @@ func TestBufferPoolWithoutSlabs(t *testing.T) {
 	for name, options := range map[string][]slabby.AllocatorOption{
 		"plain": nil, "secure": {slabby.WithSecure()}, "finalizers": {slabby.WithFinalizers()},
 		"debug": {slabby.WithDebug()}, "no caches": {slabby.WithPCPUCache(false)},
+		"guard slots": {slabby.WithGuardSampleRate(1)},
 	} {
 		t.Run(name, func(t *testing.T) { lendWithoutSlabs(t, newPool(t, 512, 1, options...)) })
 	}
@@ -133,8 +137,44 @@ func lendWithoutSlabs(t *testing.T, pool *slabby.Slabby) {
 		buffers.Put(data)
 		return nil
 	}
-	wantError(t, "Put of a released slab", panicOf(slab), slabby.ErrDoubleDeallocation)
+	err := panicOf(slab)
+	if !errors.Is(err, slabby.ErrDoubleDeallocation) && !errors.Is(err, slabby.ErrInvalidReference) { // the latter on a slot
+		t.Errorf("Put of a released slab: %v", err)
+	}
 	wantError(t, "Put of the middle of a slab", panicOf(slab[8:]), slabby.ErrInvalidReference)
+	checkQuiet(t, pool)
+}
+
+// Guards: a mistake with a slab of the core's heap is a panic as well.
+func TestBufferPoolOfTheHeap(t *testing.T) {
+	pool := newPool(t, 512, 1, slabby.WithHeapFallback())
+	held := mustAllocate(t, pool)
+	buffers := pool.BufferPool()
+	slab := buffers.Get()
+	err := pooltest.PanicOf(func() { buffers.Put(slab[8:]) })
+	wantError(t, "Put of the middle of a slab", err, slabby.ErrInvalidReference)
+	buffers.Put(slab)
+	mustRelease(t, held)
+	buffers.Put(make([]byte, 512)) // nobody's
+	buffers.Put(nil)
+	checkQuiet(t, pool)
+}
+
+// Guards: a lent slice has no reference to lose, so the collector reports none.
+func TestBufferPoolWithFinalizers(t *testing.T) {
+	pool := newPool(t, 512, 8, slabby.WithFinalizers())
+	buffers := pool.BufferPool()
+	lent := [][]byte{buffers.Get(), buffers.Get(), buffers.Get()}
+	for range 5 {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	if leaks := pool.Stats().Leaks; leaks != 0 {
+		t.Errorf("%d leaks of buffers in use", leaks)
+	}
+	for _, data := range lent {
+		buffers.Put(data)
+	}
 	checkQuiet(t, pool)
 }
 

@@ -49,6 +49,13 @@ func (r SlabRef) token() *token {
 	return (*token)(unsafe.Pointer(r.hot))
 }
 
+// forget ends the token's watch: the caller keeps the slab by its bytes, not by the reference.
+func (r SlabRef) forget() {
+	if token := r.token(); token != nil {
+		token.cleanup.Stop()
+	}
+}
+
 // check notes that the slab's memory went to the caller.
 func (t *token) check() {
 	if t != nil {
