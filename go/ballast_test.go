@@ -5,8 +5,10 @@
 package slabby_test
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +55,33 @@ func TestHeapBallastSparesCollections(t *testing.T) {
 	with := collections(t, slabby.WithHeapBallast())
 	if with > 4 || without < 4*with {
 		t.Errorf("%d collections with the ballast, %d without", with, without)
+	}
+}
+
+// Guards: a ballast that cannot be had is refused with what to do, and no pool is made.
+func TestHeapBallastIsRefused(t *testing.T) {
+	pools := len(slabby.Pools())
+	refused := func(slabSize, capacity int) {
+		t.Helper()
+		_, err := slabby.New(slabSize, capacity, slabby.WithHeapBallast())
+		wantError(t, "New", err, slabby.ErrNoSystemMemory)
+		if err == nil || !strings.Contains(err.Error(), "WithHeapBallast") ||
+			!strings.Contains(err.Error(), fmt.Sprint(slabSize*capacity)) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	refused(1<<30, 1<<20)
+	refused(1<<20, 1<<21)
+	func() {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(64 << 20))
+		refused(1<<20, 65)
+	}()
+	pool := newPool(t, 64, 10)
+	address, instance, err := pool.Handle()
+	wantError(t, "Handle", err, nil)
+	_, err = slabby.Adopt(address, instance, slabby.WithHeapBallast())
+	wantError(t, "Adopt", err, slabby.ErrColdOption)
+	if now := len(slabby.Pools()); now > pools+1 {
+		t.Errorf("%d pools, %d before", now, pools)
 	}
 }

@@ -138,7 +138,7 @@ func lendWithoutSlabs(t *testing.T, pool *slabby.Slabby) {
 		return nil
 	}
 	err := panicOf(slab)
-	if !errors.Is(err, slabby.ErrDoubleDeallocation) && !errors.Is(err, slabby.ErrInvalidReference) { // the latter on a slot
+	if !errors.Is(err, slabby.ErrDoubleDeallocation) && !errors.Is(err, slabby.ErrInvalidReference) { // of a slot
 		t.Errorf("Put of a released slab: %v", err)
 	}
 	wantError(t, "Put of the middle of a slab", panicOf(slab[8:]), slabby.ErrInvalidReference)

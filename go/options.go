@@ -116,9 +116,12 @@ func WithCircuitBreaker(threshold int, timeout time.Duration) AllocatorOption {
 }
 
 // WithHeapBallast makes the garbage collector run about as seldom as if the slabs lay on Go's heap: the
-// pool keeps an untouched slice as large as its capacity, which takes address space and no memory. Slabs
-// lie outside the heap, so without it a program whose memory is mostly slabs has a small heap, and
-// collects it often. Not together with a memory limit (GOMEMLIMIT), which counts the slice.
+// pool keeps an untouched slice as large as its capacity, at most 1 TiB. It takes address space, and a
+// thousandth of its size for the runtime's tables; but where the runtime has used that address space
+// before, as after another ballast, it may clear it, and then the slice takes memory as other slices do.
+// Slabs lie outside the heap, so without it a program whose memory is mostly slabs has a small heap, and
+// collects it often. Not together with a memory limit (GOMEMLIMIT), which counts the slice. New refuses a
+// ballast above that limit, or one that the system does not grant, with ErrNoSystemMemory.
 func WithHeapBallast() AllocatorOption {
 	return func(c *config) { c.ballast = true }
 }

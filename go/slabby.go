@@ -83,6 +83,11 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		return nil, err
 	}
 	defer C.slabby_options_destroy(options)
+	if c.ballast {
+		if err := checkBallast(slabSize, capacity); err != nil {
+			return nil, err
+		}
+	}
 	for try := time.Duration(0); ; try++ {
 		raw := newRawError()
 		made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
@@ -115,7 +120,7 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 			option(&c)
 		}
 	}
-	if len(c.settings) > 0 {
+	if len(c.settings) > 0 || c.ballast {
 		return nil, &Error{Status: StatusColdOption,
 			Text: "an adopted pool has its options already; give Adopt none but WithLogger"}
 	}
