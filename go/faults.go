@@ -11,6 +11,7 @@ import (
 	"errors"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"unsafe"
 	"weak"
@@ -124,25 +125,41 @@ func InstallFaultHandler() error {
 	return detailedError(C.slabby_install_fault_handler(&raw), &raw)
 }
 
-// pools finds the pool of a handle. Weak: it keeps no pool.
-var pools sync.Map // of uint64 to weak.Pointer[Slabby]
+// pools finds the pools of a handle, several where it was adopted. Weak: it keeps no pool.
+var pools struct {
+	sync.Mutex
+	at map[uint64][]weak.Pointer[Slabby]
+}
 
 func poolAt(handle uint64) *Slabby {
-	if known, ok := pools.Load(handle); ok {
-		return known.(weak.Pointer[Slabby]).Value()
+	pools.Lock()
+	defer pools.Unlock()
+	for _, known := range pools.at[handle] {
+		if pool := known.Value(); pool != nil {
+			return pool
+		}
 	}
 	return nil
 }
 
 func (p *Slabby) register() {
-	pools.Store(handleNumber(p.handle), weak.Make(p))
+	pools.Lock()
+	defer pools.Unlock()
+	if pools.at == nil {
+		pools.at = map[uint64][]weak.Pointer[Slabby]{}
+	}
+	number := handleNumber(p.handle)
+	pools.at[number] = append(pools.at[number], weak.Make(p))
 }
 
-// unregister forgets a pool that is gone, unless another one of this package has the handle.
+// unregister forgets the pools of a handle that are gone.
 func unregister(handle *C.slabby_allocator) {
+	pools.Lock()
+	defer pools.Unlock()
 	number := handleNumber(handle)
-	if known, ok := pools.Load(number); ok && known.(weak.Pointer[Slabby]).Value() == nil {
-		pools.CompareAndDelete(number, known)
+	left := slices.DeleteFunc(pools.at[number], func(known weak.Pointer[Slabby]) bool { return known.Value() == nil })
+	if pools.at[number] = left; len(left) == 0 {
+		delete(pools.at, number)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -57,6 +58,30 @@ func TestFaultsAreErrors(t *testing.T) {
 	}
 	mustRelease(t, ref)
 	wantError(t, "Close", pool.Close(), nil)
+}
+
+// Guards: a fault leads to its pool after one of several that share the handle is gone.
+func TestFaultsAfterAdopting(t *testing.T) {
+	pool := guardedPool(t)
+	ref := mustAllocate(t, pool)
+	data := ref.GetBytes()
+	var log lockedBuffer
+	func() {
+		address, instance, err := pool.Handle()
+		wantError(t, "Handle", err, nil)
+		_, err = slabby.Adopt(address, instance, textLogger(&log))
+		wantError(t, "Adopt", err, nil)
+	}()
+	collect(func() bool { return log.has("dropped with live slabs") })
+	for range 3 {
+		var fault *slabby.FaultError
+		err := slabby.CatchFaults(func() { *beside(data, 4096) = 1 })
+		if !errors.As(err, &fault) || fault.Ref != ref {
+			t.Fatalf("CatchFaults: %+v", fault)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	mustRelease(t, ref)
 }
 
 // Other panics and faults go on as they were, and the goroutine's setting comes back.

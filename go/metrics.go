@@ -10,7 +10,6 @@ import "C"
 import (
 	"runtime"
 	"unsafe"
-	"weak"
 )
 
 // PoolInfo is one open pool of the process, of whatever language. Adopt takes Address and InstanceID
@@ -43,12 +42,10 @@ func Pools() []PoolInfo {
 // Use calls work with the pool, which is adopted for the time of the call where this program has no
 // *Slabby of its own; work keeps it no longer than that. ErrClosed: the pool was ended meanwhile.
 func (i PoolInfo) Use(work func(pool *Slabby)) error {
-	if known, ok := pools.Load(i.Address); ok {
-		if pool := known.(weak.Pointer[Slabby]).Value(); pool != nil {
-			work(pool)
-			runtime.KeepAlive(pool)
-			return nil
-		}
+	if pool := poolAt(i.Address); pool != nil {
+		work(pool)
+		runtime.KeepAlive(pool)
+		return nil
 	}
 	raw := newRawError()
 	adopted := C.slabby_go_adopt(C.uint64_t(i.Address), C.slabby_instance_id(), &raw)
@@ -92,7 +89,7 @@ func MetricsText() (string, error) {
 
 // MetricsText is the same of this pool alone.
 func (p *Slabby) MetricsText() (string, error) {
-	if p == nil {
+	if p.c() == nil { // which the core takes for every pool
 		return "", ErrInvalidArgument
 	}
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
