@@ -98,6 +98,8 @@ type Writer struct {
 	refs []SlabRef
 	// Bytes in all slabs, and of the first ones those that WriteTo has written.
 	length, written int
+	// What ReadFrom has read beyond the slabs, one byte at most; not in length.
+	ahead []byte
 }
 
 // NewWriter returns an empty Writer; it takes its first slab with the first byte.
@@ -107,7 +109,7 @@ func (p *Slabby) NewWriter() *Writer {
 
 // Len is how many bytes WriteTo would write.
 func (w *Writer) Len() int {
-	return w.length - w.written
+	return w.length + len(w.ahead) - w.written
 }
 
 // free is the unused end of the last slab, or a new slab.
@@ -121,7 +123,11 @@ func (w *Writer) free() ([]byte, error) {
 		return nil, err
 	}
 	w.refs = append(w.refs, ref)
-	return ref.GetBytes(), nil
+	data := ref.GetBytes()
+	count := copy(data, w.ahead)
+	w.length += count
+	w.ahead = w.ahead[:0]
+	return data[count:], nil
 }
 
 // Write appends data. If the pool has no slab left, it returns how many bytes it took, and
@@ -139,16 +145,24 @@ func (w *Writer) Write(data []byte) (taken int, err error) {
 	return taken, nil
 }
 
-// ReadFrom appends the bytes of src until its end, and reads directly into slabs.
+// ReadFrom appends the bytes of src until its end, and reads directly into slabs. If the pool has no slab left
+// and src has more, it returns Allocate's error; what it has read is in the Writer, so another call continues.
 func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
 	for {
-		free, err := w.free()
-		if err != nil {
-			return read, err
+		free, refused := w.free()
+		if refused != nil {
+			if len(w.ahead) != 0 {
+				return read, refused
+			}
+			free = make([]byte, 1) // says whether src has ended
 		}
 		count, err := src.Read(free)
 		read += int64(count)
-		w.length += count
+		if refused != nil {
+			w.ahead = append(w.ahead, free[:count]...)
+		} else {
+			w.length += count
+		}
 		if err == io.EOF {
 			return read, nil
 		}
@@ -175,6 +189,11 @@ func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
 			return sent, io.ErrShortWrite
 		}
 	}
+	if len(w.ahead) != 0 {
+		count, err := dst.Write(w.ahead)
+		w.ahead = w.ahead[count:]
+		return sent + int64(count), err
+	}
 	return sent, nil
 }
 
@@ -182,6 +201,6 @@ func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
 func (w *Writer) Close() error {
 	err := ReleaseAll(w.refs...)
 	clear(w.refs)
-	w.refs, w.length, w.written = w.refs[:0], 0, 0
+	w.refs, w.length, w.written, w.ahead = w.refs[:0], 0, 0, nil
 	return err
 }

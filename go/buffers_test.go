@@ -209,6 +209,34 @@ func TestWriterHoldsWhatIsWritten(t *testing.T) {
 	checkQuiet(t, pool)
 }
 
+// Guards: what fills the pool exactly is read without an error, and what is beyond it is not lost.
+func TestWriterReadsToTheLastByte(t *testing.T) {
+	pool := newPool(t, 10, 3)
+	text := "0123456789abcdefghijABCDEFGHIJ"
+	w := pool.NewWriter()
+	read, err := w.ReadFrom(strings.NewReader(text))
+	if wantError(t, "ReadFrom", err, nil); read != 30 {
+		t.Errorf("%d bytes read", read)
+	}
+	wantError(t, "Close", w.Close(), nil)
+	held := mustAllocate(t, pool)
+	src := strings.NewReader(text)
+	read, err = w.ReadFrom(src)
+	if wantError(t, "ReadFrom with too few slabs", err, slabby.ErrOutOfMemory); int(read) != w.Len() {
+		t.Errorf("%d bytes read, %d held", read, w.Len())
+	}
+	mustRelease(t, held)
+	_, err = w.ReadFrom(src)
+	wantError(t, "ReadFrom again", err, nil)
+	var got strings.Builder
+	_, err = w.WriteTo(&got)
+	if wantError(t, "WriteTo", err, nil); got.String() != text || w.Len() != 0 {
+		t.Errorf("%q, %d left", got.String(), w.Len())
+	}
+	wantError(t, "Close", w.Close(), nil)
+	checkQuiet(t, pool)
+}
+
 func TestCopyReleasesAlways(t *testing.T) {
 	pool := newPool(t, 64, 1)
 	broken := errors.New("broken")
