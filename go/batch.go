@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -76,12 +77,30 @@ func (p *Slabby) AllocateBatchBytes(dst []SlabRef, data [][]byte) error {
 		p.slices(dst, data)
 		return nil
 	}
-	if err := p.allocateBatchThere(dst); err != nil {
-		return err
+	return p.allocateBatchBytesThere(dst, data)
+}
+
+// addresses lends arrays for the memory of batches.
+var addresses = sync.Pool{New: func() any { return new([]unsafe.Pointer) }}
+
+// allocateBatchBytesThere takes the memory from the same call: a Reset may make the references stale at once.
+func (p *Slabby) allocateBatchBytesThere(dst []SlabRef, data [][]byte) error {
+	raw := borrowRaw(len(dst))
+	defer rawRefs.Put(raw)
+	lent := addresses.Get().(*[]unsafe.Pointer)
+	defer addresses.Put(lent)
+	*lent = slices.Grow((*lent)[:0], len(dst))[:len(dst)]
+	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), unsafe.SliceData(*lent), p.c(), C.uint64_t(len(dst)))
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return statusError(status)
 	}
-	for at, ref := range dst {
-		data[at] = ref.GetBytes()
+	for at, ref := range *raw {
+		dst[at] = p.newRef(uint64(ref))
+		dst[at].token().check()
+		data[at] = unsafe.Slice((*byte)((*lent)[at]), p.slabSize)
 	}
+	clear(*lent)
 	return nil
 }
 

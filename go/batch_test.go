@@ -63,3 +63,26 @@ func TestBatchBytesRefusals(t *testing.T) {
 		t.Errorf("a refused batch stored %v and %q", refs[0], data[0])
 	}
 }
+
+// Guards: a Reset while batches are taken makes references stale; it leads to no panic.
+func TestBatchBytesBesideReset(t *testing.T) {
+	pool := newPool(t, 64, 400, slabby.WithPCPUCache(false))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		refs, data := make([]slabby.SlabRef, 100), make([][]byte, 100)
+		for range 2000 {
+			if pool.AllocateBatchBytes(refs, data) == nil {
+				_ = pool.BatchDeallocate(refs)
+			}
+		}
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			_ = pool.Reset()
+		}
+	}
+}
