@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 	"weak"
 )
@@ -113,7 +114,19 @@ func classify(address uintptr, cause error) *FaultError {
 			fault.Allocated = known.String()
 		}
 	}
+	if p := poolAt(uint64(raw.allocator_address)); p != nil && fault.State == SlabStateLiveFast {
+		fault.Stacks, _ = p.refOfID(uint64(raw.id)).Stack()
+	}
 	return fault
+}
+
+// refOfID is the reference that the present allocation of a slab would have, for what the core recorded of it.
+func (p *Slabby) refOfID(id uint64) SlabRef {
+	if p.words == nil || id >= uint64(p.idLimit) {
+		return SlabRef{}
+	}
+	generation := atomic.LoadUint64(p.word(id)) & wordCompared &^ p.idMask
+	return p.RefOf(generation + id + p.refBias)
 }
 
 // InstallFaultHandler makes the core report faults in the memory of pools on standard error, as

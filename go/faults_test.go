@@ -60,6 +60,20 @@ func TestFaultsAreErrors(t *testing.T) {
 	wantError(t, "Close", pool.Close(), nil)
 }
 
+// Guards: a sampled slab has stacks also where it was allocated by id.
+func TestFaultsByID(t *testing.T) {
+	pool, err := slabby.New(4096, 4, slabby.WithGuardSampleRate(1))
+	wantError(t, "New", err, nil)
+	data, id, err := pool.AllocateFast()
+	wantError(t, "AllocateFast", err, nil)
+	var fault *slabby.FaultError
+	err = slabby.CatchFaults(func() { *beside(data, 4096) = 1 })
+	if !errors.As(err, &fault) || fault.ID != id || !strings.Contains(fault.Stacks, "allocated by thread") {
+		t.Errorf("CatchFaults: %v, %+v", err, fault)
+	}
+	wantError(t, "DeallocateFast", pool.DeallocateFast(id), nil)
+}
+
 // Guards: a fault leads to its pool after one of several that share the handle is gone.
 func TestFaultsAfterAdopting(t *testing.T) {
 	pool := guardedPool(t)
