@@ -56,6 +56,10 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 	at := C.uint64_t(cursor)
 	status := C.slabby_audit_read(&raw[0], &count, &missed, &at, p.c(), recordChunk)
 	runtime.KeepAlive(p)
+	if Status(status) == StatusNotSupported {
+		return nil, cursor, 0, &Error{Status: StatusNotSupported, Option: OptionAudit,
+			Text: "this pool has no audit trail; make it with WithAudit"}
+	}
 	if status != 0 {
 		return nil, cursor, 0, statusError(status)
 	}

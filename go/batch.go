@@ -92,6 +92,9 @@ func (p *Slabby) allocateBatchBytesThere(dst []SlabRef, data [][]byte) error {
 	*lent = slices.Grow((*lent)[:0], len(dst))[:len(dst)]
 	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), unsafe.SliceData(*lent), p.c(), C.uint64_t(len(dst)))
 	runtime.KeepAlive(p)
+	if Status(status) == StatusInvalidBatchSize {
+		return p.batchError(len(dst))
+	}
 	if status != 0 {
 		return statusError(status)
 	}
@@ -121,6 +124,9 @@ func (p *Slabby) allocateBatchThere(dst []SlabRef) error {
 	defer rawRefs.Put(raw)
 	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), nil, p.c(), C.uint64_t(len(dst)))
 	runtime.KeepAlive(p)
+	if Status(status) == StatusInvalidBatchSize {
+		return p.batchError(len(dst))
+	}
 	if status != 0 {
 		return statusError(status)
 	}
@@ -145,9 +151,14 @@ func (p *Slabby) checkBatch(count int) error {
 	if Status(status) != StatusInvalidBatchSize {
 		return statusError(status)
 	}
-	limit := int64(p.batchLimit)
-	if C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallback)).value == 0 {
-		limit -= int64(C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallbackLimit)).value)
+	return p.batchError(count)
+}
+
+// batchError says how many slabs a batch can have now; more after a Resize.
+func (p *Slabby) batchError(count int) error {
+	limit := int64(p.Stats().TotalSlabs)
+	if C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallback)).value != 0 {
+		limit += int64(C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallbackLimit)).value)
 	}
 	runtime.KeepAlive(p)
 	return &Error{

@@ -108,3 +108,8 @@ func detailedError(status C.slabby_status, raw *C.slabby_error) error {
 	}
 	return err
 }
+
+// noPool is the error of a call on a nil or zero pool.
+func noPool(call string) error {
+	return &Error{Status: StatusInvalidArgument, Text: call + " of a nil or zero pool; make one with New or Adopt"}
+}

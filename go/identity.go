@@ -9,6 +9,7 @@ package slabby
 import "C"
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime"
 	"unsafe"
@@ -43,6 +44,9 @@ func (p *Slabby) State() PoolState {
 // GetOptionText is the effective value of an option by name, as text that WithText reads: "30s",
 // "on", a word. "name" is the pool's name.
 func (p *Slabby) GetOptionText(name string) (string, error) {
+	if p.c() == nil {
+		return "", noPool("GetOptionText")
+	}
 	if err := errorOfNUL(name); err != nil {
 		return "", err
 	}
@@ -52,8 +56,9 @@ func (p *Slabby) GetOptionText(name string) (string, error) {
 		return C.slabby_get_option_text(b, c, l, p.c(), cName)
 	})
 	runtime.KeepAlive(p)
-	if err != nil {
-		return "", err
+	if status, _ := StatusOf(err); err != nil {
+		return "", p.optionError(C.slabby_status(status), 0,
+			fmt.Sprintf("GetOptionText(%q): there is no such option; docs/contract.md lists them", name))
 	}
 	return text, nil
 }

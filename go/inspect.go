@@ -146,19 +146,26 @@ func (p *Slabby) Reclaim() (slabs uint64, err error) {
 // memory for a higher capacity, the error is ErrNoSystemMemory with the size that was requested, and
 // nothing has changed.
 func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
-	if capacity < 0 {
-		return 0, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1,
-			Text: fmt.Sprintf("capacity %d is out of range; choose at least 1", capacity)}
+	if p.c() == nil {
+		return 0, noPool("Resize")
 	}
 	raw := newRawError()
 	var count C.uint64_t
-	status := C.slabby_resize(&count, p.c(), C.uint64_t(capacity), &raw)
+	status := C.slabby_resize(&count, p.c(), C.uint64_t(max(capacity, 0)), &raw)
 	runtime.KeepAlive(p)
+	if capacity < 0 && Status(status) == StatusInvalidCapacity {
+		return 0, &Error{Status: StatusInvalidCapacity, Option: OptionID(raw.option), Value: int64(capacity),
+			Minimum: int64(raw.minimum), Maximum: int64(raw.maximum),
+			Text: fmt.Sprintf("capacity %d is out of range; choose %d to %d slabs", capacity, raw.minimum, raw.maximum)}
+	}
 	return uint64(count), detailedError(status, &raw)
 }
 
 // SetOption changes a hot option of the running pool; a cold one is refused with ErrColdOption.
 func (p *Slabby) SetOption(option OptionID, value int64) error {
+	if p.c() == nil {
+		return noPool("SetOption")
+	}
 	raw := newRawError()
 	status := C.slabby_set_option(p.c(), C.int32_t(option), C.int64_t(value), &raw)
 	runtime.KeepAlive(p)
@@ -167,6 +174,9 @@ func (p *Slabby) SetOption(option OptionID, value int64) error {
 
 // SetOptionText does the same by name, from text with its unit: "30s", "250us", "on", "off".
 func (p *Slabby) SetOptionText(name, text string) error {
+	if p.c() == nil {
+		return noPool("SetOptionText")
+	}
 	if err := errorOfNUL(name, text); err != nil {
 		return err
 	}
@@ -181,7 +191,26 @@ func (p *Slabby) SetOptionText(name, text string) error {
 
 // GetOption is the effective value: what the pool uses after rounding and defaults.
 func (p *Slabby) GetOption(option OptionID) (int64, error) {
+	if p.c() == nil {
+		return 0, noPool("GetOption")
+	}
 	result := C.slabby_go_option(p.c(), C.int32_t(option))
 	runtime.KeepAlive(p)
-	return int64(result.value), statusError(result.status)
+	if result.status == 0 {
+		return int64(result.value), nil
+	}
+	text := fmt.Sprintf("GetOption(%d): no option with a number has this number; see the constants Option...", int32(option))
+	if option == OptionName {
+		text = "GetOption(OptionName): the name is a text; use GetOptionText(\"name\")"
+	}
+	return 0, p.optionError(result.status, option, text)
+}
+
+// optionError has the text where the option is what was refused, and not the pool.
+func (p *Slabby) optionError(status C.slabby_status, option OptionID, text string) error {
+	err := statusError(status)
+	if p.State() == PoolStateOpen {
+		err = &Error{Status: Status(status), Option: option, Value: int64(option), Text: text, cause: err}
+	}
+	return err
 }

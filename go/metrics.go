@@ -90,7 +90,7 @@ func MetricsText() (string, error) {
 // MetricsText is the same of this pool alone.
 func (p *Slabby) MetricsText() (string, error) {
 	if p.c() == nil { // which the core takes for every pool
-		return "", ErrInvalidArgument
+		return "", noPool("MetricsText")
 	}
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_metrics_text(b, c, l, p.c())

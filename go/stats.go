@@ -15,6 +15,7 @@ package slabby
 import "C"
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -131,8 +132,16 @@ func (p *Slabby) HealthTick() error {
 // BreakerForce sets the mode of the circuit breaker: normal, every allocation refused, nothing
 // counted (disabled), or states that refuse nothing (metrics only).
 func (p *Slabby) BreakerForce(mode BreakerMode) error {
+	if p.c() == nil {
+		return noPool("BreakerForce")
+	}
 	status := C.slabby_breaker_force(p.c(), C.int32_t(mode))
 	runtime.KeepAlive(p)
+	if Status(status) == StatusInvalidArgument {
+		return &Error{Status: StatusInvalidArgument, Value: int64(mode), Maximum: int64(BreakerModeMetricsOnly),
+			Text: fmt.Sprintf("breaker mode %d is out of range; choose %d (%v) to %d (%v)", int32(mode),
+				BreakerModeNormal, BreakerModeNormal, BreakerModeMetricsOnly, BreakerModeMetricsOnly)}
+	}
 	return statusError(status)
 }
 
