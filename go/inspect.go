@@ -199,7 +199,7 @@ func (p *Slabby) GetOption(option OptionID) (int64, error) {
 	if result.status == 0 {
 		return int64(result.value), nil
 	}
-	text := fmt.Sprintf("GetOption(%d): no option with a number has this number; see the constants Option...", int32(option))
+	text := fmt.Sprintf("GetOption(%d): there is no such option; give a constant such as OptionSecure", int32(option))
 	if option == OptionName {
 		text = "GetOption(OptionName): the name is a text; use GetOptionText(\"name\")"
 	}
