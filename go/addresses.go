@@ -24,7 +24,7 @@ import (
 // the slice alone; its length does not count. A slice has no generation: if its slab was released
 // and allocated again, the slice names the new owner's slab. Errors: ErrInvalidArgument (no bytes),
 // ErrInvalidReference (no slab of this pool begins there, or it is one of AllocateFast),
-// ErrUseAfterFree (the slab was released).
+// ErrUseAfterFree (the slab was released; on a guard slot or the heap that is ErrInvalidReference).
 func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
 	first := unsafe.Pointer(unsafe.SliceData(data))
 	if ref, state := p.liveAt(first); state == wordLive {
@@ -41,7 +41,8 @@ func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
 // ReleaseBytes releases the live slab whose first byte is data's, as Put of a sync.Pool would, by
 // reference or by id as it was allocated. A slice has no generation: a stale one of a slab
 // that was allocated again releases the new owner's slab. Errors: ErrInvalidArgument (no bytes),
-// ErrInvalidReference (no slab of this pool begins there), and those of Deallocate.
+// ErrInvalidReference (no slab of this pool begins there; also a released one on a guard slot or the heap), and
+// those of Deallocate.
 func (p *Slabby) ReleaseBytes(data []byte) error {
 	first := unsafe.Pointer(unsafe.SliceData(data))
 	switch ref, state := p.liveAt(first); state {

@@ -25,7 +25,9 @@ import (
 )
 
 // Allocate takes a slab, at once or not at all. It allocates nothing on Go's heap.
-// Errors: ErrOutOfMemory, ErrClosed, ErrNoSystemMemory (heap fallback).
+// Errors: ErrOutOfMemory, ErrClosed, ErrCircuitBreakerOpen, ErrLatencyExceeded (WithMaxAllocLatency),
+// ErrNoSystemMemory (heap fallback), ErrBusy (the core was interrupted in this thread), ErrInvalidArgument (a nil
+// or zero pool).
 func (p *Slabby) Allocate() (SlabRef, error) {
 	if raceDetector {
 		return p.allocateWatched()

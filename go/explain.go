@@ -79,7 +79,7 @@ func (r SlabRef) AllocationStack() string {
 
 // Stack is where the slab was allocated and, if it was released, where that happened, as the core
 // recorded it: thread, age and the C frames, down to the runtime's. "" without WithDebug. Errors:
-// ErrInvalidReference.
+// ErrInvalidReference, ErrInvalidArgument (the zero SlabRef), ErrClosed (the pool is gone).
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_stack(b, c, l, r.Pool().c(), C.slabby_ref(r.ref))
@@ -89,14 +89,16 @@ func (r SlabRef) Stack() (string, error) {
 }
 
 // SetLabel keeps a value of the caller's with the slab until its release: a request number, an
-// index.
+// index. Errors: ErrUseAfterFree, ErrInvalidReference, ErrNoSystemMemory (no space for labels),
+// ErrInvalidArgument (the zero SlabRef).
 func (r SlabRef) SetLabel(label uint64) error {
 	status := C.slabby_set_label(r.Pool().c(), C.slabby_ref(r.ref), C.uint64_t(label))
 	runtime.KeepAlive(r.hot)
 	return statusError(status)
 }
 
-// Label is the value of SetLabel, 0 until set.
+// Label is the value of SetLabel, 0 until set. Errors: ErrUseAfterFree, ErrInvalidReference, ErrInvalidArgument (the
+// zero SlabRef).
 func (r SlabRef) Label() (uint64, error) {
 	found := C.slabby_go_label(r.Pool().c(), C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.hot)

@@ -58,8 +58,9 @@ func (i PoolInfo) Use(work func(pool *Slabby)) error {
 	return nil
 }
 
-// Label names the pool in metrics and URLs: its name if that is suitable there and no pool that was
-// open before had it, else a number. It is empty for a pool that is gone.
+// Label names the pool in metrics and URLs: its name if that is suitable there and no pool that was open
+// before had it; "pool17" without a name; else "orders~17", the name with the pool's number. It is empty
+// for a pool that is gone.
 func (p *Slabby) Label() string {
 	label := labelOf(p.c())
 	runtime.KeepAlive(p)

@@ -114,7 +114,8 @@ func (a *allocations) slot(id uint64) *atomic.Pointer[allocation] {
 	return a.find(id)
 }
 
-// The profile "slabby": live slabs by the stack that allocated them, of every pool with WithDebug.
+// The profile "slabby": live slabs by the stack that allocated them, of every pool with WithDebug, without those of
+// AllocateFast.
 var profile = sync.OnceValue(func() *pprof.Profile {
 	if known := pprof.Lookup("slabby"); known != nil {
 		return known

@@ -35,8 +35,9 @@ import (
 )
 
 // AllocateWithTimeout is Allocate, but waits up to `timeout` for a slab, first come first served
-// with every other thread and language, and without holding a thread. A timeout of 0 or less tries
-// once. Errors: those of Allocate but ErrOutOfMemory, and ErrTimeout; ErrClosed ends a wait too.
+// with every other thread and language, and without holding a thread. A timeout of 0 or less is
+// Allocate, with its errors. Errors of a wait: those of Allocate, but ErrTimeout in place of ErrOutOfMemory;
+// ErrClosed ends it too.
 func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
 	if timeout <= 0 {
 		return p.Allocate()

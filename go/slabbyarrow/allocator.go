@@ -36,8 +36,9 @@ type Allocator struct {
 var _ memory.Allocator = (*Allocator)(nil)
 
 // NewAllocator makes an Allocator of pools with different slab sizes, whose alignment is 64 bytes or more,
-// as it is by default. Pools with WithFinalizers are refused: they would report memory that Arrow holds as
-// leaks. Errors: ErrInvalidArgument, with what is wrong.
+// as it is by default; with guard pages only where the slab size is a multiple of 64. Pools with
+// WithFinalizers are refused: they would report memory that Arrow holds as leaks. Errors:
+// ErrInvalidArgument, with what is wrong.
 func NewAllocator(pools ...*slabby.Slabby) (*Allocator, error) {
 	sorted, err := classes.Of(pools...)
 	if err != nil {
