@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 _lock = threading.RLock()
 # The open blocks of each Allocator, which reads the pool's use at each allocation while it has one.
 _blocks: weakref.WeakKeyDictionary[Allocator, list[BlockStatistics]] = weakref.WeakKeyDictionary()
+
+
+def _after_fork() -> None:
+    """The child has a lock that no thread of the parent holds."""
+    global _lock
+    _lock = threading.RLock()
+
+
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _spread_peak(pool: Allocator) -> None:

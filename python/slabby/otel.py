@@ -10,7 +10,9 @@ slabby.allocations. OpenTelemetry has no histogram that is read from elsewhere, 
 `slabby.alloc_duration.bucket` (with the attribute `le`), `.count` and `.sum` stand for it.
 """
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
@@ -32,6 +34,11 @@ class _Reading:
         self._lock = threading.Lock()
         self._served: set[str] = set()
         self._pools: list[PoolMetrics] = []
+        _readings.add(self)
+
+    def unlock(self) -> None:
+        """In a child made by fork: no thread of the parent holds the lock."""
+        self._lock = threading.Lock()
 
     def of(self, instrument: str) -> list[PoolMetrics]:
         with self._lock:
@@ -40,6 +47,19 @@ class _Reading:
                 self._served = set()
             self._served.add(instrument)
             return self._pools
+
+
+_readings: weakref.WeakSet[_Reading] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for reading in _readings:
+        reading.unlock()
+
+
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _name(metric: MetricInfo) -> str:

@@ -133,3 +133,22 @@ def test_opentelemetry_has_the_values_of_the_core(orders):
         again = points_of(reader)["slabby.slabs"][1]
     assert again[label, ("state", "live")] == 41
     provider.shutdown()
+
+
+def test_a_child_of_fork_reads_while_a_thread_of_the_parent_does(run_script):
+    pytest.importorskip("opentelemetry.metrics")
+    done = run_script(
+        """
+import os, signal, warnings
+from slabby.otel import _Reading
+warnings.simplefilter("ignore", DeprecationWarning)
+reading = _Reading()
+with reading._lock:  # as another thread may hold it
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if reading.of("slabby.allocations") == [] else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -166,3 +166,35 @@ def test_an_exception_ends_the_block(pool):
         raise ZeroDivisionError
     pool.allocate().release()
     assert (block.allocations, block.peak) == (1, 1)
+
+
+def test_a_child_of_fork_measures_while_a_thread_of_the_parent_does(run_script):
+    done = run_script(
+        """
+import os, signal, threading, warnings, slabby
+from slabby import _statistics
+warnings.simplefilter("ignore", DeprecationWarning)
+pool = slabby.Allocator(64, 4)
+held, over = threading.Event(), threading.Event()
+
+def measure():
+    with _statistics._lock:
+        held.set()
+        over.wait()
+
+slabby.statistics(pool)
+thread = threading.Thread(target=measure)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    with slabby.statistics(pool) as block:
+        pool.allocate().release()
+    os._exit(0 if block.allocations == 1 else 1)
+print(os.waitpid(child, 0)[1])
+over.set()
+thread.join()
+"""
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
