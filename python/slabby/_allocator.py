@@ -114,6 +114,7 @@ def _reference(ref: object) -> int:
 def _load_waits() -> None:
     """Imports the modules for waits in advance: a wait must work without a free descriptor, so it cannot read
     files."""
+    import slabby._batch_waits
     import slabby._thread_waits
 
     if "asyncio" in sys.modules:

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
     from slabby._allocator import Allocator
+    from slabby._records import Stats
 
 
 def make_error(
@@ -45,13 +46,18 @@ def make_error(
     )
 
 
+def batch_limit(pool: Allocator, stats: Stats) -> int:
+    """The most slabs that a batch of the pool may have: those of the pool, and what the heap may add."""
+    if pool.get_option("heap_fallback"):
+        return int(stats.total_slabs + pool.get_option("heap_fallback_limit"))
+    return stats.total_slabs
+
+
 def refuse_batch(pool: Allocator, count: object, status: int) -> NoReturn:
     """Raises the error of a refused batch; status 0: the count is beyond every limit."""
     wanted = whole("count", count)
     stats = pool.stats()
-    limit = stats.total_slabs
-    if pool.get_option("heap_fallback"):
-        limit += pool.get_option("heap_fallback_limit")
+    limit = batch_limit(pool, stats)
     label = f"pool {stats.name!r}" if stats.name else "this pool"
     if status == Status.OUT_OF_MEMORY:
         raise OutOfMemoryError(

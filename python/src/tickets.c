@@ -53,7 +53,41 @@ static PyObject *tickets_join(PyObject *object, PyObject *unused) {
     return number;
 }
 
-/* The same for the task of the future. 1; 0 if the core refuses; -1 with an exception. */
+static PyObject *list_of(const uint64_t *tickets, Py_ssize_t count) {
+    PyObject *list = PyList_New(count), *number;
+
+    for (Py_ssize_t at = 0; list != NULL && at < count; at++) {
+        number = PyLong_FromUnsignedLongLong(tickets[at]);
+        if (number == NULL || PyList_SetItem(list, at, number) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* join_all(count): as many tickets, for a batch. No other Python code runs in between, no signal handler either, so
+ * that no lock is needed to keep the tickets of two batches apart. After an error the caller closes the listener, and
+ * with it the tickets. */
+static PyObject *tickets_join_all(PyObject *object, PyObject *wanted) {
+    Tickets *self = (Tickets *)object;
+    Py_ssize_t count = PyLong_AsSsize_t(wanted);
+    slabby_status status = SLABBY_OK;
+    PyObject *list = NULL;
+    uint64_t *tickets;
+
+    if (count == -1 && PyErr_Occurred())
+        return NULL;
+    tickets = PyMem_Calloc((size_t)count, sizeof *tickets);
+    if (tickets == NULL)
+        return PyErr_NoMemory();
+    for (Py_ssize_t at = 0; status == SLABBY_OK && at < count; at++)
+        status = begin(self, &tickets[at]);
+    if (status == SLABBY_OK)
+        list = list_of(tickets, count);
+    PyMem_Free(tickets);
+    return status == SLABBY_OK ? list : raise_status(self->pool, 0, status);
+}
+
+/* join() for the task of the future. 1; 0 if the core refuses; -1 with an exception. */
 static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
     uint64_t ticket = 0;
 
@@ -261,6 +295,7 @@ static void tickets_dealloc(PyObject *object) {
 
 static PyMethodDef tickets_methods[] = {
     {"join", tickets_join, METH_NOARGS, NULL},
+    {"join_all", tickets_join_all, METH_O, NULL},
     {"collect", tickets_collect, METH_O, NULL},
     {"hand_over", tickets_hand_over, METH_VARARGS, NULL},
     {"close", tickets_close, METH_NOARGS, NULL},
