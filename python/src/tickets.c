@@ -294,12 +294,9 @@ static void tickets_dealloc(PyObject *object) {
 }
 
 static PyMethodDef tickets_methods[] = {
-    {"join", tickets_join, METH_NOARGS, NULL},
-    {"join_all", tickets_join_all, METH_O, NULL},
-    {"collect", tickets_collect, METH_O, NULL},
-    {"hand_over", tickets_hand_over, METH_VARARGS, NULL},
-    {"close", tickets_close, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"join", tickets_join, METH_NOARGS, NULL},   {"join_all", tickets_join_all, METH_O, NULL},
+    {"collect", tickets_collect, METH_O, NULL},  {"hand_over", tickets_hand_over, METH_VARARGS, NULL},
+    {"close", tickets_close, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef tickets_properties[] = {
