@@ -7,7 +7,7 @@ from pathlib import Path
 
 from calls import Call, Parameter, python_type, visible
 from contract import LICENCE, NOTICE
-from header import Struct, cdef
+from header import HeaderError, Struct, cdef
 
 # What stands beside the header in the CFFI module.
 BESIDE = "uintptr_t slabby_table_address(void);\n"
@@ -106,6 +106,22 @@ def struct_reader(struct: Struct) -> str:
     return "\n".join([*lines, "    )"])
 
 
+def _local(call: Call, name: str) -> str:
+    """The name of a local variable, which must not be that of an argument: `status_` beside an argument `status`."""
+    taken = {p.name for p in call.parameters if not p.role.startswith("text_")}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _checked(call: Call) -> Call:
+    """HeaderError if an argument would hide a function or a module that the body uses."""
+    for p in call.inputs:
+        if p.name in GLOBALS:
+            raise HeaderError(f"{call.name}: rename the parameter {p.name}, a name of CFFI_HEAD")
+    return call
+
+
 def _prepare(call: Call) -> list[str]:
     """The statements that make room for the results."""
     lines = []
@@ -123,9 +139,9 @@ def _prepare(call: Call) -> list[str]:
         elif p.role == "paired_datas":
             lines.append(f'{name} = ffi.new("void *[]", {length})')
         elif p.role == "cursor":
-            lines.append(f'{name}_cell = ffi.new("{p.c_type}", {name})')
+            lines.append(f'{_local(call, name + "_cell")} = ffi.new("{p.c_type}", {name})')
         elif p.role == "refs":
-            lines.append(f'{name}_array = ffi.new("slabby_ref[]", {name})')
+            lines.append(f'{_local(call, name + "_array")} = ffi.new("slabby_ref[]", {name})')
         elif p.is_output or p.role == "paired_data":
             lines.append(f'{name} = ffi.new("{p.c_type}")')
     return lines
@@ -138,13 +154,14 @@ def _argument(call: Call, parameter: Parameter) -> str:
         "pool_or_null": f"_pool_or_null({parameter.name})",
         "text": f"_bytes({parameter.name})",
         "address": f'ffi.cast("void *", {parameter.name})',
-        "cursor": f"{parameter.name}_cell",
-        "refs": f"{parameter.name}_array",
+        "cursor": _local(call, f"{parameter.name}_cell"),
+        "refs": _local(call, f"{parameter.name}_array"),
         "refs_count": f"len({refs.name if refs else ''})",
         "options": f"_pointer({parameter.name})",
         "listener": f"_pointer({parameter.name})",
-        "text_capacity": "size",
-        "text_length": "length",
+        "text_buffer": _local(call, "buffer"),
+        "text_capacity": _local(call, "size"),
+        "text_length": _local(call, "length"),
     }
     return fixed.get(parameter.role, parameter.name)
 
@@ -167,7 +184,7 @@ def _result(call: Call, p: Parameter) -> str:
         "out_data": f"_address({p.name}[0])",
         "out_options": f"{p.name}[0]",
         "out_listener": f"{p.name}[0]",
-        "cursor": f"int({p.name}_cell[0])",
+        "cursor": f"int({_local(call, f'{p.name}_cell')}[0])",
     }
     return fixed.get(p.role, f"int({p.name}[0])")
 
@@ -179,22 +196,26 @@ def _check(call: Call) -> list[str]:
     ref = reference.name if reference else "0"
     pool = call.pool.name if call.pool else "None"
     error = f", {call.error.name}" if call.error else ""
-    return ["if status:", f"    fail(status, {pool}, {ref}{error})"]
+    status = _local(call, "status")
+    return [f"if {status}:", f"    fail({status}, {pool}, {ref}{error})"]
 
 
 def _text_body(call: Call) -> list[str]:
     arguments = ", ".join(_argument(call, p) for p in call.parameters)
+    buffer, size, length, status = (
+        _local(call, name) for name in ("buffer", "size", "length", "status")
+    )
     return [
-        'length = ffi.new("uint64_t *")',
-        "size = TEXT_SIZE",
+        f'{length} = ffi.new("uint64_t *")',
+        f"{size} = TEXT_SIZE",
         "while True:",
-        '    buffer = ffi.new("char[]", size)',
-        f"    status = lib.{call.name}({arguments})",
-        "    if status != Status.BUFFER_TOO_SMALL:",
+        f'    {buffer} = ffi.new("char[]", {size})',
+        f"    {status} = lib.{call.name}({arguments})",
+        f"    if {status} != Status.BUFFER_TOO_SMALL:",
         "        break",
-        "    size = max(2 * size, length[0] + 1)",
+        f"    {size} = max(2 * {size}, {length}[0] + 1)",
         *_check(call),
-        "return _text(buffer)",
+        f"return _text({buffer})",
     ]
 
 
@@ -228,9 +249,9 @@ def cffi_body(call: Call) -> list[str]:
         return [f"return int({invocation})"]
     results = [_result(call, p) for p in call.outputs]
     if not call.status_raises():
-        results.append("int(status)")
+        results.append(f"int({_local(call, 'status')})")
     tail = _returned(results) if results else []
-    crossing = _folded(f"status = lib.{function}(", arguments, ")")
+    crossing = _folded(f"{_local(call, 'status')} = lib.{function}(", arguments, ")")
     return [*_prepare(call), *crossing, *_check(call), *tail]
 
 
@@ -259,9 +280,18 @@ if TYPE_CHECKING:
 """
 
 
+# The names of it that a body uses.
+GLOBALS = {
+    *("ffi", "lib", "TEXT_SIZE", "fail", "Status", "int", "len", "list", "max", "min", "range"),
+    *("_address", "_bytes", "_pointer", "_pool", "_pool_or_null", "_text"),
+}
+
+
 def cffi_calls(calls: list[Call], structs: list[Struct]) -> str:
     parts = [head("The functions of slabby.h over CFFI.") + CFFI_HEAD]
     parts += [struct_reader(struct) for struct in structs]
     for call in calls:
-        parts.append("\n".join([signature(call), *("    " + line for line in cffi_body(call))]))
+        parts.append(
+            "\n".join([signature(call), *("    " + line for line in cffi_body(_checked(call)))])
+        )
     return "\n\n".join(part.rstrip() + "\n" for part in parts)

@@ -268,12 +268,12 @@ def slabby_explain(allocator: Pool, ref: int, status: int) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_explain(buffer, size, length, _pool(allocator), ref, status)
-        if status != Status.BUFFER_TOO_SMALL:
+        status_ = lib.slabby_explain(buffer, size, length, _pool(allocator), ref, status)
+        if status_ != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
-    if status:
-        fail(status, allocator, ref)
+    if status_:
+        fail(status_, allocator, ref)
     return _text(buffer)
 
 

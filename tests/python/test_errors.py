@@ -73,3 +73,11 @@ def test_a_refused_call_changes_nothing(pool):
     assert after.total_deallocations == before.total_deallocations
     view.release()
     ref.release()
+
+
+@pytest.mark.parametrize(("status", "name"), [("ok", "OK: "), ("in_use", "InUse: ")])
+def test_a_long_text_is_about_the_status_that_was_asked_for(status, name):
+    """It does not fit the first buffer, so that the core is asked twice."""
+    with slabby.Allocator(64, 2, name="long", debug=True) as pool, pool.allocate() as ref:
+        text = pool.explain(ref, status)
+        assert len(text) > 512 and text.startswith(name)
