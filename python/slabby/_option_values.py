@@ -81,7 +81,7 @@ def check_pool(value: object) -> None:
         raise TypeError(f"pool takes a slabby.Allocator, not {value!r}")
 
 
-def _in_seconds(value: object) -> object:
+def _in_seconds(value: object) -> Any:
     """A timedelta as seconds, anything else as it is. Its module is not imported for that: not every version of it can
     be loaded and unloaded in one process."""
     total_seconds = getattr(value, "total_seconds", None)
@@ -119,8 +119,11 @@ def _refused_duration(info: OptionInfo, name: str, seconds: float) -> InvalidOpt
     given = (
         0 if seconds != seconds else max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))
     )
+    limit = f"{low:g} to {high:g} s"
+    if info.minimum <= seconds * NANOSECONDS < 1:  # not 0, but less than the core can express
+        limit = f"0 s, or {1 / NANOSECONDS:g} to {high:g} s"
     return InvalidOptionError(
-        f"{name} is {seconds!r} s; choose {low:g} to {high:g} s",
+        f"{name} is {seconds!r} s; choose {limit}",
         value=min(round(given), INT64_MAXIMUM),
         minimum=info.minimum,
         maximum=info.maximum,
@@ -130,8 +133,12 @@ def _refused_duration(info: OptionInfo, name: str, seconds: float) -> InvalidOpt
 
 def _option_duration(info: OptionInfo, name: str, value: object) -> int:
     duration = nanoseconds(name, value)
-    if not info.minimum <= duration <= info.maximum:
-        raise _refused_duration(info, name, duration / NANOSECONDS)
+    # What is too short for the core must not become 0, which may stand for no limit.
+    is_lost = duration == 0 and _in_seconds(value) != 0
+    if is_lost or not info.minimum <= duration <= info.maximum:
+        raise _refused_duration(
+            info, name, float(_in_seconds(value)) if is_lost else duration / NANOSECONDS
+        )
     return duration
 
 

@@ -48,6 +48,8 @@ def ranges() -> Iterator[tuple[str, str, object, tuple[str, ...]]]:
             limits = f"{low / 1e9:g} to {high / 1e9:g} s"
             for seconds in (high / 1e9 + 1, low / 1e9 - 1e-3, float("nan")):
                 yield f"{name}={seconds}", name, seconds, (f"{seconds!r} s", limits)
+            least = f"0 s, or 1e-09 to {high / 1e9:g} s" if low == 0 else limits
+            yield f"{name}=4e-10", name, 4e-10, ("4e-10 s", least)
             yield f"{name} as timedelta", name, timedelta(days=400), ("34560000.0 s", limits)
             yield f"{name}=[]", name, [], ("[]", "seconds")
         elif kind == "flag":
