@@ -186,12 +186,18 @@ static Py_ssize_t release_all(Pool *pool, PyObject *list, struct refusal *out_fi
 }
 
 static PyObject *list_of(PyObject *refs) {
-    PyObject *list = PySequence_List(refs);
+    PyObject *iterator = PyObject_GetIter(refs), *list;
 
-    if (list == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "deallocate_batch() takes SlabRefs, not %R", refs);
+    if (iterator == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Clear();
+            PyErr_Format(PyExc_TypeError, "deallocate_batch() takes SlabRefs, not %R", refs);
+        }
+        return NULL;
     }
+    /* An exception of the caller's generator stays as it is. */
+    list = PySequence_List(iterator);
+    Py_DECREF(iterator);
     return list;
 }
 

@@ -174,26 +174,29 @@ static PyObject *name_of(const SlabRef *self) {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-/* "; allocated at (most recent call last):" and the frames, or nothing. */
-static PyObject *stack_lines(const SlabRef *self) {
-    PyObject *summary = stack_summary(self->pool, self->ref), *lines, *blank, *text = NULL;
+/* The lines of the frames as one text; null with an exception. */
+static PyObject *joined_lines(PyObject *summary) {
+    PyObject *lines = PyObject_CallMethod(summary, "format", NULL), *blank = PyUnicode_FromString("");
+    PyObject *text = lines == NULL || blank == NULL ? NULL : PyUnicode_Join(blank, lines);
 
-    if (summary == NULL || summary == Py_None) {
-        Py_XDECREF(summary);
-        return PyUnicode_FromString("");
-    }
-    lines = PyObject_CallMethod(summary, "format", NULL);
-    blank = PyUnicode_FromString("");
-    if (lines != NULL && blank != NULL)
-        text = PyUnicode_Join(blank, lines);
     Py_XDECREF(lines);
     Py_XDECREF(blank);
-    Py_DECREF(summary);
-    if (text == NULL)
-        return NULL;
-    lines = PyUnicode_FromFormat("; allocated at (most recent call last):\n%U", text);
-    Py_DECREF(text);
-    return lines;
+    return text;
+}
+
+/* "; allocated at (most recent call last):" and the frames, or nothing. An error is reported, and hides no warning. */
+static PyObject *stack_lines(const SlabRef *self) {
+    PyObject *summary = stack_summary(self->pool, self->ref), *text = NULL, *lines = NULL;
+
+    if (summary != NULL && summary != Py_None)
+        text = joined_lines(summary);
+    Py_XDECREF(summary);
+    if (text != NULL)
+        lines = PyUnicode_FromFormat("; allocated at (most recent call last):\n%U", text);
+    Py_XDECREF(text);
+    if (PyErr_Occurred())
+        report_unraisable((PyObject *)self->pool);
+    return lines == NULL ? PyUnicode_FromString("") : lines;
 }
 
 /* The object is the source of the warning: if tracemalloc traces, the warning shows where the object was made. */

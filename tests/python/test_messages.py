@@ -278,3 +278,14 @@ def test_every_exception_says_what_to_do_without_help():
             )
             assert kind.hint in str(kind()) or str(kind()).endswith("; try again later.")
             assert kind.hint in str(kind("something"))
+
+
+def test_an_error_of_the_generator_stays_as_it_is(pool):
+    def refs():
+        yield pool.allocate()
+        raise TypeError("a mistake of the generator")
+
+    with pytest.warns(ResourceWarning), pytest.raises(TypeError, match="^a mistake of the gen"):
+        pool.deallocate_batch(refs())
+    with pytest.raises(TypeError, match="takes SlabRefs, not 5"):
+        pool.deallocate_batch(5)

@@ -204,3 +204,19 @@ def test_slabs_of_before_and_after_tracing_are_no_trouble(pool):
     tracemalloc.stop()
     late.release()
     assert pool.stats().used_slabs == 0
+
+
+def test_a_leak_is_warned_of_even_if_its_stack_cannot_be_shown(monkeypatch):
+    class Broken:
+        @staticmethod
+        def from_list(_):
+            raise MemoryError("no memory for the stack")
+
+    monkeypatch.setattr("traceback.StackSummary", Broken)
+    pool = slabby.Allocator(64, 8, debug=True, name="orders")
+    unraisable = []
+    monkeypatch.setattr("sys.unraisablehook", lambda about: unraisable.append(about.exc_value))
+    with pytest.warns(ResourceWarning, match=r"SlabRef orders:\d#0 was dropped"):
+        pool.allocate()
+    assert [str(error) for error in unraisable] == ["no memory for the stack"]
+    assert pool.stats().used_slabs == 0
