@@ -8,6 +8,23 @@ from slabby._endpoint_pools import shown
 from slabby._endpoints import Endpoints
 
 
+def checked(token: object, hosts: object) -> tuple[str, ...] | None:
+    """The names as a tuple; TypeError for what is no token or no names."""
+    if not isinstance(token, str):
+        raise TypeError(f"token takes text, not {token!r}")
+    if hosts is None:
+        return None
+    if isinstance(hosts, str):
+        raise TypeError(f"hosts takes several names, not {hosts!r}; write [{hosts!r}]")
+    if not isinstance(hosts, Iterable):
+        raise TypeError(f"hosts takes several names, not {hosts!r}")
+    names = tuple(hosts)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"hosts takes names as text, not {name!r}")
+    return names
+
+
 class EndpointApp:
     """Shows these pools, or every open pool of the process, of other languages too. `token` allows
     a client that sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
@@ -21,9 +38,5 @@ class EndpointApp:
         exhaustion: bool = False,
         hosts: Iterable[str] | None = None,
     ) -> None:
-        if not isinstance(token, str):
-            raise TypeError(f"token takes text, not {type(token).__name__}")
-        if isinstance(hosts, str):
-            raise TypeError(f"hosts takes several names, not {hosts!r}; write [{hosts!r}]")
-        names = None if hosts is None else tuple(hosts)
+        names = checked(token, hosts)
         self._endpoints = Endpoints(shown(pools), token, exhaustion, names)

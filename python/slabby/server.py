@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from slabby._allocator import Allocator
+from slabby._endpoint_app import checked
 from slabby._endpoint_events import EVENT_INTERVAL, Stream
 from slabby._endpoint_pools import shown
 from slabby._endpoint_problem import Problem
@@ -227,6 +228,8 @@ class Server(ThreadingHTTPServer):
 
 def split_address(address: str) -> tuple[str, int]:
     """HOST:PORT. Without a host: loopback, so that other machines reach the server only if the address allows it."""
+    if not isinstance(address, str):
+        raise TypeError(f"address takes the text HOST:PORT or :PORT, not {address!r}")
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"the address is {address!r} and must be HOST:PORT or :PORT")
@@ -244,7 +247,7 @@ def serve(
     """A server for these pools, or for every open pool of the process, in a thread of its own until
     close(). On loopback it answers only to names of loopback, unless `hosts` says otherwise."""
     host, port = split_address(address)
-    names = None if hosts is None else tuple(hosts)
+    names = checked(token, hosts)
     if names is None and (host in LOOPBACK_HOSTS or host.startswith("127.")):
         names = LOOPBACK_HOSTS
     server = Server(host, port, Endpoints(shown(pools), token, exhaustion, names))

@@ -395,3 +395,24 @@ def test_random_requests_get_an_answer(method, path, query, token, kind, last, b
     if hasattr(parts, "close"):
         parts.close()
     assert SHARED.get_option("secure") is before or token.strip() == "right"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"token": 5}, "token takes text, not 5"),
+        ({"token": b"t"}, "token takes text, not b't'"),
+        ({"hosts": "abc"}, r"hosts takes several names, not 'abc'; write \['abc'\]"),
+        ({"hosts": 5}, "hosts takes several names, not 5"),
+        ({"hosts": ["a", 5]}, "hosts takes names as text, not 5"),
+    ],
+)
+def test_what_is_no_token_and_no_host_is_refused_everywhere(wrong, says):
+    for make in (serving.serve, asgi.App, wsgi.App):
+        with pytest.raises(TypeError, match=says):
+            make([], **wrong)
+
+
+def test_an_address_is_text():
+    with pytest.raises(TypeError, match="address takes the text HOST:PORT or :PORT, not 9465"):
+        serving.serve([], 9465)
