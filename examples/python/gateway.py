@@ -135,7 +135,7 @@ def sleep(seconds: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(" With --load")[0])
     parser.add_argument("--address", default="127.0.0.1:7228", help="where bodies are taken")
     parser.add_argument("--admin", default=DEFAULT_ADDRESS, help="endpoints and live page")
     parser.add_argument("--load", type=int, default=0, help="clients of its own, on loopback")

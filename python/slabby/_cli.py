@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,11 @@ def _add_top(commands: Any) -> None:
 def _find_pools(name: str) -> list[Allocator] | None:
     """The named pool, or None for every pool that the module opens."""
     module_name, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        module: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise UsageError(f"there is no module {module_name!r} here or on sys.path") from None
+    if not all(module_name.split(".")):
+        raise UsageError(f"{name!r} must be MODULE or MODULE:POOL, such as app or app:pool")
+    found = _import(module_name)
     if not attribute:
         return None
-    found = module
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise UsageError(f"module {module_name!r} has no {attribute!r}")
@@ -102,6 +98,28 @@ def _find_pools(name: str) -> list[Allocator] | None:
     return [found]
 
 
+def _import(name: str) -> Any:
+    sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # A module that this one imports is another matter.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise UsageError(f"there is no module {name!r} here or on sys.path") from None
+    except SlabbyError as error:
+        raise UsageError(f"module {name!r}{_line_of(error)}: {error}") from None
+
+
+def _line_of(error: Exception) -> str:
+    """The line that made the call which raised the error."""
+    here = os.path.dirname(__file__)
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if os.path.isfile(frame.filename)]
+    theirs = [frame for frame in theirs if os.path.dirname(frame.filename) != here]
+    return f" in {theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+
+
 def _token(file: str | None) -> str:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE, "")
@@ -109,6 +127,8 @@ def _token(file: str | None) -> str:
         token = Path(file).read_text("utf-8").strip()
     except OSError as error:
         raise UsageError(f"the file of the token, {file!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the file of the token, {file!r}, must be text in UTF-8") from None
     if not token:
         raise UsageError(f"the file of the token, {file!r}, is empty")
     return token

@@ -52,8 +52,8 @@ def add_size_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def size(arguments: argparse.Namespace) -> int:
-    largest = arguments.max_object or arguments.object
-    p99 = arguments.p99_hold or 3 * arguments.hold
+    largest = arguments.object if arguments.max_object is None else arguments.max_object
+    p99 = 3 * arguments.hold if arguments.p99_hold is None else arguments.p99_hold
     slab_size = suggest_slab_size(
         arguments.object, largest, rate_per_second=arguments.rate, alignment=arguments.alignment
     )

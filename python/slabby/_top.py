@@ -16,6 +16,8 @@ from typing import Any
 ANSWER_LIMIT_S = 4
 # Values of a sparkline.
 HISTORY = 24
+# After this time in seconds, an escape character is the key Escape, and not the beginning of another key's characters.
+ESCAPE_S = 0.05
 BARS = "▁▂▃▄▅▆▇█"
 NEEDS_RICH = 'slabby top draws with rich: pip install "slabby[cli]"; --once --json needs nothing'
 
@@ -197,7 +199,11 @@ def _keys() -> Iterator[Any]:
     def next_key(left: float) -> str:
         if not select.select([descriptor], [], [], left)[0]:
             return ""
-        return os.read(descriptor, 1).decode(errors="replace") or "q"
+        key = os.read(descriptor, 1).decode(errors="replace") or "q"
+        if key == "\x1b" and select.select([descriptor], [], [], ESCAPE_S)[0]:
+            os.read(descriptor, 32)  # of an arrow key, for example
+            return ""
+        return key
 
     try:
         tty.setcbreak(descriptor)

@@ -14,6 +14,7 @@ import pytest
 import slabby
 from signals import signal_a_worker
 from slabby._cli import main
+from slabby._top import _keys
 from slabby.server import serve
 
 pytestmark = pytest.mark.skipif(
@@ -48,6 +49,8 @@ def server():
 
 # ---------------------------------------------------------------------------------------------- scripts
 
+SIZE = ("size", "--rate", "1", "--hold", "2ms", "--object", "9")
+
 
 def test_top_for_scripts(server):
     found = run("top", "--once", "--json", "--interval", "0.1", server.url)
@@ -80,11 +83,16 @@ def test_top_says_who_does_not_answer(server):
         (("serve", "no_such_module"), "there is no module 'no_such_module'"),
         (("serve", "json:dumps"), "json:dumps is a function and must be a slabby.Allocator"),
         (("serve", "json:nothing"), "module 'json' has no 'nothing'"),
+        (("serve", ""), "'' must be MODULE or MODULE:POOL"),
+        (("serve", ":x"), "':x' must be MODULE or MODULE:POOL"),
+        (("serve", ".rel"), "'.rel' must be MODULE or MODULE:POOL"),
         (("serve", "--demo", "--address", "nonsense"), "must be HOST:PORT"),
         (("serve", "--demo", "--token-file", "/no/such/file"), "No such file"),
         (("size", "--rate", "1", "--hold", "2x", "--object", "9"), "'2x' is no quantity"),
         (("size", "--rate", "-1", "--hold", "2ms", "--object", "9"), "a rate above 0"),
         (("size", "--rate", "1", "--hold", "2ms", "--object", "9", "--exhaustion", "2"), "below 1"),
+        ((*SIZE, "--max-object", "0"), "maximum 0"),
+        ((*SIZE, "--p99-hold", "0s"), "p99_hold"),
         ((), "required: COMMAND"),
     ],
 )
@@ -185,6 +193,42 @@ def test_serve_ends_by_a_signal(inherited, by):
         signal.signal(signal.SIGINT, before)
     await_address(process)
     end(process, by)
+
+
+def test_serve_says_which_module_is_missing_or_wrong(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "redis_app.py").write_text("import redis\n")
+    (tmp_path / "redis_app_2.py").write_text("import no_such_module\n")
+    (tmp_path / "wrong_app.py").write_text("import slabby\n\nslabby.Allocator(64, 0)\n")
+    monkeypatch.setitem(sys.modules, "redis", None)  # which cannot be imported
+    with pytest.raises(ModuleNotFoundError, match="redis"):
+        main(["serve", "redis_app"])
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        main(["serve", "redis_app_2"])
+    assert main(["serve", "wrong_app"]) == 2
+    said = capsys.readouterr().err
+    assert f"module 'wrong_app' in {tmp_path / 'wrong_app.py'}, line 3: capacity 0 is out" in said
+
+
+def test_the_token_is_text(tmp_path, capsys):
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    assert main(["serve", "--demo", "--token-file", str(tmp_path / "token")]) == 2
+    assert "must be text in UTF-8" in capsys.readouterr().err
+
+
+def test_an_arrow_key_does_not_end_top(monkeypatch):
+    keyboard, terminal = os.openpty()
+    with open(terminal, encoding="utf-8") as stdin, _keys_of(stdin, monkeypatch) as next_key:
+        for typed, key in ((b"\x1b[A", ""), (b"q", "q"), (b"\x1b", "\x1b")):
+            os.write(keyboard, typed)
+            assert next_key(60) == key
+    os.close(keyboard)
+
+
+def _keys_of(stdin, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", stdin)
+    return _keys()
 
 
 def test_serve_ends_by_a_signal_that_a_worker_gets():

@@ -62,3 +62,11 @@ def test_bodies_live_in_slabs(gateway):
         assert time.monotonic() < end
         time.sleep(0.05)
     assert b"Slabby" in urllib.request.urlopen(page, timeout=20).read()
+
+
+def test_help_ends_with_its_sentence():
+    text = subprocess.run(
+        [sys.executable, EXAMPLE, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    (description,) = [part for part in text.split("\n\n") if part.startswith("Takes")]
+    assert " ".join(description.split()).endswith("are on an address of their own.")
