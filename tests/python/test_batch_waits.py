@@ -255,3 +255,37 @@ def test_a_batch_in_vain_names_a_pool_without_a_name_by_its_label(pool):
         ),
     ):
         pool.acquire_batch(2, 0.001)
+
+
+def test_without_a_descriptor_a_batch_is_refused(run_script: Script) -> None:
+    """Its modules are there since the first pool: none could be read now."""
+    done = run_script(
+        """
+import asyncio, os, resource, slabby
+pool = slabby.Allocator(64, 2)
+held = pool.allocate_batch(2)
+with asyncio.Runner() as runner:
+    runner.get_loop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        pass
+    refused = 0
+    try:
+        pool.acquire_batch(2, 60)
+    except slabby.NoSystemMemoryError:
+        refused += 1
+    try:
+        runner.run(pool.acquire_batch_async(2, 60))
+    except slabby.NoSystemMemoryError:
+        refused += 1
+    for descriptor in taken:
+        os.close(descriptor)
+held.release()
+print(refused)
+"""
+    )
+    assert (done.stdout, done.stderr) == ("2\n", "")
