@@ -14,6 +14,7 @@ from slabby._closing import Closing
 from slabby._errors import (
     DoubleDeallocationError,
     InvalidArgumentError,
+    InvalidCapacityError,
     InvalidReferenceError,
     NoSystemMemoryError,
     NotSupportedError,
@@ -24,9 +25,11 @@ from slabby._errors import (
 from slabby._gc_clock import clock
 from slabby._leaks import register
 from slabby._option_values import (
+    clamped,
     duration_text,
     enumerator,
     fill,
+    integer,
     nanoseconds,
     whole,
 )
@@ -482,7 +485,16 @@ class Allocator(OptionAccess, Closing):
         succeeds. `stats().awaited_slabs` has this number later. If the system refuses memory for a higher capacity,
         that is a NoSystemMemoryError, and nothing has changed.
         """
-        return self._core.slabby_resize(self, whole("capacity", capacity))
+        number = integer("capacity", capacity)
+        if not 0 <= number < 2**64:
+            limit = self.get_option("max_capacity")
+            raise InvalidCapacityError(
+                f"capacity is {number}; choose 1 to {limit} slabs",
+                value=clamped(number),
+                minimum=1,
+                maximum=limit,
+            )
+        return self._core.slabby_resize(self, number)
 
     def breaker_force(self, mode: BreakerMode | str) -> None:
         """Sets the mode of the circuit breaker: "normal", "forced_open", "disabled", "metrics_only"."""

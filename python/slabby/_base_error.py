@@ -47,6 +47,10 @@ class SlabbyError(Exception):
         self.maximum = maximum
         self.option = option
 
+    def __str__(self) -> str:
+        # Not OSError's, which would show errno and strerror alone.
+        return str(self.args[0])
+
     @classmethod
     def _with_advice(cls, text: str) -> str:
         """The text, with advice if it has none."""

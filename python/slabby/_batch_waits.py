@@ -15,7 +15,7 @@ import weakref
 from slabby._batch import Batch
 from slabby._errors import ClosedError, OutOfMemoryError, TimeoutError
 from slabby._monkey import is_patched
-from slabby._option_values import NANOSECONDS, duration_text, nanoseconds, whole
+from slabby._option_values import NANOSECONDS, duration_text, integer, nanoseconds
 from slabby._raise import batch_limit, refuse_batch
 from slabby._readable import readable, running_loop
 from slabby._status import Status
@@ -135,7 +135,7 @@ def _wait_ns(timeout: float | timedelta | None) -> int | None:
 
 def wait_for_batch(pool: Allocator, count: int, timeout: float | timedelta | None) -> Batch:
     """A batch, for which the thread waits."""
-    count = whole("count", count)
+    count = integer("count", count)
     if (batch := _at_once(pool, count, _wait_ns(timeout))) is not None:
         return batch
     wait = BatchWait(pool, count, timeout)
@@ -151,7 +151,7 @@ async def wait_for_batch_async(
     pool: Allocator, count: int, timeout: float | timedelta | None
 ) -> Batch:
     """A batch, for which the task waits."""
-    count = whole("count", count)
+    count = integer("count", count)
     if (batch := _at_once(pool, count, _wait_ns(timeout))) is not None:
         return batch
     if running_loop() == "asyncio":

@@ -80,12 +80,12 @@ def suggest_capacity(
     """The least number of slabs with which an allocation finds none no more often than a probability; times
     in seconds. By Little's law and Erlang's loss formula, with one percent of the time spent in stalls during
     which slabs are held for `p99_hold`: docs/sizing.md."""
-    holds = nanoseconds("mean_hold", mean_hold), nanoseconds("p99_hold", p99_hold)
     core = _backend.chosen().core
     try:
         return core.slabby_suggest_capacity(
             real("rate_per_second", rate_per_second),
-            *holds,
+            nanoseconds("mean_hold", mean_hold),
+            nanoseconds("p99_hold", p99_hold),
             real("exhaustion_probability", exhaustion_probability),
         )
     except InvalidArgumentError:

@@ -44,11 +44,22 @@ def _index(value: object) -> int | None:
         return None
 
 
-def whole(name: str, value: object) -> int:
-    """A whole number within the range of the argument."""
+def integer(name: str, value: object) -> int:
+    """A whole number, whose range the caller checks."""
     number = _index(value)
     if number is None:
         raise TypeError(f"{name} takes a whole number, not {value!r}")
+    return number
+
+
+def clamped(number: int) -> int:
+    """The nearest number that an error can carry as its value."""
+    return max(-(2**63), min(number, INT64_MAXIMUM))
+
+
+def whole(name: str, value: object) -> int:
+    """A whole number within the range of the argument."""
+    number = integer(name, value)
     minimum, maximum, unit = RANGES.get(name, (0, UINT64_MAXIMUM, ""))
     if name in CHECKED_HERE:
         is_possible = minimum <= number <= maximum
@@ -58,7 +69,7 @@ def whole(name: str, value: object) -> int:
         return number
     raise InvalidArgumentError(
         f"{name} is {number}; choose {minimum} to {maximum}{unit}",
-        value=max(-(2**63), min(number, INT64_MAXIMUM)),
+        value=clamped(number),
         minimum=minimum,
         maximum=min(maximum, INT64_MAXIMUM),
     )
@@ -110,21 +121,29 @@ def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
     if name in OPTIONS:
         raise _refused_duration(OPTIONS[name], name, seconds)
     limit = "0 s or more" if forever else f"0 to {INT64_MAXIMUM // NANOSECONDS} s"
-    raise InvalidArgumentError(f"{name} is {seconds!r} s; choose {limit}")
+    raise InvalidArgumentError(
+        f"{name} is {seconds!r} s; choose {limit}",
+        value=_nearest(seconds),
+        maximum=INT64_MAXIMUM,
+    )
+
+
+def _nearest(seconds: float) -> int:
+    """Nanoseconds as an error carries them."""
+    if seconds != seconds:
+        return 0
+    return clamped(round(max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))))
 
 
 def _refused_duration(info: OptionInfo, name: str, seconds: float) -> InvalidOptionError:
     """In seconds, the unit of the keyword; the core would write nanoseconds, minutes, or hours."""
     low, high = info.minimum / NANOSECONDS, info.maximum / NANOSECONDS
-    given = (
-        0 if seconds != seconds else max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))
-    )
     limit = f"{low:g} to {high:g} s"
     if info.minimum <= seconds * NANOSECONDS < 1:  # not 0, but less than the core can express
         limit = f"0 s, or {1 / NANOSECONDS:g} to {high:g} s"
     return InvalidOptionError(
         f"{name} is {seconds!r} s; choose {limit}",
-        value=min(round(given), INT64_MAXIMUM),
+        value=_nearest(seconds),
         minimum=info.minimum,
         maximum=info.maximum,
         option=name,

@@ -9,8 +9,14 @@ from slabby import _types
 from slabby._base_error import SlabbyError
 from slabby._batch import Batch
 from slabby._status import Status
-from slabby._errors import ERRORS, AbiMismatchError, InvalidBatchSizeError, OutOfMemoryError
-from slabby._option_values import whole
+from slabby._errors import (
+    ERRORS,
+    AbiMismatchError,
+    InvalidBatchSizeError,
+    OutOfMemoryError,
+    WriteFailedError,
+)
+from slabby._option_values import clamped, integer
 from slabby._options import OPTION_NAMES
 
 TYPE_CHECKING = False
@@ -37,13 +43,16 @@ def make_error(
     name = OPTION_NAMES.get(option)
     if text.startswith("slab size "):
         text = f"slab_size {text.removeprefix('slab size ')}"
-    return kind(
+    error = kind(
         text,
         value=value,
         minimum=minimum,
         maximum=maximum,
         option=name,
     )
+    if isinstance(error, WriteFailedError) and value:
+        error.errno, error.strerror = value, os.strerror(value)
+    return error
 
 
 def batch_limit(pool: Allocator, stats: Stats) -> int:
@@ -55,17 +64,19 @@ def batch_limit(pool: Allocator, stats: Stats) -> int:
 
 def refuse_batch(pool: Allocator, count: object, status: int) -> NoReturn:
     """Raises the error of a refused batch; status 0: the count is beyond every limit."""
-    wanted = whole("count", count)
+    wanted = integer("count", count)
     stats = pool.stats()
     limit = batch_limit(pool, stats)
     label = f"pool {stats.name!r}" if stats.name else "this pool"
     if status == Status.OUT_OF_MEMORY:
+        advice = "; raise heap_fallback_limit or the capacity, or release slabs sooner"
         raise OutOfMemoryError(
             f"count is {wanted}, and {label} has {stats.available_slabs} of its {stats.total_slabs} slabs free"
+            f"{advice if limit > stats.total_slabs else ''}"
         )
     raise InvalidBatchSizeError(
         f"count is {wanted}, and a batch of {label} has 1 to {limit} slabs",
-        value=min(wanted, 2**63 - 1),
+        value=clamped(wanted),
         minimum=1,
         maximum=limit,
     )

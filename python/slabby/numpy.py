@@ -110,4 +110,6 @@ def _array_of(ref: SlabRef, dtype: Any, shape: Any) -> numpy.ndarray[Any, Any]:
             f"shape {sizes} of {kind} takes {count * kind.itemsize} bytes and a slab has {ref.size}; choose a smaller "
             "shape, or make the pool with a larger slab_size"
         )
-    return numpy.frombuffer(memoryview(ref), kind, count).reshape(sizes)
+    # An item may be an array itself: numpy adds its dimensions to those of the whole.
+    flat = numpy.frombuffer(memoryview(ref), kind.base, count * math.prod(kind.shape))
+    return flat.reshape(sizes + kind.shape)

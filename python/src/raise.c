@@ -26,6 +26,15 @@ static PyObject *raise_text(PyObject *factory, slabby_status status, PyObject *t
     return NULL;
 }
 
+/* With the fallback on, the advice to switch it on is none: its limit is reached. "" leaves the advice to the class. */
+static const char *advice_of(const Pool *pool, slabby_status status) {
+    int64_t fallback = 0;
+
+    if (status == SLABBY_OUT_OF_MEMORY)
+        (void)pool->core->get_option(&fallback, pool->allocator, SLABBY_OPTION_HEAP_FALLBACK);
+    return fallback == 0 ? "" : "; raise heap_fallback_limit or the capacity, or release slabs sooner";
+}
+
 /* A pool's name may have been cut inside a character, so the error handler is "replace". */
 static PyObject *decode(const char *text) {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
@@ -35,12 +44,18 @@ PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
     char text[512] = "";
 
     (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, ref, status);
+    (void)strncat(text, advice_of(pool, status), sizeof text - strlen(text) - 1);
     return raise_text(pool->types->error_factory, status, decode(text), NULL);
 }
 
 PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id) {
     char text[512] = "";
-    const char *advice = status == SLABBY_DOUBLE_DEALLOCATION ? "; deallocate each id once" : "";
+    const char *advice = "";
+
+    if (status == SLABBY_DOUBLE_DEALLOCATION)
+        advice = "; deallocate each id once";
+    else if (status == SLABBY_PINNED)
+        advice = "; end every memoryview or array over the slab first";
 
     (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, 0, status);
     return raise_text(pool->types->error_factory, status,

@@ -38,6 +38,8 @@ def used(pool: slabby.Allocator) -> int:
         (("S100",), (40,), "S100"),
         (("f8", ()), (), "float64"),
         (("f8", (0, -1)), (0, 0), "float64"),
+        ((numpy.dtype(("f8", (2, 2))), 3), (3, 2, 2), "float64"),
+        ((numpy.dtype(("f8", (2, 2))),), (128, 2, 2), "float64"),
         ((numpy.dtype([("at", "u8"), ("price", "f4")]), 3), (3,), [("at", "u8"), ("price", "f4")]),
     ],
 )

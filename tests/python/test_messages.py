@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -142,7 +144,9 @@ FULL: dict[str, Refusal] = {
     "batch 11": (lambda p: p.allocate_batch(11), ("count", "11", "1 to 10")),
     "batch 10**9": (lambda p: p.allocate_batch(10**9), ("count", "1000000000", "1 to 10")),
     "batch 0": (lambda p: p.allocate_batch(0), ("count", "0", "1 to 10")),
-    "batch -1": (lambda p: p.allocate_batch(-1), ("count", "-1", "1 to")),
+    "batch -1": (lambda p: p.allocate_batch(-1), ("count", "-1", "1 to 10 ")),
+    "batch 2**70": (lambda p: p.allocate_batch(2**70), ("count", str(2**70), "1 to 10 ")),
+    "acquire_batch -1": (lambda p: p.acquire_batch(-1), ("count", "-1", "1 to 10 ")),
     "batch 5": (lambda p: p.allocate_batch(5), ("count", "5", "0 of its 10")),
     "batch x": (lambda p: p.allocate_batch("x"), ("count", "'x'")),
     "acquire_batch 11": (lambda p: p.acquire_batch(11), ("count", "11", "1 to 10")),
@@ -170,9 +174,17 @@ FULL: dict[str, Refusal] = {
     "from_ref(1)": (lambda p: p.from_ref(1), ("orders", "0x0000000000000001")),
     "from_ref('x')": (lambda p: p.from_ref("x"), ("ref", "'x'")),
     "resize(0)": (lambda p: p.resize(0), ("capacity", "0", "1 to 10")),
+    "resize(-1)": (lambda p: p.resize(-1), ("capacity", "-1", "1 to 10")),
+    "resize(2**70)": (lambda p: p.resize(2**70), ("capacity", str(2**70), "1 to 10")),
     "resize(11)": (lambda p: p.resize(11), ("capacity", "11", "max_capacity 10")),
     "resize('x')": (lambda p: p.resize("x"), ("capacity", "'x'")),
     "classify_fault": (lambda _: slabby.classify_fault(-1), ("address", "-1", "0 to")),
+    "suggest_capacity": (
+        lambda _: slabby.suggest_capacity(
+            1e6, mean_hold=-1, p99_hold=0.01, exhaustion_probability=1e-6
+        ),
+        ("mean_hold -1", "1 ns to a day"),
+    ),
     "suggest": (
         lambda _: slabby.suggest_slab_size(10, 5, rate_per_second=1),
         ("average 10", "maximum 5", "average <= maximum"),
@@ -289,3 +301,44 @@ def test_an_error_of_the_generator_stays_as_it_is(pool):
         pool.deallocate_batch(refs())
     with pytest.raises(TypeError, match="takes SlabRefs, not 5"):
         pool.deallocate_batch(5)
+
+
+@pytest.mark.parametrize("timeout", [-1, -1.0, timedelta(seconds=-1)])
+def test_a_refused_timeout_carries_its_nanoseconds(pool, timeout):
+    for call in (pool.acquire, pool.acquire_batch):
+        with pytest.raises(slabby.InvalidArgumentError) as caught:
+            call(1, timeout) if call == pool.acquire_batch else call(timeout)
+        error = caught.value
+        assert (error.value, error.minimum, error.maximum) == (-1_000_000_000, 0, 2**63 - 1)
+
+
+def test_a_full_heap_is_not_advised_against_itself():
+    with slabby.Allocator(64, 2, heap_fallback=True, heap_fallback_limit=1, name="orders") as pool:
+        held = pool.allocate_batch(3)
+        for call in (pool.allocate, pool.allocate_fast, lambda: pool.allocate_batch(1)):
+            with pytest.raises(slabby.OutOfMemoryError) as caught:
+                call()
+            read_aloud(caught.value, "orders", "; raise heap_fallback_limit or the capacity")
+            assert "heap_fallback=True" not in str(caught.value)
+        held.release()
+
+
+def test_a_fast_slab_in_use_is_not_advised_to_be_released_later(pool):
+    fast, number = pool.allocate_fast()
+    with memoryview(fast), pytest.raises(slabby.PinnedError) as caught:
+        pool.deallocate_fast(number)
+    read_aloud(caught.value, f"id is {number}", "; end every memoryview")
+    assert "release_deferred" not in str(caught.value)
+    pool.deallocate_fast(number)
+
+
+def test_a_refused_write_has_errno_as_other_errors_of_the_system():
+    with (
+        slabby.Allocator(64, 4, audit=16) as pool,
+        open("/dev/full", "wb", buffering=0) as full_disk,
+        pytest.raises(slabby.WriteFailedError) as caught,
+    ):
+        pool.allocate().release()
+        pool.audit_write(full_disk.fileno())
+    assert (caught.value.errno, caught.value.strerror) == (errno.ENOSPC, os.strerror(errno.ENOSPC))
+    read_aloud(caught.value, "errno 28", "call again")
