@@ -25,7 +25,6 @@ UINT64_MAXIMUM = 2**64 - 1
 RANGES = {
     "slab_size": (1, 2**30, " bytes"),
     "capacity": (1, 2**31 - 1, " slabs"),
-    "count": (1, 2**31 - 1, " slabs"),
     "limit": (0, 65536, " tickets"),
     "fd": (0, 2**31 - 1, ""),
     "memory": (1, UINT64_MAXIMUM, ", the address of a byte"),

@@ -48,7 +48,7 @@ def test_impossible_batches_are_refused(pool, count):
 
 @pytest.mark.parametrize("count", [-1, 2**64])
 def test_batch_sizes_beyond_64_bits(pool, count):
-    with pytest.raises(slabby.InvalidArgumentError):
+    with pytest.raises(slabby.InvalidBatchSizeError, match=f"count is {count}, .* 1 to 100 slabs"):
         pool.allocate_batch(count)
 
 
