@@ -2,6 +2,7 @@
 """Where slabs were allocated: stacks in Python's terms, tracemalloc's domain, and what leak warnings tell of both."""
 
 import gc
+import re
 import tracemalloc
 import warnings
 from traceback import StackSummary
@@ -212,11 +213,12 @@ def test_a_leak_is_warned_of_even_if_its_stack_cannot_be_shown(monkeypatch):
         def from_list(_):
             raise MemoryError("no memory for the stack")
 
-    monkeypatch.setattr("traceback.StackSummary", Broken)
     pool = slabby.Allocator(64, 8, debug=True, name="orders")
     unraisable = []
-    monkeypatch.setattr("sys.unraisablehook", lambda about: unraisable.append(about.exc_value))
-    with pytest.warns(ResourceWarning, match=r"SlabRef orders:\d#0 was dropped"):
+    with monkeypatch.context() as patched, pytest.warns(ResourceWarning) as caught:
+        patched.setattr("traceback.StackSummary", Broken)
+        patched.setattr("sys.unraisablehook", lambda about: unraisable.append(about.exc_value))
         pool.allocate()
+    assert re.match(r"SlabRef orders:\d#0 was dropped", str(caught[0].message))
     assert [str(error) for error in unraisable] == ["no memory for the stack"]
     assert pool.stats().used_slabs == 0
