@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from slabby._allocator import Allocator
 from slabby._base_error import SlabbyError
@@ -125,8 +125,7 @@ class Endpoints:
             raise Problem(414, f"the target has {length} bytes; at most {TARGET_LIMIT} are taken")
         if request.path == "":
             # The application is mounted without a final slash, where the page's relative links would not work.
-            location = ("Location", request.mount.rpartition("/")[2] + "/")
-            return Answer(308, "text/plain; charset=utf-8", b"", (location,))
+            return Answer(308, "text/plain; charset=utf-8", b"", (("Location", _with_slash(request)),))
         if request.path not in PATHS:
             return self._option(request)
         _allow(request, "GET", "HEAD")
@@ -284,3 +283,14 @@ def _option_answer(pool: NamedPool, option: str) -> Answer:
         raise refused_by_core(error) from None
     fields = {"pool": pool.id, "option": option, "value": value}
     return Answer(200, "application/json", json_body(fields))
+
+
+def _with_slash(request: Request) -> str:
+    """The request's own path with a final slash, and its query behind it, relative to the last element.
+
+    "./" in front keeps an element with a colon from being read as a scheme, and an empty one as another host.
+    """
+    element = quote(request.mount.rpartition("/")[2], safe="~!$&'()*+,;=:@")
+    ahead = "./" if not element or ":" in element else ""
+    query = f"?{request.query}" if request.query else ""
+    return f"{ahead}{element}{'/' if element else ''}{query}"
