@@ -125,7 +125,9 @@ class Endpoints:
             raise Problem(414, f"the target has {length} bytes; at most {TARGET_LIMIT} are taken")
         if request.path == "":
             # The application is mounted without a final slash, where the page's relative links would not work.
-            return Answer(308, "text/plain; charset=utf-8", b"", (("Location", _with_slash(request)),))
+            return Answer(
+                308, "text/plain; charset=utf-8", b"", (("Location", _with_slash(request)),)
+            )
         if request.path not in PATHS:
             return self._option(request)
         _allow(request, "GET", "HEAD")

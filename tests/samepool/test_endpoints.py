@@ -264,7 +264,10 @@ def test_mounted_and_read_only(pools: list[slabby.Allocator]) -> None:
     servers = mounted_servers(pools)
     assert agreed(servers, get("")).headers["location"] == "mount/"
     # the query stays a query: it never becomes another site
-    assert agreed(servers, get("?x=/https:example.org")).headers["location"] == "mount/?x=/https:example.org"
+    assert (
+        agreed(servers, get("?x=/https:example.org")).headers["location"]
+        == "mount/?x=/https:example.org"
+    )
     assert agreed(servers, get("/livez", ("Host", "any.example"))).status == 200
     assert agreed(servers, put(SECURE)).status == 403
     found = agreed(servers, get("/readyz")).body
