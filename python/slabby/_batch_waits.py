@@ -17,6 +17,7 @@ from slabby._errors import ClosedError, OutOfMemoryError, TimeoutError
 from slabby._monkey import is_patched
 from slabby._option_values import NANOSECONDS, duration_text, integer, nanoseconds
 from slabby._raise import batch_limit, refuse_batch
+from slabby._listener import SLICE_NS
 from slabby._readable import readable, running_loop
 from slabby._status import Status
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
     from slabby._allocator import Allocator
     from slabby._types import SlabRef
-
-# A signal that Python handles ends a sleep after this time at the latest, and so does a resize() after which the pool
-# is too small for the batch.
-SLICE_NS = 100_000_000
 
 
 class BatchWait:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from slabby._types import Pool, SlabRef
 
 
-# A signal that Python handles ends a wait of the main thread after this time at the latest.
+# A signal that Python handles ends a wait of the main thread after this time at the latest, and a resize() after which
+# the pool is too small ends the wait of a batch.
 SLICE_NS = 100_000_000
 
 
