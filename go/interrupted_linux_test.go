@@ -31,6 +31,11 @@ func behindEachInstruction(t *testing.T, number int, fresh, moves bool, open fun
 		moveTo = 1
 	}
 	u := open()
+	backend, err := u.pool.GetOption(slabby.OptionCPUCacheBackend)
+	wantError(t, "GetOption", err, nil)
+	if backend != int64(slabby.CPUCacheBackendRseq) {
+		t.Skip("no restartable sequences on this system")
+	}
 	for step, left := 1, 0; !t.Failed(); {
 		if u.prepare != nil {
 			u.prepare()

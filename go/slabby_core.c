@@ -5887,6 +5887,7 @@ struct slb_stripe {
     _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
     _Atomic uint64_t
         confirmed; /* the tentative ids, less those that the batch took and gave back; counted at its end */
+    _Atomic uint64_t undone; /* ids that batches took from caches and gave back; counted once they are back */
     _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
     /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
      * served; then each is counted once more, as guarded or as unguarded. */
@@ -15916,6 +15917,7 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
  *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *   live        = allocations + (tentative - confirmed) - undone - releases
  *
  * single_taken and single_given of tiers/single.h count among the hits of the shards, and the releases past the caches.
  *
@@ -15924,6 +15926,9 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
  * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
+ *
+ * What ends a pool, or looks for lost slabs, needs an upper bound of what is out. So what is live leaves out what a
+ * batch has only announced; what it has taken and given back is taken off once it is back.
  *
  * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
  * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it
@@ -16541,6 +16546,7 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 
 struct slb_totals {
     uint64_t allocations, releases;
+    uint64_t live;       /* never less than the slabs that are out; what a batch may take does not count */
     uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
@@ -16583,7 +16589,7 @@ static void slb_add_up_fast(struct slabby_allocator *pool, struct slb_totals *ou
 static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *out, uint32_t attempts) {
     uint64_t epoch = slb_read_counter(&pool->gate.epoch);
     bool locked = false;
-    uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
+    uint64_t in = 0, from_caches = 0, unfinished = 0, undone = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
@@ -16591,6 +16597,7 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
                          slb_read_counter(&stripe->single_given);
         out->fast_given += slb_read_counter(&stripe->fast_given);
         unfinished -= slb_read_counter(&stripe->confirmed);
+        undone += slb_read_counter(&stripe->undone);
         from_caches += slb_read_counter(&stripe->folded);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
             out->decided[tier] += slb_read_counter(&stripe->unguarded[tier]);
@@ -16628,6 +16635,7 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    out->live = out->allocations + unfinished - undone - out->releases;
     slb_add_up_fast(pool, out);
     /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = slb_read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
@@ -16640,7 +16648,7 @@ static void slb_add_up(struct slabby_allocator *pool, struct slb_totals *out) {
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     struct slb_totals now;
     slb_add_up(pool, &now);
-    return now.allocations - now.releases;
+    return now.live;
 }
 
 /* A published value never falls. A reading that overlaps calls may find less than an earlier one. It may also find less
@@ -16699,7 +16707,7 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     slb_add_up_within(pool, &now, 0);
     if (!now.steady)
         return;
-    uint64_t used = slb_used_of(pool, now.allocations - now.releases);
+    uint64_t used = slb_used_of(pool, now.live);
     (void)slb_publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
@@ -16798,7 +16806,7 @@ static uint64_t slb_allocation_errors(struct slabby_allocator *pool) {
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
     struct slb_totals now;
     slb_add_up(pool, &now);
-    uint64_t used = slb_used_of(pool, now.allocations - now.releases);
+    uint64_t used = slb_used_of(pool, now.live);
     slb_publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = slb_allocation_errors(pool),
@@ -16812,6 +16820,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
     uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
+    slb_count(&stripe->undone, more > 0 ? 0 : (uint64_t)more);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += slb_read_counter(&pool->stripes[i].sampled[tier]) -
@@ -16859,7 +16868,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_
                                 slabby_stats *out) {
     struct slb_totals now;
     slb_add_up(pool, &now);
-    uint64_t live = now.allocations - now.releases;
+    uint64_t live = now.live;
     slb_publish_totals(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
@@ -22712,6 +22721,7 @@ static slabby_status slb_collect_batch(struct slabby_allocator *pool, struct slb
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             slb_undo_batch(pool, out_ids, i);
+            slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
             slb_count(&stripe->confirmed, count - hits->by_tier[SLB_TIER_CACHE]);
             return status;
         }

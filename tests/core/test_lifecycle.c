@@ -3,6 +3,9 @@
 #include "resident.h"
 #include "support.h"
 
+#include "observe/counters.h"
+#include "pool.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -196,6 +199,28 @@ static void handles_are_adopted(void **state) {
 }
 
 /* Guards: options may go before their pool, and null is accepted by every destroy. */
+/* Guards: what a batch of another thread may take, counted ahead, hides no slab that is out: not from destroy, nor from
+ * the end of a closed pool, nor in the statistics. One that was refused leaves nothing behind. */
+static void a_batch_under_way_hides_nothing(void **state) {
+    enum { MAY_TAKE = 5, CAPACITY = 2000 };
+    slabby_allocator *pool = make_pool(64, CAPACITY, NULL);
+    slabby_ref ref = take(pool), refs[CAPACITY];
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, CAPACITY), SLABBY_OUT_OF_MEMORY);
+    assert_int_equal(stats_of(pool).used_slabs, 1);
+    assert_int_equal(stats_of(pool).total_allocations, 1);
+    atomic_fetch_add(&pool->stripes[0].tentative, MAY_TAKE);
+    assert_int_equal(slb_count_live(pool), 1);
+    assert_int_equal(stats_of(pool).used_slabs, 1);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_IN_USE);
+    assert_int_equal(slabby_is_valid(pool, ref), 1);
+    atomic_fetch_add(&pool->stripes[0].confirmed, MAY_TAKE);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 static void null_is_accepted_by_destroy(void **state) {
     (void)state;
     CHECK_STATUS(slabby_destroy(NULL), SLABBY_OK);
@@ -304,6 +329,7 @@ int main(void) {
         cmocka_unit_test(abandoned_pools_end_with_their_last_slab),
         cmocka_unit_test(owners_are_counted),
         cmocka_unit_test(handles_are_adopted),
+        cmocka_unit_test(a_batch_under_way_hides_nothing),
         cmocka_unit_test(null_is_accepted_by_destroy),
         cmocka_unit_test(reset_releases_everything),
         cmocka_unit_test(reset_respects_pins),

@@ -48,6 +48,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             undo_batch(pool, out_ids, i);
+            slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
             slb_count(&stripe->confirmed, count - hits->by_tier[SLB_TIER_CACHE]);
             return status;
         }

@@ -12,6 +12,7 @@
 
 struct totals {
     uint64_t allocations, releases;
+    uint64_t live;       /* never less than the slabs that are out; what a batch may take does not count */
     uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
@@ -54,7 +55,7 @@ static void add_up_fast(struct slabby_allocator *pool, struct totals *out) {
 static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
     uint64_t epoch = read_counter(&pool->gate.epoch);
     bool locked = false;
-    uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
+    uint64_t in = 0, from_caches = 0, unfinished = 0, undone = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
@@ -62,6 +63,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
                          read_counter(&stripe->single_given);
         out->fast_given += read_counter(&stripe->fast_given);
         unfinished -= read_counter(&stripe->confirmed);
+        undone += read_counter(&stripe->undone);
         from_caches += read_counter(&stripe->folded);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
             out->decided[tier] += read_counter(&stripe->unguarded[tier]);
@@ -99,6 +101,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    out->live = out->allocations + unfinished - undone - out->releases;
     add_up_fast(pool, out);
     /* odd: the caches were empty the whole time; even: they were open the whole time, unless a header was locked */
     out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
@@ -111,7 +114,7 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
-    return now.allocations - now.releases;
+    return now.live;
 }
 
 /* A published value never falls. A reading that overlaps calls may find less than an earlier one. It may also find less
@@ -170,7 +173,7 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     add_up_within(pool, &now, 0);
     if (!now.steady)
         return;
-    uint64_t used = used_of(pool, now.allocations - now.releases);
+    uint64_t used = used_of(pool, now.live);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
@@ -269,7 +272,7 @@ static uint64_t allocation_errors(struct slabby_allocator *pool) {
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
-    uint64_t used = used_of(pool, now.allocations - now.releases);
+    uint64_t used = used_of(pool, now.live);
     publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
@@ -283,6 +286,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
     uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
+    slb_count(&stripe->undone, more > 0 ? 0 : (uint64_t)more);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
@@ -330,7 +334,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_
                                 slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
-    uint64_t live = now.allocations - now.releases;
+    uint64_t live = now.live;
     publish_totals(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);

@@ -5,6 +5,7 @@
  *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
  *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *   live        = allocations + (tentative - confirmed) - undone - releases
  *
  * single_taken and single_given of tiers/single.h count among the hits of the shards, and the releases past the caches.
  *
@@ -13,6 +14,9 @@
  * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
+ *
+ * What ends a pool, or looks for lost slabs, needs an upper bound of what is out. So what is live leaves out what a
+ * batch has only announced; what it has taken and given back is taken off once it is back.
  *
  * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
  * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it

@@ -31,6 +31,7 @@ struct slb_stripe {
     _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
     _Atomic uint64_t
         confirmed; /* the tentative ids, less those that the batch took and gave back; counted at its end */
+    _Atomic uint64_t undone; /* ids that batches took from caches and gave back; counted once they are back */
     _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
     /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
      * served; then each is counted once more, as guarded or as unguarded. */
