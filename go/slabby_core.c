@@ -7782,7 +7782,7 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
     /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
     if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= SLB_MOST_RATE) || mean_hold_ns == 0 ||
         mean_hold_ns > SLB_MOST_HOLD || p99_hold_ns > SLB_MOST_HOLD || p99_hold_ns == 0 ||
-        p99_hold_ns / 100 > mean_hold_ns || !slb_within(exhaustion_probability, SLB_LEAST_PROBABILITY, 1) ||
+        (p99_hold_ns + 99) / 100 > mean_hold_ns || !slb_within(exhaustion_probability, SLB_LEAST_PROBABILITY, 1) ||
         exhaustion_probability == 1)
         return SLABBY_INVALID_ARGUMENT;
     uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
@@ -14181,7 +14181,9 @@ static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *ou
     struct slb_audit_chain *chain = slb_chain_for(pool, device, inode, *cursor);
     chain->used_at = ++pool->audit_chains->turn;
     failure = slb_flush_line(chain, fd, out_count);
-    while (failure == 0 && slb_compose_next(pool, chain, &status))
+    /* Other threads may write records as fast as this one reads them: the trail holds no more than that at a time. */
+    const uint64_t most = end + pool->audit.size;
+    while (failure == 0 && chain->cursor < most && slb_compose_next(pool, chain, &status))
         failure = slb_flush_line(chain, fd, out_count);
     chain->asked = failure == 0 ? chain->cursor : *cursor;
     *cursor = chain->cursor;
@@ -15502,9 +15504,10 @@ SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_
     atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
 }
 
+/* An allocation that began without a limit has none: nobody noted when. */
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
     uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    return limit != 0 && slb_os_ticks() - started > limit;
+    return limit != 0 && started != 0 && slb_os_ticks() - started > limit;
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */

@@ -98,6 +98,7 @@ static void bad_capacity_input_is_refused(void **state) {
         {INFINITY, 1, 1, 0.1},
         {1e13, 1, 1, 0.1},
         {1, 0, 1, 0.1},
+        {1, 1, 101, 0.1},
         {1, 1, 0, 0.1},
         {1, 1, 1, 0},
         {1, 1, 1, 1},

@@ -77,7 +77,7 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
     /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
     if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
         mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
-        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
+        (p99_hold_ns + 99) / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
         exhaustion_probability == 1)
         return SLABBY_INVALID_ARGUMENT;
     uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;

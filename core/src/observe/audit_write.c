@@ -166,7 +166,9 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
     chain->used_at = ++pool->audit_chains->turn;
     failure = flush_line(chain, fd, out_count);
-    while (failure == 0 && compose_next(pool, chain, &status))
+    /* Other threads may write records as fast as this one reads them: the trail holds no more than that at a time. */
+    const uint64_t most = end + pool->audit.size;
+    while (failure == 0 && chain->cursor < most && compose_next(pool, chain, &status))
         failure = flush_line(chain, fd, out_count);
     chain->asked = failure == 0 ? chain->cursor : *cursor;
     *cursor = chain->cursor;

@@ -317,9 +317,10 @@ SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_
     atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
 }
 
+/* An allocation that began without a limit has none: nobody noted when. */
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
     uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    return limit != 0 && slb_os_ticks() - started > limit;
+    return limit != 0 && started != 0 && slb_os_ticks() - started > limit;
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */
