@@ -25,6 +25,7 @@ static inline int peer_take(peer_pool *pool, peer_object *object, void **data) {
     void *datas[PEER_UNITS];
     slabby_status status;
     struct batch *batch = spare_batches;
+    *data = NULL; /* where the batch is refused */
     if (batch != NULL)
         spare_batches = batch->next;
     else if ((batch = malloc(sizeof *batch)) == NULL)

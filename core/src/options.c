@@ -46,7 +46,8 @@ SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_err
         return unknown_option(id, error);
     if (info->kind == SLB_KIND_TEXT)
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
-                             "option %s is a text: set it by the call for texts, not by a number", info->name);
+                             "option %s is a text: set it by the call for texts, not by a number",
+                             info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
                              "option %s cannot be %s; choose %s to %s", info->name, spell(id, value).text,

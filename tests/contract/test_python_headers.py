@@ -15,7 +15,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
-def test_python_comes_by_refcounts(file):
+def test_python_comes_by_refcounts(file: Path) -> None:
     included = re.findall(r"#include [<\"](Python.h|refcounts.h)[>\"]", file.read_text("utf-8"))
     if file.name == "refcounts.h":
         assert included == ["Python.h"]
