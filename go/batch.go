@@ -57,7 +57,7 @@ func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	if p.allocateBatchHere(dst) {
 		return nil
 	}
-	return p.allocateBatchThere(dst)
+	return p.allocateBatchThere(dst, nil)
 }
 
 // AllocateBatchBytes is AllocateBatch that also fills data, which must be as long as dst, with the memory of each slab,
@@ -85,22 +85,14 @@ var addresses = sync.Pool{New: func() any { return new([]unsafe.Pointer) }}
 
 // allocateBatchBytesThere takes the memory from the same call: a Reset may make the references stale at once.
 func (p *Slabby) allocateBatchBytesThere(dst []SlabRef, data [][]byte) error {
-	raw := borrowRaw(len(dst))
-	defer rawRefs.Put(raw)
 	lent := addresses.Get().(*[]unsafe.Pointer)
 	defer addresses.Put(lent)
 	*lent = slices.Grow((*lent)[:0], len(dst))[:len(dst)]
-	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), unsafe.SliceData(*lent), p.c(), C.uint64_t(len(dst)))
-	runtime.KeepAlive(p)
-	if Status(status) == StatusInvalidBatchSize {
-		return p.batchError(len(dst))
+	if err := p.allocateBatchThere(dst, unsafe.SliceData(*lent)); err != nil {
+		return err
 	}
-	if status != 0 {
-		return statusError(status)
-	}
-	for at, ref := range *raw {
-		dst[at] = p.newRef(uint64(ref))
-		dst[at].token().check()
+	for at, ref := range dst {
+		ref.token().check()
 		data[at] = unsafe.Slice((*byte)((*lent)[at]), p.slabSize)
 	}
 	clear(*lent)
@@ -118,11 +110,11 @@ func (p *Slabby) slices(refs []SlabRef, data [][]byte) {
 	}
 }
 
-// allocateBatchThere lets the core serve.
-func (p *Slabby) allocateBatchThere(dst []SlabRef) error {
+// allocateBatchThere lets the core serve, and store the address of each slab's memory unless memory is nil.
+func (p *Slabby) allocateBatchThere(dst []SlabRef, memory *unsafe.Pointer) error {
 	raw := borrowRaw(len(dst))
 	defer rawRefs.Put(raw)
-	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), nil, p.c(), C.uint64_t(len(dst)))
+	status := C.slabby_allocate_batch(unsafe.SliceData(*raw), memory, p.c(), C.uint64_t(len(dst)))
 	runtime.KeepAlive(p)
 	if Status(status) == StatusInvalidBatchSize {
 		return p.batchError(len(dst))
