@@ -87,9 +87,9 @@ func onTwoCPUs(t *testing.T, test func(t *testing.T, moves bool)) {
 	}
 }
 
-// settle uses the pool a while: its slabs are biased to this CPU then. A pool whose slabs went to another CPU many times
-// makes no runs any more, so what moves has a pool of its own each time.
-func settle(take, give func()) {
+// useAWhile is for a pool that is new: its slabs are biased to this CPU then. A pool whose slabs went to another CPU
+// many times makes no runs any more, so what moves has a pool of its own each time.
+func useAWhile(take, give func()) {
 	for range 10 {
 		take()
 		give()
@@ -118,7 +118,7 @@ func TestRunsRestartAnywhere(t *testing.T) {
 					total += uint64(count)
 				}
 				give := func() { wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil) }
-				return interrupted{pool: pool, prepare: func() { settle(take, give); take() }, do: give, check: func() {
+				return interrupted{pool: pool, prepare: func() { useAWhile(take, give); take() }, do: give, check: func() {
 					expectCounts(t, pool, total, 0)
 					for _, ref := range refs {
 						if ref.IsValid() {
@@ -144,7 +144,7 @@ func TestBatchesRestartAnywhere(t *testing.T) {
 					total += uint64(count)
 				}
 				give := func() { wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil) }
-				return interrupted{pool: pool, prepare: func() { settle(take, give) }, do: take, check: func() {
+				return interrupted{pool: pool, prepare: func() { useAWhile(take, give) }, do: take, check: func() {
 					for at, ref := range refs {
 						if bytes, err := ref.Bytes(); err != nil || &bytes[0] != &data[at][0] {
 							t.Errorf("slab %d: %v", at, err)
