@@ -10676,6 +10676,10 @@ SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
 /* OK, OutOfMemory (off, or the limit is reached), NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id);
 
+/* With `secure` zeroes the memory of a slab in hand, which malloc may have had from anybody. Called as the slab is
+ * issued, since waiters are given theirs under the gate lock. */
+SLB_PRIVATE void slb_heap_clean(struct slabby_allocator *pool, uint32_t id);
+
 /* Frees the memory; the id goes back too unless its generation is spent. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
 
@@ -10748,11 +10752,12 @@ static size_t slb_heap_front(const struct slabby_allocator *pool) {
 static void *slb_heap_memory(struct slabby_allocator *pool) {
     size_t size = slb_heap_front(pool) + pool->slab_size + pool->guard_back;
     void *memory = slb_os_heap_allocate(slb_heap_alignment(pool), size);
-    if (memory == NULL)
-        return NULL;
+    return memory == NULL ? NULL : (char *)memory + slb_heap_front(pool);
+}
+
+SLB_PRIVATE void slb_heap_clean(struct slabby_allocator *pool, uint32_t id) {
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        memset(memory, 0, size);
-    return (char *)memory + slb_heap_front(pool);
+        memset(slb_heap_data(&pool->heap, id - pool->reserved), 0, pool->slab_size);
 }
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -14582,10 +14587,9 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
 
 /* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. It counts for no more than one
  * guard is to be among: batches pass the sampling point without notice, and what they leave would make every sample a
- * guard for long. The excess below 0 is kept, so
- * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
- * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
- * lower. relaxed: nothing else is read by it. */
+ * guard for long. The excess below 0 is kept, so that the mean distance is right. Each CPU has its own countdown, so
+ * that no cache line moves between CPUs for an ordinary allocation. A stored 0 means that the countdown has not begun,
+ * so values of 0 and below are stored one lower. relaxed: nothing else is read by it. */
 static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
@@ -15931,8 +15935,9 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
  *
- * What ends a pool, or looks for lost slabs, needs an upper bound of what is out. So what is live leaves out what a
- * batch has only announced; what it has taken and given back is taken off once it is back.
+ * What ends a pool, or looks for lost slabs, asks while no call allocates, but batches may still try. It needs an upper
+ * bound of what is out. So what is live leaves out what a batch has only announced; what it has taken and given back is
+ * taken off once it is back.
  *
  * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
  * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it
@@ -16550,7 +16555,7 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 
 struct slb_totals {
     uint64_t allocations, releases;
-    uint64_t live;       /* never less than the slabs that are out; what a batch may take does not count */
+    uint64_t live;       /* without what a batch may still take: see counters.h */
     uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */
@@ -18638,7 +18643,7 @@ static void slb_leave_the_rest(struct slabby_allocator *pool) {
 }
 
 /* With the gate closed for waiters no CPU cache holds a slab, so the pool is empty where its tiers are, and the heap
- * serves, as it serves an allocation that need not wait. */
+ * serves, as it serves an allocation that need not wait. Under the lock that takes one call of malloc, no more. */
 static bool slb_take_for_waiter(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
     enum slb_tier tier;
     bool own = slb_take_free(pool, stripe, out_id, &tier);
@@ -20349,6 +20354,8 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
 /* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
+    if (slb_unlikely(id >= pool->reserved))
+        slb_heap_clean(pool, id);
     slb_protect_issue(pool, id);
     if (slb_is_audited(pool))
         slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);

@@ -280,6 +280,49 @@ static void written_lines_are_chained(void **state) {
     finish(pool);
 }
 
+enum { RECORDS = 1024, LINES_WATCHED = 20 * RECORDS };
+
+struct echo {
+    slabby_allocator *pool;
+    int from;
+};
+
+/* Reads lines, and does with each of the first what makes two records more. */
+static void *answer_lines(void *argument) {
+    struct echo *echo = argument;
+    char bytes[512];
+    uint64_t lines = 0;
+
+    for (ssize_t got; (got = read(echo->from, bytes, sizeof bytes)) > 0;)
+        for (ssize_t i = 0; i < got; i++)
+            if (bytes[i] == '\n' && lines++ < LINES_WATCHED)
+                (void)slabby_release(echo->pool, take(echo->pool));
+    return NULL;
+}
+
+/* Guards: who writes the trail ends although others write records as fast: here two for each line. A pipe holds fewer
+ * lines than the trail has records at first, so the writer never comes to its end. */
+static void writing_ends_beside_busy_threads(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, RECORDS}));
+    uint64_t cursor = 0, count = 0;
+    struct echo echo = {.pool = pool};
+    pthread_t thread;
+    int ends[2];
+
+    (void)state;
+    for (int i = 0; i < RECORDS / 2; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(pipe(ends), 0);
+    echo.from = ends[0];
+    assert_int_equal(pthread_create(&thread, NULL, answer_lines, &echo), 0);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, ends[1], NULL), SLABBY_OK);
+    close(ends[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(ends[0]);
+    assert_in_range(cursor, RECORDS, 3 * RECORDS);
+    finish(pool);
+}
+
 /* Guards: a descriptor that refuses is reported, raises no signal, and the trail goes on in the
  * middle of the line that was cut. */
 static void refused_writes_lose_nothing(void **state) {
@@ -475,6 +518,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(overwritten_records_are_counted),
         cmocka_unit_test(without_the_option_there_is_no_audit),
         cmocka_unit_test(written_lines_are_chained),
+        cmocka_unit_test(writing_ends_beside_busy_threads),
         cmocka_unit_test(refused_writes_lose_nothing),
         cmocka_unit_test(full_pipes_are_waited_for),
         cmocka_unit_test(times_are_the_systems),

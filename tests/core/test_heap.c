@@ -126,6 +126,27 @@ static void take_zeros(slabby_allocator *pool, size_t size, slabby_ref *refs) {
     }
 }
 
+/* Guards: with secure a slab of the heap begins as zeros, whatever malloc's memory held. */
+static void secure_hides_what_malloc_had(void **state) {
+    enum { SIZE = 3000 };
+    static const unsigned char zeros[SIZE];
+    slabby_allocator *pool =
+        make_pool(SIZE, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
+    slabby_ref own = take(pool), ref;
+    void *data;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
+    memset(data, 0xAA, SIZE); /* malloc has these bytes next */
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
+    assert_memory_equal(data, zeros, SIZE);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, own), SLABBY_OK);
+    finish(pool);
+}
+
 /*
  * Guards: secure zeroes at release, one slab or a batch; switched on later, it also hides what was freed before. The
  * sizes are on both sides of the one up to which the zeroing is inline.
@@ -223,10 +244,10 @@ static void close_returns_pages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heap_is_bounded_and_counted), cmocka_unit_test(heap_references_are_checked),
-        cmocka_unit_test(heap_serves_the_fast_path),   cmocka_unit_test(heap_fallback_is_hot),
-        cmocka_unit_test(secure_hides_old_content),    cmocka_unit_test(trim_returns_free_pages),
-        cmocka_unit_test(close_returns_pages),
+        cmocka_unit_test(heap_is_bounded_and_counted),  cmocka_unit_test(heap_references_are_checked),
+        cmocka_unit_test(heap_serves_the_fast_path),    cmocka_unit_test(heap_fallback_is_hot),
+        cmocka_unit_test(secure_hides_what_malloc_had), cmocka_unit_test(secure_hides_old_content),
+        cmocka_unit_test(trim_returns_free_pages),      cmocka_unit_test(close_returns_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,18 @@ static void busy_is_many_allocations_a_microsecond(void **state) {
     assert_false(slb_latency_is_busy(&sampled, 3200, now));
 }
 
+/* Guards: a limit that is switched on refuses no allocation that began without one, of which nobody noted when. */
+static void a_new_limit_is_for_later_allocations(void **state) {
+    static struct slabby_allocator pool;
+
+    (void)state;
+    slb_latency_limit(&pool, 1000);
+    assert_false(slb_latency_is_spent(&pool, 0));
+    assert_true(slb_latency_is_spent(&pool, 1)); /* long ago */
+    slb_latency_limit(&pool, 3600000000000);
+    assert_false(slb_latency_is_spent(&pool, slb_os_ticks()));
+}
+
 enum { BEFORE = 10000, SAMPLES = 500 };
 
 /* The mean distance to the next sample where BEFORE allocations have come since the last, which was just now or long
@@ -107,10 +119,9 @@ static void busy_caches_sample_less(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_keep_no_step_with_the_clock),
-        cmocka_unit_test(guards_need_samples),
-        cmocka_unit_test(busy_is_many_allocations_a_microsecond),
-        cmocka_unit_test(busy_caches_sample_less),
+        cmocka_unit_test(samples_keep_no_step_with_the_clock),    cmocka_unit_test(guards_need_samples),
+        cmocka_unit_test(busy_is_many_allocations_a_microsecond), cmocka_unit_test(busy_caches_sample_less),
+        cmocka_unit_test(a_new_limit_is_for_later_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

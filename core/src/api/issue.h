@@ -6,6 +6,7 @@
 #include "observe/audit.h"
 #include "protect/protect.h"
 #include "ref.h"
+#include "tiers/heap.h"
 
 /* The name under which the caller will know a free slab: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
@@ -36,6 +37,8 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
 /* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
+    if (slb_unlikely(id >= pool->reserved))
+        slb_heap_clean(pool, id);
     slb_protect_issue(pool, id);
     if (slb_is_audited(pool))
         slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);

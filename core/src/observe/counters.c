@@ -12,7 +12,7 @@
 
 struct totals {
     uint64_t allocations, releases;
-    uint64_t live;       /* never less than the slabs that are out; what a batch may take does not count */
+    uint64_t live;       /* without what a batch may still take: see counters.h */
     uint64_t references; /* the allocations that were not by id */
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* the sampled allocations that are known to be guarded or unguarded */

@@ -15,8 +15,9 @@
  * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
  * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
  *
- * What ends a pool, or looks for lost slabs, needs an upper bound of what is out. So what is live leaves out what a
- * batch has only announced; what it has taken and given back is taken off once it is back.
+ * What ends a pool, or looks for lost slabs, asks while no call allocates, but batches may still try. It needs an upper
+ * bound of what is out. So what is live leaves out what a batch has only announced; what it has taken and given back is
+ * taken off once it is back.
  *
  * A lower bound may still be lower than an earlier one: the counters show the highest bound so far (publish), which is
  * exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when it

@@ -194,10 +194,9 @@ SLB_PRIVATE void slb_guards_draw_again(struct slabby_allocator *pool) {
 
 /* Whether an allocation that stands for `weight` allocations is to lie on a guard slot. It counts for no more than one
  * guard is to be among: batches pass the sampling point without notice, and what they leave would make every sample a
- * guard for long. The excess below 0 is kept, so
- * that the mean distance is right. Each CPU has its own countdown, so that no cache line moves between CPUs for an
- * ordinary allocation. A stored 0 means that the countdown has not begun, so values of 0 and below are stored one
- * lower. relaxed: nothing else is read by it. */
+ * guard for long. The excess below 0 is kept, so that the mean distance is right. Each CPU has its own countdown, so
+ * that no cache line moves between CPUs for an ordinary allocation. A stored 0 means that the countdown has not begun,
+ * so values of 0 and below are stored one lower. relaxed: nothing else is read by it. */
 static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;

@@ -36,7 +36,7 @@ static void leave_the_rest(struct slabby_allocator *pool) {
 }
 
 /* With the gate closed for waiters no CPU cache holds a slab, so the pool is empty where its tiers are, and the heap
- * serves, as it serves an allocation that need not wait. */
+ * serves, as it serves an allocation that need not wait. Under the lock that takes one call of malloc, no more. */
 static bool take_for_waiter(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
     enum slb_tier tier;
     bool own = slb_take_free(pool, stripe, out_id, &tier);

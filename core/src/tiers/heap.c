@@ -62,11 +62,12 @@ static size_t heap_front(const struct slabby_allocator *pool) {
 static void *heap_memory(struct slabby_allocator *pool) {
     size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
     void *memory = slb_os_heap_allocate(heap_alignment(pool), size);
-    if (memory == NULL)
-        return NULL;
+    return memory == NULL ? NULL : (char *)memory + heap_front(pool);
+}
+
+SLB_PRIVATE void slb_heap_clean(struct slabby_allocator *pool, uint32_t id) {
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        memset(memory, 0, size);
-    return (char *)memory + heap_front(pool);
+        memset(slb_heap_data(&pool->heap, id - pool->reserved), 0, pool->slab_size);
 }
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {

@@ -10,6 +10,10 @@
 /* OK, OutOfMemory (off, or the limit is reached), NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id);
 
+/* With `secure` zeroes the memory of a slab in hand, which malloc may have had from anybody. Called as the slab is
+ * issued, since waiters are given theirs under the gate lock. */
+SLB_PRIVATE void slb_heap_clean(struct slabby_allocator *pool, uint32_t id);
+
 /* Frees the memory; the id goes back too unless its generation is spent. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
 
