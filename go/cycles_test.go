@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,22 +40,6 @@ func footprint(t *testing.T) map[string]int {
 		}
 	}
 	return found
-}
-
-// collectClosed lets the memory of closed pools go: it goes with the collector's cleanups, which run a little later,
-// several at a time, so that some may not have ended yet.
-func collectClosed(t *testing.T) {
-	t.Helper()
-	for range 2 {
-		cleaned := make(chan struct{})
-		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, cleaned)
-		runtime.GC()
-		select {
-		case <-cleaned:
-		case <-time.After(long):
-			t.Fatal("the collector ran no cleanups")
-		}
-	}
 }
 
 type cycleSet struct {

@@ -7,7 +7,9 @@ package slabby_test
 import (
 	"errors"
 	"os"
+	"runtime"
 	"testing"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 	"github.com/slabby/slabby/go/internal/pooltest"
@@ -57,4 +59,20 @@ func threadCount(t testing.TB) int {
 		t.Skipf("threads cannot be counted here: %v", err)
 	}
 	return len(threads)
+}
+
+// collectClosed lets the memory of closed pools go: it goes with the collector's cleanups, which run a little later,
+// several at a time, so that some may not have ended yet.
+func collectClosed(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		cleaned := make(chan struct{})
+		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, cleaned)
+		runtime.GC()
+		select {
+		case <-cleaned:
+		case <-time.After(long):
+			t.Fatal("the collector ran no cleanups")
+		}
+	}
 }

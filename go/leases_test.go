@@ -25,6 +25,26 @@ func spawn(wait *sync.WaitGroup, work func()) {
 	}()
 }
 
+// overAndOver does work again and again in a goroutine of its own; the returned function ends it.
+func overAndOver(work func()) (end func()) {
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	spawn(&wait, func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				work()
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		wait.Wait()
+	}
+}
+
 // Slabs that goroutines gave back lie in leases, and count as cached; a call that empties caches gets them,
 // and every slab can be had whatever lease it lies in.
 func TestLeasesHoldNothingBack(t *testing.T) {

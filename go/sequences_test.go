@@ -232,18 +232,7 @@ func TestStacksGrowBehindAssembly(t *testing.T) {
 	full, quick := newPool(t, 64, 512), newPool(t, 20_000, 512, slabby.WithSecure(), slabby.WithBitGuard())
 	held, err := full.BatchAllocate(512)
 	wantError(t, "BatchAllocate", err, nil)
-	stop := make(chan struct{})
-	var wait sync.WaitGroup
-	spawn(&wait, func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				runtime.GC()
-			}
-		}
-	})
+	endCollections := overAndOver(runtime.GC)
 	for depth := range 120 {
 		var one sync.WaitGroup
 		spawn(&one, func() { // a stack of its own, which is small
@@ -264,8 +253,7 @@ func TestStacksGrowBehindAssembly(t *testing.T) {
 		})
 		one.Wait()
 	}
-	close(stop)
-	wait.Wait()
+	endCollections()
 	wantError(t, "BatchDeallocate", full.BatchDeallocate(held), nil)
 }
 

@@ -6,7 +6,6 @@ package slabby_test
 
 import (
 	"runtime"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -55,24 +54,13 @@ func underManySignals(t *testing.T, work func() bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	process, thread := syscall.Getpid(), syscall.Gettid()
-	stop := make(chan struct{})
-	var wait sync.WaitGroup
-	spawn(&wait, func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			for last := time.Now(); time.Since(last) < pause; {
-			}
-			if err := syscall.Tgkill(process, thread, syscall.SIGURG); err != nil {
-				t.Error(err)
-			}
+	defer overAndOver(func() {
+		for last := time.Now(); time.Since(last) < pause; {
 		}
-	})
+		if err := syscall.Tgkill(process, thread, syscall.SIGURG); err != nil {
+			t.Error(err)
+		}
+	})()
 	for end := time.Now().Add(time.Second); time.Now().Before(end) && work(); {
 	}
-	close(stop)
-	wait.Wait()
 }
