@@ -641,7 +641,7 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",
         "the capacity must be at least 1"},
     [-SLABBY_CAPACITY_EXCEEDED] = {SLABBY_CAPACITY_EXCEEDED, "CapacityExceeded",
-        "capacity with heap and guard slots is above what a reference can number"},
+        "capacity with the slabs of the heap is above what a reference can number"},
     [-SLABBY_INVALID_OPTION] = {SLABBY_INVALID_OPTION, "InvalidOption",
         "no such option, or the value is outside the option's range"},
     [-SLABBY_OPTION_CONFLICT] = {SLABBY_OPTION_CONFLICT, "OptionConflict",
@@ -893,7 +893,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "circuit_breaker_timeout",
         .default_value = INT64_C(30000000000), .minimum = 1000, .maximum = INT64_C(86400000000000),
         .enumerators = NULL,
-        .meaning = "how long the breaker stays open before it admits probes",
+        .meaning = "how long the breaker stays open before it admits probes, changed at random "
+                   "by up to a tenth",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .power_of_two = 0,
     },

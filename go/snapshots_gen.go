@@ -65,7 +65,7 @@ type AllocatorStats struct {
 	FragmentationRatio float64 `json:"fragmentation_ratio"`
 
 	// AllocationErrors: allocations that failed for a reason of the pool: OutOfMemory,
-	// CircuitBreakerOpen, Timeout, LatencyExceeded, Closed, Busy (count).
+	// NoSystemMemory, CircuitBreakerOpen, Timeout, LatencyExceeded, Closed, Busy (count).
 	AllocationErrors uint64 `json:"allocation_errors" slabby:"counter"`
 
 	// GuardPageViolations: faults on a guard that the fault handler saw (count).

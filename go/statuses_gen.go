@@ -52,7 +52,7 @@ var (
 	// ErrInvalidCapacity: the capacity must be at least 1.
 	ErrInvalidCapacity error = &sentinels[-StatusInvalidCapacity]
 
-	// ErrCapacityExceeded: capacity with heap and guard slots is above what a reference can
+	// ErrCapacityExceeded: capacity with the slabs of the heap is above what a reference can
 	// number.
 	ErrCapacityExceeded error = &sentinels[-StatusCapacityExceeded]
 
@@ -139,7 +139,7 @@ var sentinels = [...]Error{
 	-StatusInvalidCapacity: {Status: StatusInvalidCapacity, Text: "" +
 		"the capacity must be at least 1"},
 	-StatusCapacityExceeded: {Status: StatusCapacityExceeded, Text: "" +
-		"capacity with heap and guard slots is above what a reference can number"},
+		"capacity with the slabs of the heap is above what a reference can number"},
 	-StatusInvalidOption: {Status: StatusInvalidOption, Text: "" +
 		"no such option, or the value is outside the option's range"},
 	-StatusOptionConflict: {Status: StatusOptionConflict, Text: "" +

@@ -62,7 +62,7 @@ class InvalidCapacityError(SlabbyError, builtins.ValueError):
 
 
 class CapacityExceededError(SlabbyError, builtins.ValueError):
-    """Capacity with heap and guard slots is above what a reference can number."""
+    """Capacity with the slabs of the heap is above what a reference can number."""
 
     status = Status.CAPACITY_EXCEEDED
     hint = "lower the capacity, heap_fallback_limit or guard_slots"

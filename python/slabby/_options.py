@@ -95,7 +95,7 @@ class Options(TypedDict, total=False):
         open the breaker; 0 means no breaker.
     circuit_breaker_timeout
         1e-06 to 86400 s; default 30 s; may change while the pool runs. How long the breaker
-        stays open before it admits probes.
+        stays open before it admits probes, changed at random by up to a tenth.
     circuit_breaker_probes
         1 to 1000; default 1; may change while the pool runs. Allocations admitted at a time
         while half open.

@@ -95,7 +95,7 @@ class Stats(Record):
     allocation_errors: int = member(
         16,
         doc=(
-            "Allocations that failed for a reason of the pool: OutOfMemory, "
+            "Allocations that failed for a reason of the pool: OutOfMemory, NoSystemMemory, "
             "CircuitBreakerOpen, Timeout, LatencyExceeded, Closed, Busy."
         ),
     )

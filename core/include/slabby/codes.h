@@ -21,7 +21,7 @@ enum slabby_status_code {
     SLABBY_INVALID_SLAB_SIZE = -2,
     /* the capacity must be at least 1 */
     SLABBY_INVALID_CAPACITY = -3,
-    /* capacity with heap and guard slots is above what a reference can number */
+    /* capacity with the slabs of the heap is above what a reference can number */
     SLABBY_CAPACITY_EXCEEDED = -4,
     /* no such option, or the value is outside the option's range */
     SLABBY_INVALID_OPTION = -5,
@@ -126,7 +126,8 @@ enum slabby_option_id {
     SLABBY_OPTION_HEAP_FALLBACK_LIMIT = 23,
     /* consecutive failures that open the breaker; 0 means no breaker */
     SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD = 24,
-    /* how long the breaker stays open before it admits probes */
+    /* how long the breaker stays open before it admits probes, changed at random by up to a
+     * tenth */
     SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT = 25,
     /* allocations admitted at a time while half open */
     SLABBY_OPTION_CIRCUIT_BREAKER_PROBES = 26,

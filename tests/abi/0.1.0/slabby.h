@@ -462,7 +462,7 @@ slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_func
 /*
  * slabby_create: makes a pool of `capacity` slabs of `slab_size` bytes. Costs the same for any size: memory is
  * reserved, not touched, unless `prefault` asks for it.
- * slab_size: 1 byte to 1 GiB. capacity: 1 to 2^31 - 1, less heap and guard slots. options: null means defaults;
+ * slab_size: 1 byte to 1 GiB. capacity: 1 to 2^31 - 1, less the slabs of the heap. options: null means defaults;
  * read during the call only. out_allocator: owned by the caller, who gives it to slabby_destroy.
  * Fork: the child gets its own copy of the pool; references live on in both, apart from each other.
  * Statuses: OK, InvalidArgument, InvalidSlabSize, InvalidCapacity, CapacityExceeded, InvalidOption, OptionConflict,
@@ -613,7 +613,7 @@ slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
 /*
  * slabby_data: the first of slab_size bytes. Nothing keeps another thread from releasing the slab meanwhile: pin
  * it where that can happen.
- * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree. Signal-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, Closed (destroyed). Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
 
@@ -653,8 +653,8 @@ slabby_status slabby_pool_of(slabby_allocator **out_allocator, const void *addre
 int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref);
 
 /*
- * slabby_id: the number of the slab in its pool, stale references included; heap slabs count from capacity up.
- * Statuses: OK, InvalidArgument, InvalidReference (not of this pool). Signal-safe.
+ * slabby_id: the number of the slab in its pool, stale references included; heap slabs count from max_capacity up.
+ * Statuses: OK, InvalidArgument, InvalidReference (not of this pool), Closed (destroyed). Signal-safe.
  */
 slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref);
 
@@ -666,33 +666,35 @@ slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator);
 
 /*
  * slabby_ref_text: a reference for people, such as "orders:17#4" (pool, slab, generation).
- * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidReference.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidReference, Closed (destroyed).
  */
 slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
                               slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_pin: forbids release while its holder uses the memory. Each pin needs one slabby_unpin.
- * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held). Signal-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held), Closed (destroyed).
+ * Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_unpin: takes one pin back. The last one completes a deferred release.
  * Statuses: OK, InvalidArgument (no pin is held), InvalidReference, UseAfterFree, MemoryCorruption (found while
- * completing a deferred release). Signal-safe.
+ * completing a deferred release), Closed (destroyed). Signal-safe.
  */
 slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_set_label: sets a user's 64-bit value of a live slab: a request number, a pointer. Forgotten on release.
- * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, NoSystemMemory (the table could not be mapped).
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, NoSystemMemory (the table could not be mapped),
+ * Closed (destroyed).
  */
 slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label);
 
 /*
  * slabby_get_label: the value that slabby_set_label gave a live slab; 0 until then.
- * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, Closed (destroyed).
  */
 slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref);
 
