@@ -30,8 +30,8 @@ GET_MEMORY = (
 )
 # What ./dev gen writes at the end of a comment.
 PIN_FACTS = (
-    " * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held)."
-    " Signal-safe."
+    " * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held),"
+    " Closed (destroyed)."
 )
 
 
@@ -258,16 +258,16 @@ BREAKAGES = [
     (
         "a comment loses a status",
         HEADER,
-        ", TooManyPins (4,095 are held). Signal-safe.",
-        ". Signal-safe.",
-        f"UseAfterFree. Signal-safe.', should be '{PIN_FACTS}'",
+        ", TooManyPins (4,095 are held), Closed (destroyed).",
+        ", Closed (destroyed).",
+        f"UseAfterFree, Closed (destroyed).', should be '{PIN_FACTS}'",
     ),
     (
         "a comment gains a status",
         HEADER,
-        "TooManyPins (4,095 are held). Signal-safe.",
-        "TooManyPins (4,095 are held), Timeout. Signal-safe.",
-        f"(4,095 are held), Timeout. Signal-safe.', should be '{PIN_FACTS}'",
+        "TooManyPins (4,095 are held), Closed",
+        "TooManyPins (4,095 are held), Timeout, Closed",
+        f"(4,095 are held), Timeout, Closed (destroyed).', should be '{PIN_FACTS}'",
     ),
     (
         "a comment mentions a status that does not exist",
@@ -279,22 +279,22 @@ BREAKAGES = [
     (
         "an entry lists a status that does not exist",
         CONTRACT,
-        '"UseAfterFree", "TooManyPins"]',
-        '"UseAfterFree", "TooManyPegs"]',
+        '"UseAfterFree", "TooManyPins", "Closed"]',
+        '"UseAfterFree", "TooManyPegs", "Closed"]',
         "function 'slabby_pin': status 'TooManyPegs' does not exist",
     ),
     (
         "an entry explains a status that it does not list",
         CONTRACT,
-        'when = { TooManyPins = "4,095 are held" }',
-        'when = { Timeout = "4,095 are held" }',
+        'when = { TooManyPins = "4,095 are held", ',
+        'when = { Timeout = "4,095 are held", ',
         "function 'slabby_pin': `when` explains Timeout, which `statuses` does not list",
     ),
     (
         "a function that returns a status lists no success",
         CONTRACT,
-        'statuses = ["OK", "InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins"]',
-        'statuses = ["InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins"]',
+        'statuses = ["OK", "InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins", ',
+        'statuses = ["InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins", ',
         "slabby_pin returns a status, but the contract's list does not begin with OK",
     ),
     (
@@ -342,8 +342,8 @@ BREAKAGES = [
     (
         "a comment ends beside its last word",
         HEADER,
-        f"{PIN_FACTS}\n */",
-        f"{PIN_FACTS} */",
+        f"{PIN_FACTS}\n * Signal-safe.\n */",
+        f"{PIN_FACTS}\n * Signal-safe. */",
         "slabby_pin: its comment must begin with a line /* and end with a line */",
     ),
     (

@@ -27,7 +27,11 @@ def test_generate_repairs_and_reports(tree: Tree) -> None:
 # The facts of a function are put back into its comment, and the rest of the header stays as it was written.
 def test_facts_return_to_the_header(tree: Tree) -> None:
     wanted = (tree.root / HEADER).read_bytes()
-    tree.replace(HEADER, "TooManyPins (4,095 are held). Signal-safe.\n", "whatever.\n")
+    tree.replace(
+        HEADER,
+        "TooManyPins (4,095 are held), Closed (destroyed).\n * Signal-safe.\n",
+        "whatever.\n",
+    )
     tree.replace(HEADER, " * Statuses: OK, InvalidArgument, Closed (destroyed). Signal-safe.\n", "")
     assert (tree.root / HEADER).read_bytes() != wanted
     outcome = tree.run("generate.py", "header")

@@ -164,6 +164,19 @@ static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     return used > pool->reserved ? pool->reserved : used;
 }
 
+/* A reader that was preempted between its sums takes what was allocated meanwhile for used. That must not stay as the
+ * peak, so a reading above it counts as far as a second one agrees. Clears *steady where that one is none. */
+static uint64_t used_twice(struct slabby_allocator *pool, uint64_t live, bool *steady) {
+    uint64_t used = used_of(pool, live);
+    if (used <= atomic_load_explicit(&pool->counts.peak_used, memory_order_relaxed))
+        return used;
+    struct totals again;
+    add_up_within(pool, &again, 0);
+    *steady &= again.steady;
+    uint64_t then = used_of(pool, again.live);
+    return then < used ? then : used;
+}
+
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
     return used_of(pool, slb_count_live(pool));
 }
@@ -173,7 +186,9 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     add_up_within(pool, &now, 0);
     if (!now.steady)
         return;
-    uint64_t used = used_of(pool, now.live);
+    uint64_t used = used_twice(pool, now.live, &now.steady);
+    if (!now.steady)
+        return;
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
@@ -272,7 +287,7 @@ static uint64_t allocation_errors(struct slabby_allocator *pool) {
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
-    uint64_t used = used_of(pool, now.live);
+    uint64_t used = used_twice(pool, now.live, &now.steady);
     publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
@@ -297,12 +312,13 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
+    uint64_t used = used_twice(pool, live, &steady);
     uint64_t out_of_service =
         read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
     out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    out->used_slabs = used_of(pool, live);
+    out->used_slabs = used;
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
     out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
