@@ -14,6 +14,8 @@
 
 /* Of demand and backend: every run has them all. */
 #define PAIRS 9u
+/* So many times all of them at most, while something has not happened yet. */
+#define MOST_TURNS 10u
 
 /* A round that takes this much longer than planned hangs. */
 #define TIMEOUT_S 120u
@@ -93,14 +95,11 @@ static void note_what_happened(const struct round_plan *plan, struct round_count
     seen.signals |= plan->signals;
 }
 
-/* A disturbance that never came disturbed nobody. */
-static void assert_everything_happened(void) {
-    assert_true(seen.deaths > 0);
-    assert_true(seen.moves > 0);
-    assert_true(seen.drains > 0);
-    assert_true(seen.resets > 0);
-    assert_true(!seen.signals || seen.handled > 0);
-    assert_true(!seen.signals || seen.handler_served > 0);
+/* A disturbance that never came disturbed nobody. On a busy machine one may need more rounds: a reset is refused while
+ * there is a pin. */
+static int everything_happened(void) {
+    return seen.deaths > 0 && seen.moves > 0 && seen.drains > 0 && seen.resets > 0 && seen.signals &&
+           seen.handled > 0 && seen.handler_served > 0;
 }
 
 /* Every slab and every count. */
@@ -194,11 +193,13 @@ static void everything_at_once(void **state) {
     (void)state;
     if (round_ns > 3 * SECOND)
         round_ns = 3 * SECOND;
-    for (uint64_t done = 0; done < PAIRS || now_ns() - begin_ns < total_ns; done++) {
+    for (uint64_t done = 0; done < PAIRS || now_ns() - begin_ns < total_ns ||
+                            (!everything_happened() && done < MOST_TURNS * PAIRS);
+         done++) {
         play_round(first_round + done, seed, round_ns);
         seed = random_next(&seed);
     }
-    assert_everything_happened();
+    assert_true(everything_happened());
 }
 
 static void say_that_it_hangs(int number) {
