@@ -54,7 +54,7 @@ func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	if err := p.checkBatch(len(dst)); err != nil {
 		return err
 	}
-	if p.allocateBatchHere(dst) {
+	if p.allocateBatchHere(dst, nil) {
 		return nil
 	}
 	return p.allocateBatchThere(dst, nil)
@@ -73,8 +73,7 @@ func (p *Slabby) AllocateBatchBytes(dst []SlabRef, data [][]byte) error {
 	if err := p.checkBatch(len(dst)); err != nil {
 		return err
 	}
-	if p.allocateBatchHere(dst) {
-		p.slices(dst, data)
+	if p.allocateBatchHere(dst, data) {
 		return nil
 	}
 	return p.allocateBatchBytesThere(dst, data)
@@ -166,14 +165,15 @@ func (p *Slabby) BatchDeallocate(refs []SlabRef) error {
 	return err
 }
 
-// allocateBatchHere fills dst from this CPU's cache or this goroutine's lease, all or nothing. The ids above the new
-// length stay where they are until this goroutine leaves: no other goroutine gives to this magazine.
-func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
+// allocateBatchHere fills dst from this CPU's cache or this goroutine's lease, and data unless it is nil, all or
+// nothing. The ids above the new length stay where they are until this goroutine leaves: no other goroutine gives to
+// this magazine.
+func (p *Slabby) allocateBatchHere(dst []SlabRef, data [][]byte) bool {
 	if len(dst) > leaseIDs {
 		return false
 	}
 	if core := atomic.LoadPointer(&p.core); core != nil {
-		return p.allocateBatchInSequence(core, dst)
+		return p.allocateBatchInSequence(core, dst, data)
 	}
 	if p.crosses() {
 		return false
@@ -197,6 +197,9 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 		p.race.allocated(id)
 	}
 	l.leave()
+	if data != nil {
+		p.slices(dst, data)
+	}
 	runtime.KeepAlive(p)
 	return true
 }

@@ -6,6 +6,8 @@ package slabby_test
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -43,6 +45,37 @@ func TestBatchBytes(t *testing.T) {
 			wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil)
 		})
 	}
+}
+
+// Guards: whatever a caller's slices were before, they are the slabs' memory afterwards, and the collector keeps what they
+// held for who still has it.
+func TestBatchBytesOverOtherSlices(t *testing.T) {
+	pool, other := newPool(t, 100, 64), newPool(t, 100, 64)
+	foreign, err := other.Allocate()
+	wantError(t, "Allocate", err, nil)
+	refs, data := make([]slabby.SlabRef, 6), make([][]byte, 6)
+	for round := range 200 {
+		heap := []byte(fmt.Sprint("round ", round))
+		first := data[0]
+		data[1], data[2], data[3], data[4] = heap, nil, foreign.GetBytes(), first[len(first)/2:]
+		held := data[1]
+		if round%20 == 0 {
+			runtime.GC()
+		}
+		wantError(t, "AllocateBatchBytes", pool.AllocateBatchBytes(refs, data), nil)
+		for at, ref := range refs {
+			bytes := ref.GetBytes()
+			if len(data[at]) != 100 || cap(data[at]) != 100 || unsafe.SliceData(data[at]) != unsafe.SliceData(bytes) {
+				t.Fatalf("slab %d: %p, %d bytes; GetBytes: %p", at, data[at], len(data[at]), bytes)
+			}
+			clear(data[at])
+		}
+		if string(held) != fmt.Sprint("round ", round) {
+			t.Fatalf("what a slice held before is %q", held)
+		}
+		wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil)
+	}
+	wantError(t, "Release", foreign.Release(), nil)
 }
 
 // A slice of another length is refused by name, and a batch that is refused changes nothing.

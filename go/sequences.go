@@ -50,9 +50,10 @@ func references(refs []SlabRef) []sequence.Reference {
 
 var _ [0]struct{} = [unsafe.Sizeof(SlabRef{}) - unsafe.Sizeof(sequence.Reference{})]struct{}{}
 
-// allocateBatchInSequence fills dst from this CPU's cache, all or nothing.
-func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) bool {
-	issue, taken, mixed := sequence.TakeBatch(core, unsafe.Pointer(&p.hot), references(dst))
+// allocateBatchInSequence fills dst from this CPU's cache, and data unless it is nil, all or nothing.
+func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef, data [][]byte) bool {
+	issue, taken, mixed := sequence.TakeBatch(core, unsafe.Pointer(&p.hot), references(dst), unsafe.SliceData(data),
+		p.reserved*p.stride)
 	if !taken {
 		return false
 	}
@@ -62,6 +63,9 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) boo
 	}
 	for at := 0; raceDetector && at < len(dst); at++ {
 		p.race.allocated(p.idOf(dst[at]))
+	}
+	if data != nil && (raceDetector || mixed) {
+		p.slices(dst, data)
 	}
 	if issue == 0 { // let the core bias the slabs that this CPU issues from now on, if it may
 		C.slabby_go_sequences(p.handle)

@@ -20181,8 +20181,20 @@ static uint64_t slb_count_words_out(struct slabby_allocator *pool) {
     return out;
 }
 
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLB_SLEEPS_FROM 4096u
+
+/* On a busy machine one yield takes as long as all other threads want the CPU, and 4,000 take minutes. */
+#define SLB_MOST_YIELDING_NS 10000000u
+
+static uint32_t slb_past_yields(uint32_t attempt, uint64_t since_ns) {
+    if (attempt < SLB_SLEEPS_FROM && slb_os_coarse_ns() - since_ns > SLB_MOST_YIELDING_NS)
+        return SLB_SLEEPS_FROM;
+    return attempt;
+}
+
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
-    uint64_t before = UINT64_MAX;
+    uint64_t before = UINT64_MAX, since_ns = slb_os_coarse_ns();
     uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see quiesce.h */
@@ -20190,16 +20202,16 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
         out += granted;
         if (out == live)
             return true;
-        if (live - out != before && attempts > 1)
+        if (live - out != before && attempts > 1) {
             attempt = 0;
+            since_ns = slb_os_coarse_ns();
+        }
         before = live - out;
+        attempt = slb_past_yields(attempt, since_ns);
         slb_os_wait_a_little(attempt);
     }
     return false;
 }
-
-/* Attempts of slb_os_wait_a_little that sleep begin here. */
-#define SLB_SLEEPS_FROM 4096u
 
 /* The number of sleeps in the first wait, doubled for each later wait; and the number of sleeps while the gate is open
  * in between. */

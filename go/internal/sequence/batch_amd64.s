@@ -45,8 +45,21 @@ one: \
 	JCS  one; \
 copied:
 
-// func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64) (issue uint64, taken, mixed bool)
-TEXT ·takeBatch(SB), NOSPLIT, $480-42
+// The slab whose id is at (R11)(AX*2) is issued: its reference to (R8)(AX*8). DX is the id.
+#define ISSUE_NEXT \
+	MOVL (R11)(AX*2), DX; \
+	MOVQ (BX)(DX*8), SI; \
+	LEAQ (R10)(DX*1), R9; \
+	ADDQ SI, R9; \
+	ORQ  R13, SI; \
+	MOVQ SI, (BX)(DX*8); \
+	MOVQ R9, (R8)(AX*8)
+
+#define SLICE_BYTES 24
+
+// func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64, data *[]byte, span uint64) (issue uint64,
+//     taken, mixed bool)
+TEXT ·takeBatch(SB), NOSPLIT, $480-58
 	MOVQ pool+0(FP), DI
 	LEAQ ids-480(SP), R11
 	MOVQ count+24(FP), R12
@@ -76,23 +89,20 @@ commit:
 	MOVQ R10, HEADER(CX)
 end9:
 	MOVQ ISSUE(CX), R13
-	MOVQ R13, issue+32(FP)
-	MOVB $1, taken+40(FP)
-	MOVB $0, mixed+41(FP)
+	MOVQ R13, issue+48(FP)
+	MOVB $1, taken+56(FP)
+	MOVB $0, mixed+57(FP)
 	ORQ  $LIVE, R13
 	MOVQ WORDS(DI), BX
 	MOVQ REF_BIAS(DI), R10
 	MOVQ hot+8(FP), CX
 	FROM_ENDS(refs+16(FP), R8, R11, AX)
+	MOVQ data+32(FP), R12
+	TESTQ R12, R12
+	JNE  sliced
 	PCALIGN $32
 issued:
-	MOVL (R11)(AX*2), DX
-	MOVQ (BX)(DX*8), SI
-	LEAQ (R10)(DX*1), R9
-	ADDQ SI, R9
-	ORQ  R13, SI
-	MOVQ SI, (BX)(DX*8)
-	MOVQ R9, (R8)(AX*8)
+	ISSUE_NEXT
 	CMPQ CX, -8(R8)(AX*8)
 	JNE  other
 counted:
@@ -100,13 +110,40 @@ counted:
 	JNE  issued
 	RET
 other:
-	MOVB $1, mixed+41(FP)
+	MOVB $1, mixed+57(FP)
 	JMP  counted
+sliced:
+	// A slice that begins in the pool may begin elsewhere in it: the collector looks at neither.
+	MOVQ span+40(FP), R14
+	MOVQ SLAB_SIZE(DI), X0
+	PUNPCKLQDQ X0, X0
+	PCALIGN $32
+issuedSlice:
+	ISSUE_NEXT
+	IMULQ STRIDE(DI), DX
+	MOVQ SLABS(DI), SI
+	MOVQ (R12), R9
+	SUBQ SI, R9
+	CMPQ R9, R14
+	JCC  otherSlice
+	ADDQ SI, DX
+	MOVQ DX, (R12)
+	MOVOU X0, 8(R12)
+	CMPQ CX, -8(R8)(AX*8)
+	JNE  otherSlice
+countedSlice:
+	ADDQ $SLICE_BYTES, R12
+	ADDQ $2, AX
+	JNE  issuedSlice
+	RET
+otherSlice:
+	MOVB $1, mixed+57(FP)
+	JMP  countedSlice
 	ABORT(9, begin9, end9)
 refused:
-	MOVQ $0, issue+32(FP)
-	MOVB $0, taken+40(FP)
-	MOVB $0, mixed+41(FP)
+	MOVQ $0, issue+48(FP)
+	MOVB $0, taken+56(FP)
+	MOVB $0, mixed+57(FP)
 	RET
 	FINISH
 

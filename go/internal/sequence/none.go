@@ -12,7 +12,7 @@ const Available = false
 func SetArea(uint64) {}
 
 func Give(unsafe.Pointer, uint64) bool { return false }
-func TakeBatch(unsafe.Pointer, unsafe.Pointer, []Reference) (uint64, bool, bool) {
+func TakeBatch(unsafe.Pointer, unsafe.Pointer, []Reference, *[]byte, uint64) (uint64, bool, bool) {
 	return 0, false, false
 }
 func ReleaseRun(unsafe.Pointer, []Reference, *IDs) (begun int, at uintptr, result Result) {
