@@ -47,8 +47,8 @@ func TestBatchBytes(t *testing.T) {
 	}
 }
 
-// Guards: whatever a caller's slices were before, they are the slabs' memory afterwards, and the collector keeps what they
-// held for who still has it.
+// Guards: whatever a caller's slices were before, they are the slabs' memory afterwards, and what somebody still holds
+// of that lives on.
 func TestBatchBytesOverOtherSlices(t *testing.T) {
 	pool, other := newPool(t, 100, 64), newPool(t, 100, 64)
 	foreign, err := other.Allocate()

@@ -133,14 +133,47 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
     return slab;
 }
 
-PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
+/* The FastSlab of the spare pair, if the pair is about this id and nobody else has either of them; otherwise null. */
+static FastSlab *spare_slab(const Pool *pool, uint32_t id) {
+    FastSlab *slab = pool->spare_slab;
+
+    if (slab == NULL || slab->id != id || Py_REFCNT(pool->spare_pair) != 1 || Py_REFCNT(slab) != 1)
+        return NULL;
+    return slab;
+}
+
+/* The last pair is used again, as zip() does: a pool gives the slab that was released last, so the same id comes again,
+ * and the pair with its FastSlab is as new. */
+static PyObject *keep(Pool *pool, FastSlab *slab, PyObject *pair) {
+    PyObject *last = pool->spare_pair;
+
+    pool->spare_pair = Py_NewRef(pair);
+    pool->spare_slab = slab;
+    Py_XDECREF(last);
+    return pair;
+}
+
+static PyObject *new_pair(Pool *pool, void *data, uint32_t id) {
     FastSlab *slab = fast_slab_new(pool, data, id);
     PyObject *pair = slab == NULL ? NULL : PyTuple_Pack(2, (PyObject *)slab, slab->number);
 
     Py_XDECREF((PyObject *)slab);
-    if (pair == NULL)
-        (void)pool->core->deallocate_fast(pool->allocator, id);
-    return pair;
+    if (pair != NULL)
+        return keep(pool, slab, pair);
+    (void)pool->core->deallocate_fast(pool->allocator, id);
+    return NULL;
+}
+
+PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
+    FastSlab *slab = spare_slab(pool, id);
+
+    if (slab == NULL)
+        return new_pair(pool, data, id);
+    if (slab->pool == NULL)
+        slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    slab->data = data;
+    slab->epoch = epoch_of(pool->fast, id);
+    return Py_NewRef(pool->spare_pair);
 }
 
 PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
@@ -188,6 +221,14 @@ static int id_from(PyObject *object, uint32_t *out_id) {
     return 1;
 }
 
+/* A spare FastSlab does not hold the pool behind its release. The pool's caller holds it too. */
+static void let_go(const Pool *pool, uint32_t id) {
+    FastSlab *slab = spare_slab(pool, id);
+
+    if (slab != NULL)
+        Py_CLEAR(slab->pool);
+}
+
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     Pool *pool = (Pool *)self;
     struct fast_table *table;
@@ -203,6 +244,7 @@ PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
         return raise_about(pool, status, number);
     if (id < table->id_limit)
         table->entries[id].epoch++;
+    let_go(pool, id);
     Py_RETURN_NONE;
 }
 
@@ -224,12 +266,22 @@ PyObject *pool_fast_forget(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* Only a spare FastSlab has no pool, and only the garbage collector's lists lead to one. False with an exception. */
+static int has_pool(const FastSlab *slab) {
+    if (slab->pool == NULL)
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this FastSlab is unused: its pool has it ready for the next allocate_fast()");
+    return slab->pool != NULL;
+}
+
 static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
     FastSlab *slab = (FastSlab *)object;
     Pool *pool = slab->pool;
 
+    view->obj = NULL;
+    if (!has_pool(slab))
+        return -1;
     if (epoch_of(pool->fast, slab->id) != slab->epoch) {
-        view->obj = NULL;
         raise_about(pool, SLABBY_USE_AFTER_FREE, slab->number);
         return -1;
     }
@@ -254,8 +306,11 @@ static void fast_slab_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
     Py_DECREF(((FastSlab *)object)->number);
     /* The pool may be the last that holds the module and with it the spares. */
-    spares_give(&pool->types->fast_slabs, object);
-    Py_DECREF(pool);
+    if (pool == NULL)
+        spares_free(object);
+    else
+        spares_give(&pool->types->fast_slabs, object);
+    Py_XDECREF((PyObject *)pool);
 }
 
 static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {
@@ -266,14 +321,19 @@ static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {
 
 static PyObject *fast_slab_repr(PyObject *object) {
     const FastSlab *slab = (FastSlab *)object;
-    int stale = epoch_of(slab->pool->fast, slab->id) != slab->epoch;
+    int stale;
 
+    if (slab->pool == NULL)
+        return PyUnicode_FromString("<FastSlab, spare>");
+    stale = epoch_of(slab->pool->fast, slab->id) != slab->epoch;
     return PyUnicode_FromFormat("<FastSlab %lu, %llu bytes%s>", (unsigned long)slab->id,
                                 (unsigned long long)slab->pool->slab_size, stale ? ", released" : "");
 }
 
 static Py_ssize_t fast_slab_length(PyObject *object) {
-    return (Py_ssize_t)((FastSlab *)object)->pool->slab_size;
+    const FastSlab *slab = (FastSlab *)object;
+
+    return has_pool(slab) ? (Py_ssize_t)slab->pool->slab_size : -1;
 }
 
 static PyObject *get_id(PyObject *object, void *unused) {
@@ -282,8 +342,10 @@ static PyObject *get_id(PyObject *object, void *unused) {
 }
 
 static PyObject *get_size(PyObject *object, void *unused) {
+    const FastSlab *slab = (FastSlab *)object;
+
     (void)unused;
-    return PyLong_FromUnsignedLongLong(((FastSlab *)object)->pool->slab_size);
+    return has_pool(slab) ? PyLong_FromUnsignedLongLong(slab->pool->slab_size) : NULL;
 }
 
 static PyGetSetDef fast_slab_properties[] = {

@@ -83,16 +83,23 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->fast_type);
     Py_VISIT(pool->native);
     Py_VISIT(pool->queue);
+    Py_VISIT(pool->spare_pair);
     return 0;
 }
 
-/* No tp_clear: no reference leads from the objects that a pool holds back to the pool. Cycles through an Allocator's
- * attributes are broken at its dictionary. */
+/* Only a spare pair leads back to the pool. Cycles through an Allocator's attributes are broken at its dictionary. */
+static int pool_clear(PyObject *self) {
+    ((Pool *)self)->spare_slab = NULL;
+    Py_CLEAR(((Pool *)self)->spare_pair);
+    return 0;
+}
+
 static void pool_dealloc(PyObject *self) {
     Pool *pool = (Pool *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
+    (void)pool_clear(self);
     if (pool->core != NULL)
         (void)pool->core->abandon(pool->allocator);
     fast_table_leave(pool->types, pool->fast);
@@ -247,6 +254,7 @@ static PyType_Slot pool_slots[] = {
     {Py_tp_doc, "The holder of one pool; use slabby.Allocator."},
     {Py_tp_dealloc, pool_dealloc},
     {Py_tp_traverse, pool_traverse},
+    {Py_tp_clear, pool_clear},
     {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_properties},
     {Py_tp_members, pool_members},

@@ -75,6 +75,8 @@ typedef struct Pool {
     PyObject *module;
     PyObject *native;              /* the handle as the backend knows it */
     struct fast_table *fast;       /* null until the first fast slab */
+    PyObject *spare_pair;          /* what allocate_fast() returned last; null until then */
+    struct FastSlab *spare_slab;   /* borrowed from that pair */
     PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
     PyObject *queue;               /* a weak reference: the queue where a task waited last; may be null */
     const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fast slabs: bare ids, and what Python still keeps apart for them."""
 
+import gc
+import weakref
+
 import pytest
 import slabby
 
@@ -87,3 +90,86 @@ def test_exhaustion():
             pool.allocate_fast()
         for number in numbers:
             pool.deallocate_fast(number)
+
+
+# The last pair is used again, as zip() does, if nobody else has it.
+
+
+def test_an_unused_pair_comes_again(pool):
+    pair = pool.allocate_fast()
+    first, number = id(pair), pair[1]
+    del pair
+    pool.deallocate_fast(number)
+    pair = pool.allocate_fast()
+    assert (id(pair), pair[1]) == (first, number)
+    with memoryview(pair[0]) as view:
+        view[:4] = b"anew"
+    pool.deallocate_fast(number)
+
+
+@pytest.mark.parametrize("part", ["the pair", "its slab", "a view of it"])
+def test_what_somebody_has_does_not_come_again(pool, part):
+    pair = pool.allocate_fast()
+    number = pair[1]
+    held = {"the pair": pair, "its slab": pair[0], "a view of it": memoryview(pair[0])}[part]
+    old = pair[0]
+    del pair
+    if part == "a view of it":
+        held.release()
+    pool.deallocate_fast(number)
+    new, again = pool.allocate_fast()
+    assert again == number and new is not old
+    with pytest.raises(slabby.UseAfterFreeError):
+        memoryview(old)
+    memoryview(new).release()
+    pool.deallocate_fast(number)
+    del held
+
+
+def test_pairs_of_several_slabs_do_not_mix(pool):
+    numbers = []
+    for turn in range(8):
+        pair = pool.allocate_fast()
+        with memoryview(pair[0]) as view:
+            view[0] = turn
+        numbers.append(pair[1])
+    assert len(set(numbers)) == 8
+    del pair
+    for number in numbers:
+        pool.deallocate_fast(number)
+    for _ in range(3):
+        slab, number = pool.allocate_fast()
+        assert slab.id == number
+        pool.deallocate_fast(number)
+
+
+def test_a_spare_pair_does_not_keep_its_pool():
+    pool = slabby.Allocator(64, 4)
+    pool.deallocate_fast(pool.allocate_fast()[1])
+    ended = weakref.ref(pool)
+    del pool
+    assert ended() is None  # without a collection
+
+
+def test_a_pool_whose_fast_slab_was_forgotten_is_collected():
+    pool = slabby.Allocator(64, 4)
+    pool.allocate_fast()
+    ended = weakref.ref(pool)
+    del pool
+    gc.collect()
+    assert ended() is None
+
+
+def test_a_spare_slab_that_the_collector_shows_is_harmless(pool):
+    pool.deallocate_fast(pool.allocate_fast()[1])
+    spares = [each for each in gc.get_objects() if type(each) is slabby.FastSlab]
+    assert "<FastSlab, spare>" in map(repr, spares)
+    for each in spares:
+        if repr(each) == "<FastSlab, spare>":
+            for use in (len, memoryview, lambda slab: slab.size):
+                with pytest.raises(RuntimeError, match="unused"):
+                    use(each)
+    del spares, each
+    slab, number = pool.allocate_fast()
+    memoryview(slab).release()
+    pool.deallocate_fast(number)
