@@ -11281,6 +11281,14 @@ _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an ev
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
 static SLB_THREAD_LOCAL uint32_t slb_inside_logger;
 
+/* How far this thread has told a logger of the events of one pool. A call inside another tells first, as where a reset
+ * ends a resize; the outer one goes on behind that. */
+static SLB_THREAD_LOCAL struct {
+    struct slabby_allocator *pool;
+    uint64_t slb_number; /* of the pool at this entry */
+    uint64_t next;
+} slb_told;
+
 /* ---------------------------------------------------------------------------------------------------- rate */
 
 /* Exhaustion comes once per refused call, as often as the caller tries. */
@@ -11392,7 +11400,8 @@ static __attribute__((noinline)) void slb_raise_admitted(struct slabby_allocator
     bool inside = slb_in_flight();
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     slb_event_compose(pool, &notification.event, suppressed, format, arguments);
-    slb_event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
+    bool deferred = inside && notification.function != NULL && !slb_inside_logger;
+    slb_event_write(pool, &notification.event, deferred ? slb_os_thread() : 0);
     if (!inside)
         slb_event_notify(&notification);
 }
@@ -11416,9 +11425,17 @@ static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
+    uint64_t slb_number = atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
+    if (slb_told.pool == pool && slb_told.slb_number == slb_number && slb_told.next > mark)
+        mark = slb_told.next;
     while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
+    if (!slb_inside_logger) {
+        slb_told.pool = pool;
+        slb_told.slb_number = slb_number;
+        slb_told.next = mark;
+    }
 }
 
 /* In a function of its own, because the record of an event is large, and a pool without a logger need not clear one. */

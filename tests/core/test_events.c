@@ -159,6 +159,35 @@ static void corruption_is_reported_outside_locks(void **state) {
     assert_int_equal(log.count, 4);
 }
 
+static void force_again(void *context, const slabby_event *event) {
+    struct log *log = context;
+
+    if (event->code != SLABBY_EVENT_CODE_BREAKER_FORCED)
+        return;
+    log->count++;
+    CHECK_STATUS(slabby_breaker_force(log->pool, event->value == SLABBY_BREAKER_MODE_DISABLED
+                                                     ? SLABBY_BREAKER_MODE_NORMAL
+                                                     : SLABBY_BREAKER_MODE_DISABLED),
+                 SLABBY_OK);
+}
+
+/* Guards: what a logger causes goes to the ring alone, also what is raised under the pool's lock. */
+static void loggers_do_not_hear_themselves(void **state) {
+    struct log log = {0};
+    slabby_options *options = NULL;
+    slabby_event events[16];
+
+    (void)state;
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_logger(options, force_again, &log, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_create(&log.pool, 64, 4, options, NULL), SLABBY_OK);
+    slabby_options_destroy(options);
+    CHECK_STATUS(slabby_breaker_force(log.pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    assert_int_equal(log.count, 1);
+    assert_int_equal(read_events(log.pool, events, 16), 3); /* opened, forced by us, forced by the logger */
+    CHECK_STATUS(slabby_destroy(log.pool), SLABBY_OK);
+}
+
 /* Guards: at most ten of a code a second; what was not told is counted in the next one. A second
  * may end in between, so the sum is checked, not the moment. */
 static void floods_are_thinned(void **state) {
@@ -351,6 +380,7 @@ int main(void) {
         cmocka_unit_test(causes_are_reported),
         cmocka_unit_test(heap_and_destroy_are_reported),
         cmocka_unit_test(corruption_is_reported_outside_locks),
+        cmocka_unit_test(loggers_do_not_hear_themselves),
         cmocka_unit_test(floods_are_thinned),
         cmocka_unit_test(rings_survive_contention),
         cmocka_unit_test(stopped_writers_are_passed_over),
