@@ -5315,8 +5315,10 @@ SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trac
 SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
                                        const struct slb_trace *trace);
 
-/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline; ago: before now_ns. Calls no
+ * printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                                 uint64_t now_ns);
 
 #endif
 
@@ -5421,13 +5423,13 @@ static uint32_t slb_first_frame_of_caller(const struct slb_trace *trace) {
 }
 
 /* "allocated by thread 17, 4 ms" */
-static void slb_print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    uint64_t now = slb_os_now_ns();
+static void slb_print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                      uint64_t now_ns) {
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");
     slb_plain_number(text, trace->thread);
     slb_plain_add(text, ", ");
-    slb_print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+    slb_print_age(text, now_ns > trace->time_ns ? now_ns - trace->time_ns : 0);
 }
 
 /* The first frame of the caller that has a name; frames of a core without names may come before it. */
@@ -5438,7 +5440,7 @@ SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
         named++;
     if (named < trace->depth)
         first = named;
-    slb_print_who(text, verb, trace);
+    slb_print_who(text, verb, trace, slb_os_now_ns());
     slb_plain_add(text, " ago");
     if (first < trace->depth) {
         slb_plain_add(text, ", at ");
@@ -5446,9 +5448,10 @@ SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
     }
 }
 
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                                 uint64_t now_ns) {
     slb_plain_add(text, "\n  ");
-    slb_print_who(text, verb, trace);
+    slb_print_who(text, verb, trace, now_ns);
     slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
     uint32_t first = slb_first_frame_of_caller(trace);
     for (uint32_t i = first; i < trace->depth; i++)
@@ -11572,12 +11575,13 @@ SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uin
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                   uint64_t generation) {
     struct slb_trace trace;
+    uint64_t now = slb_os_now_ns(); /* once: to find the names of the first stack takes milliseconds */
     bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
     if (allocated)
-        slb_trace_print(text, "allocated", &trace);
+        slb_trace_print(text, "allocated", &trace, now);
     bool released = slb_stacks_read(pool, id, generation, true, &trace);
     if (released)
-        slb_trace_print(text, "released", &trace);
+        slb_trace_print(text, "released", &trace, now);
     return allocated || released;
 }
 

@@ -70,6 +70,32 @@ static void live_slabs_report_their_allocation(void **state) {
     finish(pool);
 }
 
+/* "... by thread 17, 4 ms ago": the age in ns behind the first place where the text has the verb. */
+static double age_of(const char *text, const char *verb) {
+    const char *at = strstr(text, verb);
+    char unit[4] = "";
+    double age = -1;
+    at = at == NULL ? NULL : strchr(at, ',');
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, ", %lf %3[a-z] ago", &age, unit), 2);
+    return age * (!strcmp(unit, "s") ? 1e9 : !strcmp(unit, "ms") ? 1e6 : !strcmp(unit, "us") ? 1e3 : 1);
+}
+
+/* Guards: both ages are those of one moment: who released later did so more recently. */
+static void ages_are_in_order(void **state) {
+    slabby_allocator *pool = debug_pool();
+    char text[8192];
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        slabby_ref ref = take_for_orders(pool);
+        CHECK_STATUS(give_back_order(pool, ref), SLABBY_OK);
+        scenario(text, sizeof text, pool, ref);
+        assert_true(age_of(text, "released by") <= age_of(text, "allocated by"));
+    }
+    finish(pool);
+}
+
 /* Guards: a stale reference is told both ends of its life, also after the slab's next allocation. */
 static void stale_references_report_both_ends(void **state) {
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_DEBUG, 1}));
@@ -204,6 +230,7 @@ static void corruption_tells_the_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_slabs_report_their_allocation),
+        cmocka_unit_test(ages_are_in_order),
         cmocka_unit_test(stale_references_report_both_ends),
         cmocka_unit_test(the_option_is_hot),
         cmocka_unit_test(live_slabs_carry_thread_and_age),

@@ -106,13 +106,13 @@ static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
 }
 
 /* "allocated by thread 17, 4 ms" */
-static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    uint64_t now = slb_os_now_ns();
+static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                      uint64_t now_ns) {
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");
     slb_plain_number(text, trace->thread);
     slb_plain_add(text, ", ");
-    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+    print_age(text, now_ns > trace->time_ns ? now_ns - trace->time_ns : 0);
 }
 
 /* The first frame of the caller that has a name; frames of a core without names may come before it. */
@@ -123,7 +123,7 @@ SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
         named++;
     if (named < trace->depth)
         first = named;
-    print_who(text, verb, trace);
+    print_who(text, verb, trace, slb_os_now_ns());
     slb_plain_add(text, " ago");
     if (first < trace->depth) {
         slb_plain_add(text, ", at ");
@@ -131,9 +131,10 @@ SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
     }
 }
 
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                                 uint64_t now_ns) {
     slb_plain_add(text, "\n  ");
-    print_who(text, verb, trace);
+    print_who(text, verb, trace, now_ns);
     slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
     uint32_t first = first_frame_of_caller(trace);
     for (uint32_t i = first; i < trace->depth; i++)

@@ -36,7 +36,9 @@ SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trac
 SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
                                        const struct slb_trace *trace);
 
-/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline; ago: before now_ns. Calls no
+ * printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace,
+                                 uint64_t now_ns);
 
 #endif

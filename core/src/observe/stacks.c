@@ -65,12 +65,13 @@ SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uin
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                   uint64_t generation) {
     struct slb_trace trace;
+    uint64_t now = slb_os_now_ns(); /* once: to find the names of the first stack takes milliseconds */
     bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
     if (allocated)
-        slb_trace_print(text, "allocated", &trace);
+        slb_trace_print(text, "allocated", &trace, now);
     bool released = slb_stacks_read(pool, id, generation, true, &trace);
     if (released)
-        slb_trace_print(text, "released", &trace);
+        slb_trace_print(text, "released", &trace, now);
     return allocated || released;
 }
 
