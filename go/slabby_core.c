@@ -3961,19 +3961,34 @@ SLB_PRIVATE uint64_t slb_os_ticks(void) {
     return slb_counter_usable ? slb_read_counter_register() : slb_os_now_ns();
 }
 
+#define SLB_READINGS 99
+
+/* The usual step between two readings one behind the other. Not the smallest: some processors whose counter moves in
+ * steps add 1 where a reading would be the same again. A counter that is coarser than a reading mostly shows no step,
+ * and then its own. */
+static uint64_t slb_usual_step(void) {
+    uint64_t steps[SLB_READINGS];
+    uint32_t count = 0;
+    for (int i = 0; i < SLB_READINGS; i++) {
+        uint64_t before = slb_os_ticks();
+        uint64_t step = slb_os_ticks() - before;
+        uint32_t at = count;
+        if (step == 0)
+            continue;
+        for (; at > 0 && steps[at - 1] > step; at--)
+            steps[at] = steps[at - 1];
+        steps[at] = step;
+        count++;
+    }
+    return count == 0 ? 1 : steps[count / 2];
+}
+
 /* When the library is loaded, or before that when a constructor of the program makes a pool: there is one thread. */
 SLB_PRIVATE __attribute__((constructor)) void slb_os_start_clock(void) {
     if (slb_loaded_ns != 0)
         return;
     slb_counter_usable = slb_counter_is_steady();
-    slb_floor_ticks = UINT64_MAX;
-    for (int i = 0; i < 100; i++) {
-        uint64_t before = slb_os_ticks();
-        uint64_t step = slb_os_ticks() - before;
-        slb_floor_ticks = step != 0 && step < slb_floor_ticks ? step : slb_floor_ticks;
-    }
-    if (slb_floor_ticks == UINT64_MAX)
-        slb_floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
+    slb_floor_ticks = slb_usual_step();
     slb_loaded_ticks = slb_os_ticks();
     slb_loaded_ns = slb_os_now_ns();
 }
@@ -15552,7 +15567,8 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    out->latency_floor_ns = (uint64_t)(slb_at_least_the_floor(0) + 0.5);
+    uint64_t floor_ns = (uint64_t)slb_at_least_the_floor(0);
+    out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
     if (weight == 0)
         return;
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);

@@ -51,6 +51,7 @@ static void stats_say_what_happened(void **state) {
     assert_true(fabs(stats.memory_utilization - 0.9) < 1e-12);
     assert_true(fabs(stats.fragmentation_ratio - (1 - 10000.0 / (double)stats.reserved_bytes)) < 1e-12);
     assert_int_equal(stats.latency_samples, 10);
+    assert_in_range(stats.latency_floor_ns, 1, 1000000);
     assert_true(stats.avg_alloc_time_ns >= (double)stats.latency_floor_ns);
     assert_true((double)stats.max_alloc_time_ns >= stats.avg_alloc_time_ns);
     assert_int_equal(stats.cached_slabs + stats.heap_slabs + stats.waiters, 0);

@@ -338,7 +338,8 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
+    uint64_t floor_ns = (uint64_t)at_least_the_floor(0);
+    out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
     if (weight == 0)
         return;
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);

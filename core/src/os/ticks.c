@@ -37,19 +37,34 @@ SLB_PRIVATE uint64_t slb_os_ticks(void) {
     return counter_usable ? read_counter_register() : slb_os_now_ns();
 }
 
+#define READINGS 99
+
+/* The usual step between two readings one behind the other. Not the smallest: some processors whose counter moves in
+ * steps add 1 where a reading would be the same again. A counter that is coarser than a reading mostly shows no step,
+ * and then its own. */
+static uint64_t usual_step(void) {
+    uint64_t steps[READINGS];
+    uint32_t count = 0;
+    for (int i = 0; i < READINGS; i++) {
+        uint64_t before = slb_os_ticks();
+        uint64_t step = slb_os_ticks() - before;
+        uint32_t at = count;
+        if (step == 0)
+            continue;
+        for (; at > 0 && steps[at - 1] > step; at--)
+            steps[at] = steps[at - 1];
+        steps[at] = step;
+        count++;
+    }
+    return count == 0 ? 1 : steps[count / 2];
+}
+
 /* When the library is loaded, or before that when a constructor of the program makes a pool: there is one thread. */
 SLB_PRIVATE __attribute__((constructor)) void slb_os_start_clock(void) {
     if (loaded_ns != 0)
         return;
     counter_usable = counter_is_steady();
-    floor_ticks = UINT64_MAX;
-    for (int i = 0; i < 100; i++) {
-        uint64_t before = slb_os_ticks();
-        uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
-    }
-    if (floor_ticks == UINT64_MAX)
-        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
+    floor_ticks = usual_step();
     loaded_ticks = slb_os_ticks();
     loaded_ns = slb_os_now_ns();
 }
