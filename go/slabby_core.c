@@ -5629,8 +5629,11 @@ static slabby_status slb_resolve_heap(struct slb_options *options, uint64_t capa
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
-                             "capacity %" PRId64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
-                             reserved, *limit, INT32_MAX);
+                             "option heap_fallback_limit = %" PRId64 ": a capacity of %" PRId64
+                             " leaves references for %" PRId64
+                             " heap slabs; lower the capacity, max_capacity or "
+                             "heap_fallback_limit",
+                             *limit == 0 ? 1 : *limit, reserved, left);
     return SLABBY_OK;
 }
 
