@@ -11308,7 +11308,7 @@ static SLB_THREAD_LOCAL struct {
     struct slabby_allocator *pool;
     uint64_t slb_number; /* of the pool at this entry */
     uint64_t next;
-} slb_told;
+} slb_reported;
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -11447,15 +11447,15 @@ static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64
                                             .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
     uint64_t slb_number = atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
-    if (slb_told.pool == pool && slb_told.slb_number == slb_number && slb_told.next > mark)
-        mark = slb_told.next;
+    if (slb_reported.pool == pool && slb_reported.slb_number == slb_number && slb_reported.next > mark)
+        mark = slb_reported.next;
     while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
     if (!slb_inside_logger) {
-        slb_told.pool = pool;
-        slb_told.slb_number = slb_number;
-        slb_told.next = mark;
+        slb_reported.pool = pool;
+        slb_reported.slb_number = slb_number;
+        slb_reported.next = mark;
     }
 }
 

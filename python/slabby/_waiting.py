@@ -17,6 +17,7 @@ listener. No reference leads from Tickets to a future or to a loop.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 import weakref
@@ -173,6 +174,13 @@ def _closing(
     return close
 
 
+def _future_maker(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.Future[None]]:
+    """What loop.create_future() does, without its frame if the loop has asyncio's own."""
+    if getattr(loop.create_future, "__func__", None) is asyncio.BaseEventLoop.create_future:
+        return functools.partial(asyncio.Future, loop=loop)
+    return loop.create_future
+
+
 class LoopWaits:
     """The object that the reader of a loop holds: the listener, and its tickets with the slabs that they brought."""
 
@@ -219,7 +227,7 @@ class WaitQueue:
         assert waits.listener is not None
         self.tickets = waits.tickets
         # The data that Acquisition needs to begin a wait.
-        self.joining = (loop, waits.tickets, self.waiting)
+        self.joining = (loop, waits.tickets, self.waiting, _future_maker(loop))
         self._fd = waits.listener.fd
         pool._crowded = True
         self.waits = weakref.ref(waits)

@@ -115,18 +115,16 @@ static PyMethodDef functions[] = {
 
 /* False with an exception set. */
 static int names_ready(struct names *names) {
-    names->create_future = PyUnicode_InternFromString("create_future");
     names->done = PyUnicode_InternFromString("done");
     names->join_queue = PyUnicode_InternFromString("_join_queue");
     names->joining = PyUnicode_InternFromString("joining");
     names->set_result = PyUnicode_InternFromString("set_result");
     names->trio = PyUnicode_InternFromString("trio");
-    return names->create_future != NULL && names->done != NULL && names->join_queue != NULL &&
-           names->joining != NULL && names->set_result != NULL && names->trio != NULL;
+    return names->done != NULL && names->join_queue != NULL && names->joining != NULL &&
+           names->set_result != NULL && names->trio != NULL;
 }
 
 static void names_end(struct names *names) {
-    Py_CLEAR(names->create_future);
     Py_CLEAR(names->done);
     Py_CLEAR(names->join_queue);
     Py_CLEAR(names->joining);

@@ -104,25 +104,27 @@ static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
     return -1;
 }
 
-/* `joining` of a queue is (loop, tickets, waiting). As above; 0 also if the loop is not the running one, or has ended.
- * The core is asked last, because making a future may run Python code. */
+/* `joining` of a queue is (loop, tickets, waiting, create_future). As above; 0 also if the loop is not the running one,
+ * or has ended. The core is asked last, because making a future may run Python code. */
 static int join_with(const struct slabby_types *types, PyObject *joining, struct joined *joined) {
-    PyObject *running = PyObject_CallObject(types->running_loop, NULL), *loop, *waiting;
-    Tickets *tickets;
+    PyObject *running = PyObject_CallObject(types->running_loop, NULL);
+    PyObject *loop = PyTuple_GetItem(joining, 0), *tickets = PyTuple_GetItem(joining, 1);
+    PyObject *waiting = PyTuple_GetItem(joining, 2), *create_future = PyTuple_GetItem(joining, 3);
     int answer = 0;
 
-    if (running == NULL ||
-        !PyArg_ParseTuple(joining, "OO!O!", &loop, types->tickets, &tickets, &PyDict_Type, &waiting)) {
-        Py_XDECREF(running);
+    Py_XDECREF(running); /* if it is that loop, the tuple holds it */
+    if (running == NULL || create_future == NULL)
+        return -1;
+    if (Py_TYPE(tickets) != types->tickets || !PyDict_Check(waiting)) {
+        PyErr_SetString(PyExc_TypeError, "joining is not of a WaitQueue");
         return -1;
     }
-    Py_DECREF(running); /* if it is that loop, the tuple holds it */
-    if (running != loop || tickets->listener == NULL)
+    if (running != loop || ((Tickets *)tickets)->listener == NULL)
         return 0;
-    joined->future = PyObject_CallMethodObjArgs(loop, types->names.create_future, NULL);
+    joined->future = PyObject_CallObject(create_future, NULL);
     if (joined->future == NULL)
         return -1;
-    answer = join_for(tickets, waiting, joined);
+    answer = join_for((Tickets *)tickets, waiting, joined);
     if (answer != 1)
         Py_CLEAR(joined->future);
     return answer;

@@ -42,7 +42,7 @@ struct numbers {
 
 /* The attribute names that the C half reads in Python objects, interned. */
 struct names {
-    PyObject *create_future, *done, *join_queue, *joining, *set_result, *trio;
+    PyObject *done, *join_queue, *joining, *set_result, *trio;
 };
 
 /* The module's state. */

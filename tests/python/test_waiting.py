@@ -190,6 +190,37 @@ def test_in_an_event_loop(full):
     asyncio.run(wait())
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["of its own", "asyncio's"])
+def test_waits_are_futures_of_the_loop(full, own):
+    pool, ref = full
+    made = []
+
+    class Future(asyncio.Future):
+        pass
+
+    class Loop(asyncio.SelectorEventLoop):
+        if own:
+
+            def create_future(self):
+                made.append(Future(loop=self))
+                return made[-1]
+
+    async def wait_twice():
+        waits = [asyncio.ensure_future(pool.acquire_async()) for _ in range(2)]
+        await asyncio.sleep(0)  # both wait now
+        made.clear()
+        third = asyncio.ensure_future(pool.acquire_async())
+        await asyncio.sleep(0)
+        assert [type(future) for future in made] == ([Future] if own else [])
+        ref.release()
+        for wait in [*waits, third]:
+            (await wait).release()
+
+    loop = Loop()
+    loop.run_until_complete(wait_twice())
+    loop.close()
+
+
 def test_the_time_of_a_grant_means_what_it_means_elsewhere(full):
     pool, ref = full
     for too_short in (0, 0.0, 1e-12):

@@ -28,7 +28,7 @@ static SLB_THREAD_LOCAL struct {
     struct slabby_allocator *pool;
     uint64_t number; /* of the pool at this entry */
     uint64_t next;
-} told;
+} reported;
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -167,15 +167,15 @@ static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t m
                                             .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
     uint64_t number = atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
-    if (told.pool == pool && told.number == number && told.next > mark)
-        mark = told.next;
+    if (reported.pool == pool && reported.number == number && reported.next > mark)
+        mark = reported.next;
     while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
     if (!inside_logger) {
-        told.pool = pool;
-        told.number = number;
-        told.next = mark;
+        reported.pool = pool;
+        reported.number = number;
+        reported.next = mark;
     }
 }
 
