@@ -11150,9 +11150,10 @@ SLB_PUBLIC slabby_status slabby_watch_begin(int32_t *out_descriptor, slabby_erro
                              "%u descriptors watch the events of this process already; end one first",
                              SLB_WATCHERS);
     if (descriptor < 0)
-        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, -descriptor, 0, 0,
-                             "the system refused a descriptor (errno %d); close some, or raise the limit",
-                             -descriptor);
+        return slb_error_set(
+            out_error, SLABBY_NO_SYSTEM_MEMORY, 0, -descriptor, 0, 0,
+            "the system refused a descriptor (errno %d); close some, or raise the limit (RLIMIT_NOFILE)",
+            -descriptor);
     *out_descriptor = descriptor;
     return SLABBY_OK;
 }
@@ -23455,8 +23456,8 @@ static slabby_status slb_refuse_notifier(slabby_error *error, int slb_number) {
                                           : "no descriptor";
     return slb_error_set(
         error, SLABBY_NO_SYSTEM_MEMORY, 0, slb_number, 0, 0,
-        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
-        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        "the system refused a descriptor for the listener (errno %d, %s); close some, or raise the "
+        "limit (RLIMIT_NOFILE)",
         slb_number, name);
 }
 

@@ -35,7 +35,7 @@ from slabby._option_values import (
 )
 from slabby._option_access import OptionAccess
 from slabby._options import OPTIONS
-from slabby._raise import make_error, refuse_batch
+from slabby._raise import make_error, refuse_batch, with_own_stack
 from slabby._records import (
     AuditRecord,
     Event,
@@ -464,6 +464,10 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_explain(
             self, _reference(ref), enumerator("status", Status, status)
         )
+
+    def _with_stack(self, text: str, ref: int) -> str:
+        summary = self._stack_of(ref)
+        return text if summary is None else with_own_stack(text, summary)
 
     def _name_of(self, ref: int) -> str:
         return self._core.slabby_ref_text(self, ref)

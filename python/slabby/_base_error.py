@@ -53,7 +53,12 @@ class SlabbyError(Exception):
 
     @classmethod
     def _with_advice(cls, text: str) -> str:
-        """The text, with advice if it has none."""
-        if "choose " in text or cls.hint in text or any(word in text for word in ADVICE):
+        """The text, with advice if its sentence has none; stacks are lines behind that."""
+        sentence, newline, stacks = text.partition("\n")
+        if (
+            "choose " in sentence
+            or cls.hint in sentence
+            or any(word in sentence for word in ADVICE)
+        ):
             return text
-        return f"{text.rstrip('.')}; {cls.hint}"
+        return f"{sentence.rstrip('.')}; {cls.hint}{newline}{stacks}"

@@ -21,6 +21,7 @@ from slabby._options import OPTION_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from traceback import StackSummary
     from typing import NoReturn
     from slabby._allocator import Allocator
     from slabby._records import Stats
@@ -53,6 +54,21 @@ def make_error(
     if isinstance(error, WriteFailedError) and value:
         error.errno, error.strerror = value, os.strerror(value)
     return error
+
+
+def with_own_stack(text: str, stack: StackSummary) -> str:
+    """A text of the core about a slab, with Python's frames of its allocation in place of the interpreter's."""
+    sentence, newline, stacks = text.partition("\n")
+    if not newline:
+        return text
+    lines = [sentence, "allocated at (most recent call last):"]
+    lines += "".join(stack.format()).splitlines()
+    lines += [
+        line.strip().removesuffix(", at:")
+        for line in stacks.splitlines()
+        if line.startswith("  released ")
+    ]
+    return "\n".join(lines)
 
 
 def batch_limit(pool: Allocator, stats: Stats) -> int:

@@ -40,26 +40,63 @@ static PyObject *decode(const char *text) {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
-    char text[512] = "";
+/* The core's text about one case, whole: with `debug` it has the stacks. Null with an exception. */
+static PyObject *explained(const Pool *pool, slabby_ref ref, slabby_status status) {
+    char few[512] = "", *many;
+    uint64_t length = 0;
+    PyObject *text;
 
-    (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, ref, status);
-    (void)strncat(text, advice_of(pool, status), sizeof text - strlen(text) - 1);
-    return raise_text(pool->types->error_factory, status, decode(text), NULL);
+    if (pool->core->explain(few, sizeof few, &length, pool->allocator, ref, status) !=
+        SLABBY_BUFFER_TOO_SMALL)
+        return decode(few);
+    length += 64; /* ages that the text tells may take more digits by then */
+    many = PyMem_Calloc(length, 1);
+    if (many == NULL)
+        return PyErr_NoMemory();
+    (void)pool->core->explain(many, length, NULL, pool->allocator, ref, status);
+    text = decode(many);
+    PyMem_Free(many);
+    return text;
+}
+
+/* Where Python notes stacks: its frames in place of the interpreter's. Steals text. */
+static PyObject *in_python_terms(const Pool *pool, slabby_ref ref, PyObject *text) {
+    PyObject *own = NULL;
+
+    if (text == NULL || ref == 0 || pool->stacks == NULL)
+        return text;
+    own = PyObject_CallMethod((PyObject *)pool, "_with_stack", "OK", text, (unsigned long long)ref);
+    if (own == NULL) {
+        PyErr_Clear();
+        return text;
+    }
+    Py_DECREF(text);
+    return own;
+}
+
+PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
+    PyObject *text = in_python_terms(pool, ref, explained(pool, ref, status)), *whole;
+
+    if (text == NULL)
+        return NULL;
+    whole = PyUnicode_FromFormat("%U%s", text, advice_of(pool, status));
+    Py_DECREF(text);
+    return raise_text(pool->types->error_factory, status, whole, NULL);
 }
 
 PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id) {
-    char text[512] = "";
+    PyObject *text = explained(pool, 0, status), *whole;
     const char *advice = "";
 
+    if (text == NULL)
+        return NULL;
     if (status == SLABBY_DOUBLE_DEALLOCATION)
         advice = "; deallocate each id once";
     else if (status == SLABBY_PINNED)
         advice = "; end every memoryview or array over the slab first";
-
-    (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, 0, status);
-    return raise_text(pool->types->error_factory, status,
-                      PyUnicode_FromFormat("id is %R: %s%s", id, text, advice), NULL);
+    whole = PyUnicode_FromFormat("id is %R: %U%s", id, text, advice);
+    Py_DECREF(text);
+    return raise_text(pool->types->error_factory, status, whole, NULL);
 }
 
 /* Without a pool: the factory of the interpreter that runs. */

@@ -342,3 +342,39 @@ def test_a_refused_write_has_errno_as_other_errors_of_the_system():
         pool.audit_write(full_disk.fileno())
     assert (caught.value.errno, caught.value.strerror) == (errno.ENOSPC, os.strerror(errno.ENOSPC))
     read_aloud(caught.value, "errno 28", "call again")
+
+
+def test_a_text_with_stacks_has_pythons_frames():
+    """The advice belongs to the sentence, and nothing behind it is cut."""
+
+    def use_and_release():
+        ref = pool.allocate()
+        ref.release()
+        return ref
+
+    with slabby.Allocator(64, 4, debug=True, name="x" * 60) as pool:
+        ref = use_and_release()
+        with pytest.raises(slabby.UseAfterFreeError) as caught:
+            memoryview(ref)
+    sentence, heading, *frames, released = str(caught.value).splitlines()
+    assert sentence.endswith(slabby.UseAfterFreeError.hint)
+    assert heading == "allocated at (most recent call last):"
+    assert frames[-2].endswith("use_and_release")
+    assert frames[-1] == "    ref = pool.allocate()"
+    assert re.fullmatch(r"released by thread \d+, \d+ [a-z]+ ago", released)
+
+
+def test_a_text_with_the_stacks_of_others_is_whole():
+    with slabby.Allocator(64, 4, debug=True, name="x" * 60) as pool:
+        other = slabby.Allocator.adopt(*pool.handle(), backend=pool.backend)
+        value = other.allocate().detach()
+        pool.from_ref(value).release()
+        with pytest.raises(slabby.UseAfterFreeError) as caught:
+            pool.from_ref(value)
+    sentence, *stacks = str(caught.value).splitlines()
+    assert sentence.endswith(slabby.UseAfterFreeError.hint)
+    assert [line.split(" by ")[0].strip() for line in stacks if " by thread " in line] == [
+        "allocated",
+        "released",
+    ]
+    assert all(line.endswith((")", "at:")) for line in stacks), stacks

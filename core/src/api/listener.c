@@ -29,8 +29,8 @@ static slabby_status refuse_notifier(slabby_error *error, int number) {
                                           : "no descriptor";
     return slb_error_set(
         error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
-        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
-        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        "the system refused a descriptor for the listener (errno %d, %s); close some, or raise the "
+        "limit (RLIMIT_NOFILE)",
         number, name);
 }
 
