@@ -11228,8 +11228,8 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             const char *format, ...) SLB_PRINTF(7, 8);
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
-/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
- * between. */
+/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events that this thread raised
+ * between, and with earlier ones that no logger has heard of. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
 
@@ -11303,13 +11303,22 @@ _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an ev
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
 static SLB_THREAD_LOCAL uint32_t slb_inside_logger;
 
-/* How far this thread has told a logger of the events of one pool. A call inside another tells first, as where a reset
- * ends a resize; the outer one goes on behind that. */
+/* The events of one pool that this thread has raised inside it, and of which no logger has heard: from first to below
+ * end. The call that leaves the pool first reports them all. A call inside another, as where a reset ends a resize,
+ * also reports those of the outer one, and leaves it none. */
 static SLB_THREAD_LOCAL struct {
     struct slabby_allocator *pool;
     uint64_t slb_number; /* of the pool at this entry */
-    uint64_t next;
-} slb_reported;
+    uint64_t first, end;
+} slb_unreported;
+
+static uint64_t slb_pool_number(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
+}
+
+static bool slb_unreported_is_of(struct slabby_allocator *pool) {
+    return slb_unreported.pool == pool && slb_unreported.slb_number == slb_pool_number(pool);
+}
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -11412,6 +11421,16 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
     out->context = pool->options.logger_context;
 }
 
+static void slb_note_unreported(struct slabby_allocator *pool, uint64_t sequence) {
+    if (!slb_unreported_is_of(pool) || slb_unreported.first == slb_unreported.end) {
+        slb_unreported.pool = pool;
+        slb_unreported.slb_number = slb_pool_number(pool);
+        slb_unreported.first = slb_unreported.end = sequence;
+    }
+    if (slb_unreported.end <= sequence) /* a signal handler may have raised the next one */
+        slb_unreported.end = sequence + 1;
+}
+
 /* In a function of its own: an exhausted pool raises many events that are not admitted, and the record is large. */
 static __attribute__((noinline)) void slb_raise_admitted(struct slabby_allocator *pool, int32_t level,
                                                      int32_t code, slabby_ref ref, int64_t value,
@@ -11424,6 +11443,8 @@ static __attribute__((noinline)) void slb_raise_admitted(struct slabby_allocator
     slb_event_compose(pool, &notification.event, suppressed, format, arguments);
     bool deferred = inside && notification.function != NULL && !slb_inside_logger;
     slb_event_write(pool, &notification.event, deferred ? slb_os_thread() : 0);
+    if (deferred)
+        slb_note_unreported(pool, notification.event.sequence);
     if (!inside)
         slb_event_notify(&notification);
 }
@@ -11443,21 +11464,20 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
 
+/* From the mark where the thread's unreported events are another pool's. */
 static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64_t mark) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
-    uint64_t lost = 0, deferred;
-    uint64_t slb_number = atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
-    if (slb_reported.pool == pool && slb_reported.slb_number == slb_number && slb_reported.next > mark)
-        mark = slb_reported.next;
-    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+    uint64_t lost = 0, deferred, end = UINT64_MAX;
+    if (slb_unreported_is_of(pool)) {
+        mark = slb_unreported.first;
+        end = slb_unreported.end;
+        slb_unreported.first = end;
+    }
+    while (mark < end &&
+           slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
-    if (!slb_inside_logger) {
-        slb_reported.pool = pool;
-        slb_reported.slb_number = slb_number;
-        slb_reported.next = mark;
-    }
 }
 
 /* In a function of its own, because the record of an event is large, and a pool without a logger need not clear one. */
@@ -15558,9 +15578,10 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
-static double slb_at_least_the_floor(double ticks) {
+/* The rate is read once for all times that are compared: it is measured anew each time. */
+static double slb_at_least_the_floor(double ticks, double ns_per_tick) {
     double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+    return (ticks < floor ? floor : ticks) * ns_per_tick;
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -15571,13 +15592,15 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    uint64_t floor_ns = (uint64_t)slb_at_least_the_floor(0);
+    double ns_per_tick = slb_os_ns_per_tick();
+    uint64_t floor_ns = (uint64_t)slb_at_least_the_floor(0, ns_per_tick);
     out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
     if (weight == 0)
         return;
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight);
-    out->max_alloc_time_ns = (int64_t)(slb_at_least_the_floor((double)most) + 0.5);
+    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
+    double max_ns = slb_at_least_the_floor((double)most, ns_per_tick);
+    out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }
 
 /* Both windows of every CPU that are of this half minute or the last. */
@@ -15601,12 +15624,14 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     uint32_t done = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
         total += slb_merged_bucket(pool, period, bucket);
+    double ns_per_tick = total == 0 ? 0 : slb_os_ns_per_tick();
     for (uint32_t i = 0; i < count; i++)
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
         seen += slb_merged_bucket(pool, period, bucket);
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
+            out_ns[done] =
+                (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket), ns_per_tick) + 0.5);
     }
 }
 

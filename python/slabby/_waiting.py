@@ -176,9 +176,12 @@ def _closing(
 
 def _future_maker(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.Future[None]]:
     """What loop.create_future() does, without its frame if the loop has asyncio's own."""
-    if getattr(loop.create_future, "__func__", None) is asyncio.BaseEventLoop.create_future:
+    create = loop.create_future
+    usual = getattr(create, "__func__", None) is asyncio.BaseEventLoop.create_future
+    # A loop may pass another's on.
+    if usual and getattr(create, "__self__", None) is loop:
         return functools.partial(asyncio.Future, loop=loop)
-    return loop.create_future
+    return create
 
 
 class LoopWaits:

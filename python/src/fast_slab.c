@@ -171,6 +171,7 @@ PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
         return new_pair(pool, data, id);
     if (slab->pool == NULL)
         slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    spares_renew((PyObject *)slab);
     slab->data = data;
     slab->epoch = epoch_of(pool->fast, id);
     return Py_NewRef(pool->spare_pair);
@@ -221,12 +222,15 @@ static int id_from(PyObject *object, uint32_t *out_id) {
     return 1;
 }
 
-/* A spare FastSlab does not hold the pool behind its release. The pool's caller holds it too. */
-static void let_go(const Pool *pool, uint32_t id) {
+/* The spare FastSlab of a slab that is free does not hold the pool, and one that somebody has is no spare: so a pool
+ * that is dropped ends without the garbage collector. The pool's caller holds it too. */
+static void let_go(Pool *pool, uint32_t id) {
     FastSlab *slab = spare_slab(pool, id);
 
     if (slab != NULL)
         Py_CLEAR(slab->pool);
+    else if (pool->spare_slab != NULL && pool->spare_slab->id == id)
+        (void)pool_clear((PyObject *)pool);
 }
 
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
@@ -263,6 +267,7 @@ PyObject *pool_fast_forget(PyObject *self, PyObject *unused) {
     (void)unused;
     if (table != NULL)
         table->resets++;
+    (void)pool_clear((PyObject *)self);
     Py_RETURN_NONE;
 }
 

@@ -88,7 +88,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
 }
 
 /* Only a spare pair leads back to the pool. Cycles through an Allocator's attributes are broken at its dictionary. */
-static int pool_clear(PyObject *self) {
+int pool_clear(PyObject *self) {
     ((Pool *)self)->spare_slab = NULL;
     Py_CLEAR(((Pool *)self)->spare_pair);
     return 0;

@@ -132,6 +132,8 @@ int spares_traverse(const struct spares *spares, visitproc visit, void *arg);
 void spares_end(struct spares *spares);
 
 /* pool.c */
+/* Drops the spare pair of allocate_fast(). */
+int pool_clear(PyObject *self);
 int pool_ready(PyObject *module, struct slabby_types *types);
 /* Whether the object is a Pool, of any interpreter. */
 int is_pool(PyObject *object);

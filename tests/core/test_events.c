@@ -188,6 +188,63 @@ static void loggers_do_not_hear_themselves(void **state) {
     CHECK_STATUS(slabby_destroy(log.pool), SLABBY_OK);
 }
 
+/* The pool has raised its last event: the logger has heard of each one, in order. Destroys the pool. */
+static void expect_all_logged(struct log *log) {
+    slabby_event events[16];
+    uint64_t count = read_events(log->pool, events, 16);
+
+    assert_int_equal(log->count, count);
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(log->codes[i], events[i].code);
+    assert_int_equal(log->elsewhere, 0);
+    CHECK_STATUS(slabby_destroy(log->pool), SLABBY_OK);
+}
+
+/* Takes all slabs of a new pool and damages the first. */
+static void fill_damaged(struct log *log, slabby_ref *refs, uint64_t capacity) {
+    unsigned char *data = NULL;
+
+    logged_pool(log, capacity, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    for (uint64_t i = capacity; i-- > 0;)
+        CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, log->pool), SLABBY_OK);
+    data[64] ^= 0x10;
+}
+
+/* Guards: a call inside another, which runs as the outer one gives the pool's lock back, leaves no event out and
+ * reports none twice: a resize with slabs out, and a reset that ends it and finds damage. */
+static void calls_inside_others_report_once(void **state) {
+    struct log log = {0};
+    slabby_ref refs[4];
+
+    (void)state;
+    fill_damaged(&log, refs, 4);
+    CHECK_STATUS(slabby_resize(NULL, log.pool, 2, NULL), SLABBY_OK);
+    assert_int_equal(log.codes[log.count - 1], SLABBY_EVENT_CODE_RESIZING);
+    CHECK_STATUS(slabby_reset(log.pool), SLABBY_OK);
+    expect_all_logged(&log);
+}
+
+/* Guards: the same where the call inside serves somebody who waits. */
+static void calls_that_serve_report_all(void **state) {
+    struct log log = {0};
+    slabby_listener *listener;
+    slabby_ref refs[2], brought = 0;
+    uint64_t ticket, count = 0;
+
+    (void)state;
+    fill_damaged(&log, refs, 2);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, log.pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(log.pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(log.pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
+    CHECK_STATUS(slabby_reset(log.pool), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &brought, NULL, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    CHECK_STATUS(slabby_release(log.pool, brought), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    expect_all_logged(&log);
+}
+
 /* Guards: at most ten of a code a second; what was not told is counted in the next one. A second
  * may end in between, so the sum is checked, not the moment. */
 static void floods_are_thinned(void **state) {
@@ -381,6 +438,8 @@ int main(void) {
         cmocka_unit_test(heap_and_destroy_are_reported),
         cmocka_unit_test(corruption_is_reported_outside_locks),
         cmocka_unit_test(loggers_do_not_hear_themselves),
+        cmocka_unit_test(calls_inside_others_report_once),
+        cmocka_unit_test(calls_that_serve_report_all),
         cmocka_unit_test(floods_are_thinned),
         cmocka_unit_test(rings_survive_contention),
         cmocka_unit_test(stopped_writers_are_passed_over),

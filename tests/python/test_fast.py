@@ -107,6 +107,14 @@ def test_an_unused_pair_comes_again(pool):
     pool.deallocate_fast(number)
 
 
+def test_a_pair_in_use_does_not_come_again(pool):
+    pair = pool.allocate_fast()
+    pool.deallocate_fast(pair[1])
+    again = pool.allocate_fast()
+    assert again[1] == pair[1] and again is not pair and again[0] is not pair[0]
+    pool.deallocate_fast(again[1])
+
+
 @pytest.mark.parametrize("part", ["the pair", "its slab", "a view of it"])
 def test_what_somebody_has_does_not_come_again(pool, part):
     pair = pool.allocate_fast()
@@ -143,12 +151,32 @@ def test_pairs_of_several_slabs_do_not_mix(pool):
         pool.deallocate_fast(number)
 
 
-def test_a_spare_pair_does_not_keep_its_pool():
-    pool = slabby.Allocator(64, 4)
+def use_in_a_call(pool):
     pool.deallocate_fast(pool.allocate_fast()[1])
-    ended = weakref.ref(pool)
-    del pool
-    assert ended() is None  # without a collection
+
+
+def use_with_names(pool):
+    slab, number = pool.allocate_fast()
+    memoryview(slab).release()
+    pool.deallocate_fast(number)
+
+
+def use_and_reset(pool):
+    pool.allocate_fast()
+    pool.reset()
+
+
+@pytest.mark.parametrize("use", [use_in_a_call, use_with_names, use_and_reset])
+def test_a_spare_pair_does_not_keep_its_pool(use):
+    pool = slabby.Allocator(64, 4)
+    gc.disable()
+    try:
+        use(pool)
+        ended = weakref.ref(pool)
+        del pool
+        assert ended() is None
+    finally:
+        gc.enable()
 
 
 def test_a_pool_whose_fast_slab_was_forgotten_is_collected():

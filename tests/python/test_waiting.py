@@ -211,7 +211,9 @@ def test_waits_are_futures_of_the_loop(full, own):
         made.clear()
         third = asyncio.ensure_future(pool.acquire_async())
         await asyncio.sleep(0)
-        assert [type(future) for future in made] == ([Future] if own else [])
+        waiting = pool._queue().waiting.values()
+        assert {type(future) for future in waiting} == {Future if own else asyncio.Future}
+        assert len(waiting) == 3 and made[-1:] == (list(waiting)[-1:] if own else [])
         ref.release()
         for wait in [*waits, third]:
             (await wait).release()

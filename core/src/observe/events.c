@@ -22,13 +22,22 @@ _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an ev
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
 static SLB_THREAD_LOCAL uint32_t inside_logger;
 
-/* How far this thread has told a logger of the events of one pool. A call inside another tells first, as where a reset
- * ends a resize; the outer one goes on behind that. */
+/* The events of one pool that this thread has raised inside it, and of which no logger has heard: from first to below
+ * end. The call that leaves the pool first reports them all. A call inside another, as where a reset ends a resize,
+ * also reports those of the outer one, and leaves it none. */
 static SLB_THREAD_LOCAL struct {
     struct slabby_allocator *pool;
     uint64_t number; /* of the pool at this entry */
-    uint64_t next;
-} reported;
+    uint64_t first, end;
+} unreported;
+
+static uint64_t pool_number(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
+}
+
+static bool unreported_is_of(struct slabby_allocator *pool) {
+    return unreported.pool == pool && unreported.number == pool_number(pool);
+}
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -131,6 +140,16 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
     out->context = pool->options.logger_context;
 }
 
+static void note_unreported(struct slabby_allocator *pool, uint64_t sequence) {
+    if (!unreported_is_of(pool) || unreported.first == unreported.end) {
+        unreported.pool = pool;
+        unreported.number = pool_number(pool);
+        unreported.first = unreported.end = sequence;
+    }
+    if (unreported.end <= sequence) /* a signal handler may have raised the next one */
+        unreported.end = sequence + 1;
+}
+
 /* In a function of its own: an exhausted pool raises many events that are not admitted, and the record is large. */
 static __attribute__((noinline)) void raise_admitted(struct slabby_allocator *pool, int32_t level,
                                                      int32_t code, slabby_ref ref, int64_t value,
@@ -143,6 +162,8 @@ static __attribute__((noinline)) void raise_admitted(struct slabby_allocator *po
     event_compose(pool, &notification.event, suppressed, format, arguments);
     bool deferred = inside && notification.function != NULL && !inside_logger;
     event_write(pool, &notification.event, deferred ? slb_os_thread() : 0);
+    if (deferred)
+        note_unreported(pool, notification.event.sequence);
     if (!inside)
         slb_event_notify(&notification);
 }
@@ -162,21 +183,20 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
 
+/* From the mark where the thread's unreported events are another pool's. */
 static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t mark) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
-    uint64_t lost = 0, deferred;
-    uint64_t number = atomic_load_explicit(&pool->remains, memory_order_relaxed) / SLB_REMAINS_POOL;
-    if (reported.pool == pool && reported.number == number && reported.next > mark)
-        mark = reported.next;
-    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+    uint64_t lost = 0, deferred, end = UINT64_MAX;
+    if (unreported_is_of(pool)) {
+        mark = unreported.first;
+        end = unreported.end;
+        unreported.first = end;
+    }
+    while (mark < end &&
+           slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
-    if (!inside_logger) {
-        reported.pool = pool;
-        reported.number = number;
-        reported.next = mark;
-    }
 }
 
 /* In a function of its own, because the record of an event is large, and a pool without a logger need not clear one. */

@@ -38,8 +38,8 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             const char *format, ...) SLB_PRINTF(7, 8);
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
-/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
- * between. */
+/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events that this thread raised
+ * between, and with earlier ones that no logger has heard of. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
 

@@ -325,9 +325,10 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
-static double at_least_the_floor(double ticks) {
+/* The rate is read once for all times that are compared: it is measured anew each time. */
+static double at_least_the_floor(double ticks, double ns_per_tick) {
     double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+    return (ticks < floor ? floor : ticks) * ns_per_tick;
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -338,13 +339,15 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    uint64_t floor_ns = (uint64_t)at_least_the_floor(0);
+    double ns_per_tick = slb_os_ns_per_tick();
+    uint64_t floor_ns = (uint64_t)at_least_the_floor(0, ns_per_tick);
     out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
     if (weight == 0)
         return;
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
-    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
+    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
+    double max_ns = at_least_the_floor((double)most, ns_per_tick);
+    out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }
 
 /* Both windows of every CPU that are of this half minute or the last. */
@@ -368,11 +371,13 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     uint32_t done = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
         total += merged_bucket(pool, period, bucket);
+    double ns_per_tick = total == 0 ? 0 : slb_os_ns_per_tick();
     for (uint32_t i = 0; i < count; i++)
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
         seen += merged_bucket(pool, period, bucket);
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
+            out_ns[done] =
+                (int64_t)(at_least_the_floor(slb_latency_bucket_middle(bucket), ns_per_tick) + 0.5);
     }
 }
