@@ -11441,7 +11441,7 @@ static __attribute__((noinline)) void slb_raise_admitted(struct slabby_allocator
     bool inside = slb_in_flight();
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     slb_event_compose(pool, &notification.event, suppressed, format, arguments);
-    bool deferred = inside && notification.function != NULL && !slb_inside_logger;
+    bool deferred = inside && notification.function != NULL;
     slb_event_write(pool, &notification.event, deferred ? slb_os_thread() : 0);
     if (deferred)
         slb_note_unreported(pool, notification.event.sequence);

@@ -176,6 +176,7 @@ static void loggers_do_not_hear_themselves(void **state) {
     struct log log = {0};
     slabby_options *options = NULL;
     slabby_event events[16];
+    slabby_ref refs[5];
 
     (void)state;
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
@@ -185,6 +186,10 @@ static void loggers_do_not_hear_themselves(void **state) {
     CHECK_STATUS(slabby_breaker_force(log.pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
     assert_int_equal(log.count, 1);
     assert_int_equal(read_events(log.pool, events, 16), 3); /* opened, forced by us, forced by the logger */
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, log.pool, 4), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&refs[4], NULL, log.pool), SLABBY_OUT_OF_MEMORY); /* which reports, too */
+    assert_int_equal(log.count, 1);
+    CHECK_STATUS(slabby_reset(log.pool), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(log.pool), SLABBY_OK);
 }
 

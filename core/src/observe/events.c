@@ -160,7 +160,7 @@ static __attribute__((noinline)) void raise_admitted(struct slabby_allocator *po
     bool inside = slb_in_flight();
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     event_compose(pool, &notification.event, suppressed, format, arguments);
-    bool deferred = inside && notification.function != NULL && !inside_logger;
+    bool deferred = inside && notification.function != NULL;
     event_write(pool, &notification.event, deferred ? slb_os_thread() : 0);
     if (deferred)
         note_unreported(pool, notification.event.sequence);
