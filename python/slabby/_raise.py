@@ -58,9 +58,7 @@ def make_error(
 
 def with_own_stack(text: str, stack: StackSummary) -> str:
     """A text of the core about a slab, with Python's frames of its allocation in place of the interpreter's."""
-    sentence, newline, stacks = text.partition("\n")
-    if not newline:
-        return text
+    sentence, _, stacks = text.partition("\n")
     lines = [sentence, "allocated at (most recent call last):"]
     lines += "".join(stack.format()).splitlines()
     lines += [

@@ -59,11 +59,13 @@ static PyObject *explained(const Pool *pool, slabby_ref ref, slabby_status statu
     return text;
 }
 
-/* Where Python notes stacks: its frames in place of the interpreter's. Steals text. */
+/* Where Python notes stacks: its frames in place of the interpreter's. A text of one line has none, perhaps because the
+ * reference is none of the pool's; to ask for its slab would count as another refusal. Steals text. */
 static PyObject *in_python_terms(const Pool *pool, slabby_ref ref, PyObject *text) {
-    PyObject *own = NULL;
+    PyObject *own;
 
-    if (text == NULL || ref == 0 || pool->stacks == NULL)
+    if (text == NULL || pool->stacks == NULL ||
+        PyUnicode_FindChar(text, '\n', 0, PyUnicode_GetLength(text), 1) < 0)
         return text;
     own = PyObject_CallMethod((PyObject *)pool, "_with_stack", "OK", text, (unsigned long long)ref);
     if (own == NULL) {

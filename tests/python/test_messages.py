@@ -378,3 +378,12 @@ def test_a_text_with_the_stacks_of_others_is_whole():
         "released",
     ]
     assert all(line.endswith((")", "at:")) for line in stacks), stacks
+
+
+def test_an_error_is_counted_once_where_stacks_are_noted():
+    with slabby.Allocator(64, 4, debug=True) as pool, slabby.Allocator(64, 4) as other:
+        with pool.allocate(), other.allocate() as foreign:
+            with pytest.raises(slabby.InvalidReferenceError):
+                pool.deallocate(foreign)
+            errors = pool.stats().errors
+            assert errors[slabby.Status.INVALID_REFERENCE] == sum(errors.values()) == 1
