@@ -32,6 +32,7 @@ typedef struct FastSlab {
     PyObject *number; /* the id as Python has it */
     uint32_t id;
     uint32_t epoch;
+    char owning; /* it holds the pool; the one of the spare pair does not */
 } FastSlab;
 
 static struct fast_table *fast_table_join(Pool *pool) {
@@ -124,7 +125,8 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
         return NULL;
     }
     spares_renew((PyObject *)slab);
-    slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    slab->pool = pool;
+    slab->owning = 0;
     slab->data = data;
     slab->number = number;
     slab->id = id;
@@ -133,24 +135,39 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
     return slab;
 }
 
-/* The FastSlab of the spare pair, if the pair is about this id and nobody else has either of them; otherwise null. */
-static FastSlab *spare_slab(const Pool *pool, uint32_t id) {
-    FastSlab *slab = pool->spare_slab;
+/* ------------------------------------------------------------------------------------------------- the spare pair */
 
-    if (slab == NULL || slab->id != id || Py_REFCNT(pool->spare_pair) != 1 || Py_REFCNT(slab) != 1)
-        return NULL;
-    return slab;
+/*
+ * The last pair is used again, as zip() does: a pool gives the slab that was released last, so the same id comes again,
+ * and the pair with its FastSlab is as new, if nobody else has either.
+ *
+ *   Pool ──spare_pair──▶ (FastSlab, id)         FastSlab ── ── ▶ Pool, without holding it
+ *
+ * So the pair does not keep the pool. When the pool gives the pair up, a FastSlab that somebody has holds the pool from
+ * then on, even where that is the pool's end (pool_dealloc).
+ */
+
+static int somebody_has(const PyObject *pair, const FastSlab *slab) {
+    return Py_REFCNT(pair) > 1 || Py_REFCNT(slab) > 1;
 }
 
-/* The last pair is used again, as zip() does: a pool gives the slab that was released last, so the same id comes again,
- * and the pair with its FastSlab is as new. */
-static PyObject *keep(Pool *pool, FastSlab *slab, PyObject *pair) {
-    PyObject *last = pool->spare_pair;
+int spare_pair_is_held(const Pool *pool) {
+    return pool->spare_pair != NULL && somebody_has(pool->spare_pair, pool->spare_slab);
+}
 
-    pool->spare_pair = Py_NewRef(pair);
-    pool->spare_slab = slab;
-    Py_XDECREF(last);
-    return pair;
+void spare_pair_give_up(Pool *pool) {
+    PyObject *pair = pool->spare_pair;
+    FastSlab *slab = pool->spare_slab;
+
+    if (pair == NULL)
+        return;
+    pool->spare_pair = NULL;
+    pool->spare_slab = NULL;
+    if (somebody_has(pair, slab)) {
+        slab->owning = 1;
+        Py_INCREF((PyObject *)pool);
+    }
+    Py_DECREF(pair);
 }
 
 static PyObject *new_pair(Pool *pool, void *data, uint32_t id) {
@@ -158,19 +175,21 @@ static PyObject *new_pair(Pool *pool, void *data, uint32_t id) {
     PyObject *pair = slab == NULL ? NULL : PyTuple_Pack(2, (PyObject *)slab, slab->number);
 
     Py_XDECREF((PyObject *)slab);
-    if (pair != NULL)
-        return keep(pool, slab, pair);
-    (void)pool->core->deallocate_fast(pool->allocator, id);
-    return NULL;
+    if (pair == NULL) {
+        (void)pool->core->deallocate_fast(pool->allocator, id);
+        return NULL;
+    }
+    spare_pair_give_up(pool);
+    pool->spare_pair = Py_NewRef(pair);
+    pool->spare_slab = slab;
+    return pair;
 }
 
 PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
-    FastSlab *slab = spare_slab(pool, id);
+    FastSlab *slab = pool->spare_slab;
 
-    if (slab == NULL)
+    if (slab == NULL || slab->id != id || somebody_has(pool->spare_pair, slab))
         return new_pair(pool, data, id);
-    if (slab->pool == NULL)
-        slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
     spares_renew((PyObject *)slab);
     slab->data = data;
     slab->epoch = epoch_of(pool->fast, id);
@@ -222,17 +241,6 @@ static int id_from(PyObject *object, uint32_t *out_id) {
     return 1;
 }
 
-/* The spare FastSlab of a slab that is free does not hold the pool, and one that somebody has is no spare: so a pool
- * that is dropped ends without the garbage collector. The pool's caller holds it too. */
-static void let_go(Pool *pool, uint32_t id) {
-    FastSlab *slab = spare_slab(pool, id);
-
-    if (slab != NULL)
-        Py_CLEAR(slab->pool);
-    else if (pool->spare_slab != NULL && pool->spare_slab->id == id)
-        (void)pool_clear((PyObject *)pool);
-}
-
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     Pool *pool = (Pool *)self;
     struct fast_table *table;
@@ -248,7 +256,6 @@ PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
         return raise_about(pool, status, number);
     if (id < table->id_limit)
         table->entries[id].epoch++;
-    let_go(pool, id);
     Py_RETURN_NONE;
 }
 
@@ -267,16 +274,7 @@ PyObject *pool_fast_forget(PyObject *self, PyObject *unused) {
     (void)unused;
     if (table != NULL)
         table->resets++;
-    (void)pool_clear((PyObject *)self);
     Py_RETURN_NONE;
-}
-
-/* Only a spare FastSlab has no pool, and only the garbage collector's lists lead to one. False with an exception. */
-static int has_pool(const FastSlab *slab) {
-    if (slab->pool == NULL)
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this FastSlab is unused: its pool has it ready for the next allocate_fast()");
-    return slab->pool != NULL;
 }
 
 static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
@@ -284,8 +282,6 @@ static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
     Pool *pool = slab->pool;
 
     view->obj = NULL;
-    if (!has_pool(slab))
-        return -1;
     if (epoch_of(pool->fast, slab->id) != slab->epoch) {
         raise_about(pool, SLABBY_USE_AFTER_FREE, slab->number);
         return -1;
@@ -306,39 +302,34 @@ static void fast_slab_releasebuffer(PyObject *object, Py_buffer *view) {
 }
 
 static void fast_slab_dealloc(PyObject *object) {
-    Pool *pool = ((FastSlab *)object)->pool;
+    FastSlab *slab = (FastSlab *)object;
+    Pool *pool = slab->pool;
+    int owning = slab->owning;
 
     PyObject_GC_UnTrack(object);
-    Py_DECREF(((FastSlab *)object)->number);
+    Py_DECREF(slab->number);
     /* The pool may be the last that holds the module and with it the spares. */
-    if (pool == NULL)
-        spares_free(object);
-    else
-        spares_give(&pool->types->fast_slabs, object);
-    Py_XDECREF((PyObject *)pool);
+    spares_give(&pool->types->fast_slabs, object);
+    if (owning)
+        Py_DECREF((PyObject *)pool);
 }
 
 static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
-    Py_VISIT(((FastSlab *)object)->pool);
+    if (((FastSlab *)object)->owning)
+        Py_VISIT(((FastSlab *)object)->pool);
     return 0;
 }
 
 static PyObject *fast_slab_repr(PyObject *object) {
     const FastSlab *slab = (FastSlab *)object;
-    int stale;
-
-    if (slab->pool == NULL)
-        return PyUnicode_FromString("<FastSlab, spare>");
-    stale = epoch_of(slab->pool->fast, slab->id) != slab->epoch;
+    int stale = epoch_of(slab->pool->fast, slab->id) != slab->epoch;
     return PyUnicode_FromFormat("<FastSlab %lu, %llu bytes%s>", (unsigned long)slab->id,
                                 (unsigned long long)slab->pool->slab_size, stale ? ", released" : "");
 }
 
 static Py_ssize_t fast_slab_length(PyObject *object) {
-    const FastSlab *slab = (FastSlab *)object;
-
-    return has_pool(slab) ? (Py_ssize_t)slab->pool->slab_size : -1;
+    return (Py_ssize_t)((FastSlab *)object)->pool->slab_size;
 }
 
 static PyObject *get_id(PyObject *object, void *unused) {
@@ -347,10 +338,8 @@ static PyObject *get_id(PyObject *object, void *unused) {
 }
 
 static PyObject *get_size(PyObject *object, void *unused) {
-    const FastSlab *slab = (FastSlab *)object;
-
     (void)unused;
-    return has_pool(slab) ? PyLong_FromUnsignedLongLong(slab->pool->slab_size) : NULL;
+    return PyLong_FromUnsignedLongLong(((FastSlab *)object)->pool->slab_size);
 }
 
 static PyGetSetDef fast_slab_properties[] = {

@@ -87,19 +87,29 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     return 0;
 }
 
-/* Only a spare pair leads back to the pool. Cycles through an Allocator's attributes are broken at its dictionary. */
-int pool_clear(PyObject *self) {
-    ((Pool *)self)->spare_slab = NULL;
-    Py_CLEAR(((Pool *)self)->spare_pair);
-    return 0;
+/* No tp_clear: no reference leads from the objects that a pool holds back to the pool. Cycles through an Allocator's
+ * attributes are broken at its dictionary. */
+
+/* A FastSlab that somebody has takes the pool over: true. */
+static int outlives_its_end(Pool *pool) {
+    PyObject *object = (PyObject *)pool;
+
+    if (!spare_pair_is_held(pool))
+        return 0;
+    Py_SET_REFCNT(object, 1);
+    spare_pair_give_up(pool);
+    Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
+    return Py_REFCNT(object) > 0;
 }
 
 static void pool_dealloc(PyObject *self) {
     Pool *pool = (Pool *)self;
     PyTypeObject *type = Py_TYPE(self);
 
+    if (outlives_its_end(pool))
+        return;
     PyObject_GC_UnTrack(self);
-    (void)pool_clear(self);
+    spare_pair_give_up(pool);
     if (pool->core != NULL)
         (void)pool->core->abandon(pool->allocator);
     fast_table_leave(pool->types, pool->fast);
@@ -254,7 +264,6 @@ static PyType_Slot pool_slots[] = {
     {Py_tp_doc, "The holder of one pool; use slabby.Allocator."},
     {Py_tp_dealloc, pool_dealloc},
     {Py_tp_traverse, pool_traverse},
-    {Py_tp_clear, pool_clear},
     {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_properties},
     {Py_tp_members, pool_members},

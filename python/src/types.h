@@ -132,8 +132,6 @@ int spares_traverse(const struct spares *spares, visitproc visit, void *arg);
 void spares_end(struct spares *spares);
 
 /* pool.c */
-/* Drops the spare pair of allocate_fast(). */
-int pool_clear(PyObject *self);
 int pool_ready(PyObject *module, struct slabby_types *types);
 /* Whether the object is a Pool, of any interpreter. */
 int is_pool(PyObject *object);
@@ -207,6 +205,10 @@ PyObject *slab_ref_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t c
 /* fast_slab.c */
 int fast_slab_ready(PyObject *module, struct slabby_types *types);
 PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id);
+/* Whether somebody else has the pair that allocate_fast() uses again, or its FastSlab. */
+int spare_pair_is_held(const Pool *pool);
+/* A FastSlab that somebody has holds the pool afterwards. */
+void spare_pair_give_up(Pool *pool);
 PyObject *pool_allocate_fast(PyObject *self, PyObject *unused);
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *id);
 PyObject *pool_fast_views(PyObject *self, PyObject *unused);

@@ -166,8 +166,19 @@ def use_and_reset(pool):
     pool.reset()
 
 
-@pytest.mark.parametrize("use", [use_in_a_call, use_with_names, use_and_reset])
-def test_a_spare_pair_does_not_keep_its_pool(use):
+def use_and_forget(pool):
+    pool.allocate_fast()
+
+
+def use_elsewhere(pool):
+    other = slabby.Allocator.adopt(*pool.handle(), backend=pool.backend)
+    other.deallocate_fast(pool.allocate_fast()[1])
+
+
+@pytest.mark.parametrize(
+    "use", [use_in_a_call, use_with_names, use_and_reset, use_and_forget, use_elsewhere]
+)
+def test_a_pool_ends_with_its_last_reference(use):
     pool = slabby.Allocator(64, 4)
     gc.disable()
     try:
@@ -179,25 +190,57 @@ def test_a_spare_pair_does_not_keep_its_pool(use):
         gc.enable()
 
 
-def test_a_pool_whose_fast_slab_was_forgotten_is_collected():
-    pool = slabby.Allocator(64, 4)
-    pool.allocate_fast()
-    ended = weakref.ref(pool)
-    del pool
+def is_there(name):
+    return any(pool.name == name for pool in slabby.pools())
+
+
+@pytest.mark.parametrize("part", ["pair", "slab", "view"])
+@pytest.mark.parametrize("spare", [True, False], ids=["the last pair", "an earlier pair"])
+@pytest.mark.parametrize("cycle", [True, False], ids=["in a cycle", "alone"])
+def test_what_somebody_has_of_a_pair_holds_the_pool(part, spare, cycle):
+    name = f"{part} {spare} {cycle}"
+    pool = slabby.Allocator(64, 4, name=name)
+    if cycle:
+        pool.itself = pool
+    pair = pool.allocate_fast()
+    if not spare:
+        pool.allocate_fast()
+    held = {"pair": pair, "slab": pair[0], "view": memoryview(pair[0])}[part]
+    del pair, pool
     gc.collect()
-    assert ended() is None
+    assert is_there(name)
+    with held if part == "view" else memoryview(held[0] if part == "pair" else held) as view:
+        view[:4] = b"here"
+        assert bytes(view[:4]) == b"here"
+        del view
+    del held
+    gc.collect()
+    assert not is_there(name)
 
 
-def test_a_spare_slab_that_the_collector_shows_is_harmless(pool):
-    pool.deallocate_fast(pool.allocate_fast()[1])
-    spares = [each for each in gc.get_objects() if type(each) is slabby.FastSlab]
-    assert "<FastSlab, spare>" in map(repr, spares)
-    for each in spares:
-        if repr(each) == "<FastSlab, spare>":
-            for use in (len, memoryview, lambda slab: slab.size):
-                with pytest.raises(RuntimeError, match="unused"):
-                    use(each)
-    del spares, each
-    slab, number = pool.allocate_fast()
+def test_a_pool_that_its_fast_slab_took_over_ends_once(pool):
+    """Also where its class has a finalizer, which may use the pool."""
+    ended = []
+
+    class Owned(slabby.Allocator):
+        def __del__(self):
+            ended.append(self.allocate_fast()[1])
+
+    slab = Owned(64, 4, name="owned").allocate_fast()[0]
+    assert len(ended) == 1 and is_there("owned")
     memoryview(slab).release()
+    del slab
+    assert len(ended) == 1 and not is_there("owned")
+
+
+def test_slabs_that_the_collector_shows_are_stale(pool):
+    pool.deallocate_fast(pool.allocate_fast()[1])
+    shown = [each for each in gc.get_objects() if type(each) is slabby.FastSlab]
+    mine = [each for each in shown if len(each) == pool.slab_size and "released" in repr(each)]
+    assert mine
+    for each in mine:
+        with pytest.raises(slabby.UseAfterFreeError):
+            memoryview(each)
+    slab, number = pool.allocate_fast()
+    assert all(slab is not each for each in mine)
     pool.deallocate_fast(number)
