@@ -222,15 +222,15 @@ def test_a_pool_that_its_fast_slab_took_over_ends_once(pool):
     """Also where its class has a finalizer, which may use the pool."""
     ended = []
 
-    class Owned(slabby.Allocator):
+    class Finalized(slabby.Allocator):
         def __del__(self):
             ended.append(self.allocate_fast()[1])
 
-    slab = Owned(64, 4, name="owned").allocate_fast()[0]
-    assert len(ended) == 1 and is_there("owned")
+    slab = Finalized(64, 4, name="finalized").allocate_fast()[0]
+    assert len(ended) == 1 and is_there("finalized")
     memoryview(slab).release()
     del slab
-    assert len(ended) == 1 and not is_there("owned")
+    assert len(ended) == 1 and not is_there("finalized")
 
 
 def test_slabs_that_the_collector_shows_are_stale(pool):

@@ -110,3 +110,7 @@ const (
 
 // Descriptor is what the kernel reads of a sequence.
 func Descriptor(sequence int) unsafe.Pointer { return unsafe.Pointer(&descriptors[sequence]) }
+
+// AreaIsKnown says, once there is a pool, whether the C library registers an area for each thread; where the core does
+// that by itself, as with musl, Go cannot find it, and leases serve.
+func AreaIsKnown() bool { return area != 0 }
