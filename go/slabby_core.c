@@ -20212,8 +20212,8 @@ SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
  * live (or after it says free), so none is under way when the counters agree with the words. Returns false when
  * nothing has changed for `attempts` attempts: a thread was stopped in the middle of a call, or the pool is damaged.
  */
-#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second; on a busy machine some tenths */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second; on a busy machine some seconds */
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for a caller that may start over: while it waits, the gate opens for a moment from time to time. A signal
@@ -20250,13 +20250,25 @@ static uint64_t slb_count_words_out(struct slabby_allocator *pool) {
 /* Attempts of slb_os_wait_a_little that sleep begin here. */
 #define SLB_SLEEPS_FROM 4096u
 
-/* On a busy machine one yield takes as long as all other threads want the CPU, and 4,000 take minutes. */
+/*
+ * On a busy machine one yield takes as long as all other threads want the CPU, and a sleep until one of them stops.
+ * Then thousands take minutes, for which the pool is closed. So yields end after some time, and sleeps after twice the
+ * time that they take on a machine with nothing else to do. A few attempts are made whatever the clock says: this
+ * thread may itself have had no CPU.
+ */
 #define SLB_MOST_YIELDING_NS 10000000u
+#define SLB_SLEEPING_NS 100000u
+#define SLB_LEAST_ATTEMPTS 40u
 
-static uint32_t slb_past_yields(uint32_t attempt, uint64_t since_ns) {
-    if (attempt < SLB_SLEEPS_FROM && slb_os_coarse_ns() - since_ns > SLB_MOST_YIELDING_NS)
+static uint32_t slb_past_yields(uint32_t attempt, uint64_t waited_ns) {
+    if (attempt >= SLB_LEAST_ATTEMPTS && attempt < SLB_SLEEPS_FROM && waited_ns > SLB_MOST_YIELDING_NS)
         return SLB_SLEEPS_FROM;
     return attempt;
+}
+
+static bool slb_is_late(uint32_t attempt, uint32_t attempts, uint64_t waited_ns) {
+    return attempt >= SLB_SLEEPS_FROM &&
+           waited_ns > SLB_MOST_YIELDING_NS + (uint64_t)(attempts - SLB_SLEEPS_FROM) * SLB_SLEEPING_NS;
 }
 
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
@@ -20273,7 +20285,10 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
             since_ns = slb_os_coarse_ns();
         }
         before = live - out;
-        attempt = slb_past_yields(attempt, since_ns);
+        uint64_t waited_ns = slb_os_coarse_ns() - since_ns;
+        attempt = slb_past_yields(attempt, waited_ns);
+        if (slb_is_late(attempt, attempts, waited_ns))
+            return false;
         slb_os_wait_a_little(attempt);
     }
     return false;

@@ -22,6 +22,14 @@
 /* Whose pool the handlers use. Set while no timer runs. */
 static struct round *interrupted;
 static _Thread_local timer_t own_timer;
+static _Thread_local struct itimerspec own_wait; /* zero: no timer */
+
+/* The next signal comes behind the handler: on a busy machine, where a handler takes longer than a period, the thread
+ * would do nothing else. */
+static void wait_again(void) {
+    if (own_wait.it_value.tv_nsec != 0)
+        (void)timer_settime(own_timer, 0, &own_wait, NULL);
+}
 
 /* With a credit in hand a handler gets a slab, or Busy where it interrupted its own thread. Its release always
  * succeeds, unless somebody has reset the pool. */
@@ -33,8 +41,10 @@ static void use_the_pool(int number) {
 
     (void)number;
     atomic_fetch_add_explicit(&round->counts.handled, 1, memory_order_relaxed);
-    if (!round_take_credits(round, 1))
+    if (!round_take_credits(round, 1)) {
+        wait_again();
         return;
+    }
     status = slabby_allocate(&ref, NULL, round->pool);
     if (status == SLABBY_OK) {
         atomic_fetch_add_explicit(&round->counts.allocated, 1, memory_order_relaxed);
@@ -50,6 +60,7 @@ static void use_the_pool(int number) {
         round_complain(round, "allocate in a handler: %s", slabby_status_name(status));
     }
     round_give_credits(round, 1);
+    wait_again();
     errno = stored;
 }
 
@@ -72,11 +83,12 @@ int round_start_timer(struct round *round, uint64_t random) {
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGRTMIN;
     event.sigev_notify_thread_id = gettid();
-    when.it_interval.tv_nsec = 100000 + (long)(random % 400000);
-    when.it_value = when.it_interval;
+    when.it_value.tv_nsec = 100000 + (long)(random % 400000);
     if (timer_create(CLOCK_MONOTONIC, &event, &own_timer) == 0) {
+        own_wait = when;
         if (timer_settime(own_timer, 0, &when, NULL) == 0)
             return 1;
+        own_wait.it_value.tv_nsec = 0;
         (void)timer_delete(own_timer);
     }
     round_complain(round, "no timer: error %d", errno);
@@ -84,6 +96,7 @@ int round_start_timer(struct round *round, uint64_t random) {
 }
 
 void round_stop_timer(struct round *round) {
+    own_wait.it_value.tv_nsec = 0;
     if (timer_delete(own_timer) != 0)
         round_complain(round, "a timer stays: error %d", errno);
 }

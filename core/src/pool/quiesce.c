@@ -36,13 +36,25 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
 /* Attempts of slb_os_wait_a_little that sleep begin here. */
 #define SLEEPS_FROM 4096u
 
-/* On a busy machine one yield takes as long as all other threads want the CPU, and 4,000 take minutes. */
+/*
+ * On a busy machine one yield takes as long as all other threads want the CPU, and a sleep until one of them stops.
+ * Then thousands take minutes, for which the pool is closed. So yields end after some time, and sleeps after twice the
+ * time that they take on a machine with nothing else to do. A few attempts are made whatever the clock says: this
+ * thread may itself have had no CPU.
+ */
 #define MOST_YIELDING_NS 10000000u
+#define SLEEPING_NS 100000u
+#define LEAST_ATTEMPTS 40u
 
-static uint32_t past_yields(uint32_t attempt, uint64_t since_ns) {
-    if (attempt < SLEEPS_FROM && slb_os_coarse_ns() - since_ns > MOST_YIELDING_NS)
+static uint32_t past_yields(uint32_t attempt, uint64_t waited_ns) {
+    if (attempt >= LEAST_ATTEMPTS && attempt < SLEEPS_FROM && waited_ns > MOST_YIELDING_NS)
         return SLEEPS_FROM;
     return attempt;
+}
+
+static bool is_late(uint32_t attempt, uint32_t attempts, uint64_t waited_ns) {
+    return attempt >= SLEEPS_FROM &&
+           waited_ns > MOST_YIELDING_NS + (uint64_t)(attempts - SLEEPS_FROM) * SLEEPING_NS;
 }
 
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
@@ -59,7 +71,10 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
             since_ns = slb_os_coarse_ns();
         }
         before = live - out;
-        attempt = past_yields(attempt, since_ns);
+        uint64_t waited_ns = slb_os_coarse_ns() - since_ns;
+        attempt = past_yields(attempt, waited_ns);
+        if (is_late(attempt, attempts, waited_ns))
+            return false;
         slb_os_wait_a_little(attempt);
     }
     return false;

@@ -19,8 +19,8 @@ SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
  * live (or after it says free), so none is under way when the counters agree with the words. Returns false when
  * nothing has changed for `attempts` attempts: a thread was stopped in the middle of a call, or the pool is damaged.
  */
-#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second; on a busy machine some tenths */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second; on a busy machine some seconds */
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for a caller that may start over: while it waits, the gate opens for a moment from time to time. A signal
