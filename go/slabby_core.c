@@ -1610,9 +1610,9 @@ SLB_PRIVATE void slb_os_start_clock(void); /* ahead of the first reading; once *
 SLB_PRIVATE uint64_t slb_os_ticks(void);
 SLB_PRIVATE uint64_t slb_os_ticks_per_us(void); /* about, for distances that need not be exact */
 SLB_PRIVATE double slb_os_ns_per_tick(void);
-SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
-SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
-SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
+SLB_PRIVATE uint64_t slb_os_clock_floor_ns(void); /* the smallest difference that ticks show */
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void);      /* steady, exact to some milliseconds */
+SLB_PRIVATE uint64_t slb_os_wall_ns(void);        /* since the Unix epoch; may be set back */
 
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
@@ -4018,8 +4018,19 @@ SLB_PRIVATE uint64_t slb_os_ticks_per_us(void) {
 #endif
 }
 
-SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
-    return slb_floor_ticks;
+/* Whole, above 0, and the same each time, although the rate is measured anew. */
+SLB_PRIVATE uint64_t slb_os_clock_floor_ns(void) {
+    static _Atomic uint64_t floor_ns;
+    uint64_t known =
+        atomic_load_explicit(&floor_ns, memory_order_relaxed); /* a number that leads to nothing */
+    if (known != 0)
+        return known;
+    uint64_t measured = (uint64_t)((double)slb_floor_ticks * slb_os_ns_per_tick());
+    measured = measured == 0 ? 1 : measured;
+    if (atomic_compare_exchange_strong_explicit(&floor_ns, &known, measured, memory_order_relaxed,
+                                                memory_order_relaxed))
+        return measured;
+    return known;
 }
 
 /* -------------------- os/windows.c */
@@ -4852,9 +4863,8 @@ static void slb_add_locking(struct slb_text *text) {
 }
 
 static void slb_add_clock(struct slb_text *text) {
-    double floor_ns = (double)slb_os_clock_floor_ticks() * slb_os_ns_per_tick();
-    slb_text_add(text, "clock: steps of %u ns; shorter allocations are reported as that\n",
-                 (unsigned)(floor_ns + 0.5));
+    slb_text_add(text, "clock: steps of %" PRIu64 " ns; shorter allocations are reported as that\n",
+                 slb_os_clock_floor_ns());
 }
 
 SLB_PUBLIC slabby_status slabby_platform_text(char *buffer, uint64_t capacity, uint64_t *out_length) {
@@ -15580,8 +15590,8 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 
 /* The rate is read once for all times that are compared: it is measured anew each time. */
 static double slb_at_least_the_floor(double ticks, double ns_per_tick) {
-    double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * ns_per_tick;
+    double floor_ns = (double)slb_os_clock_floor_ns(), ns = ticks * ns_per_tick;
+    return ns < floor_ns ? floor_ns : ns;
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -15592,11 +15602,10 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    double ns_per_tick = slb_os_ns_per_tick();
-    uint64_t floor_ns = (uint64_t)slb_at_least_the_floor(0, ns_per_tick);
-    out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
+    out->latency_floor_ns = slb_os_clock_floor_ns();
     if (weight == 0)
         return;
+    double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
     out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
     double max_ns = slb_at_least_the_floor((double)most, ns_per_tick);

@@ -68,9 +68,8 @@ static void add_locking(struct slb_text *text) {
 }
 
 static void add_clock(struct slb_text *text) {
-    double floor_ns = (double)slb_os_clock_floor_ticks() * slb_os_ns_per_tick();
-    slb_text_add(text, "clock: steps of %u ns; shorter allocations are reported as that\n",
-                 (unsigned)(floor_ns + 0.5));
+    slb_text_add(text, "clock: steps of %" PRIu64 " ns; shorter allocations are reported as that\n",
+                 slb_os_clock_floor_ns());
 }
 
 SLB_PUBLIC slabby_status slabby_platform_text(char *buffer, uint64_t capacity, uint64_t *out_length) {

@@ -327,8 +327,8 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 
 /* The rate is read once for all times that are compared: it is measured anew each time. */
 static double at_least_the_floor(double ticks, double ns_per_tick) {
-    double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * ns_per_tick;
+    double floor_ns = (double)slb_os_clock_floor_ns(), ns = ticks * ns_per_tick;
+    return ns < floor_ns ? floor_ns : ns;
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -339,11 +339,10 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    double ns_per_tick = slb_os_ns_per_tick();
-    uint64_t floor_ns = (uint64_t)at_least_the_floor(0, ns_per_tick);
-    out->latency_floor_ns = floor_ns == 0 ? 1 : floor_ns;
+    out->latency_floor_ns = slb_os_clock_floor_ns();
     if (weight == 0)
         return;
+    double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
     out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
     double max_ns = at_least_the_floor((double)most, ns_per_tick);

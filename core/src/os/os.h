@@ -63,9 +63,9 @@ SLB_PRIVATE void slb_os_start_clock(void); /* ahead of the first reading; once *
 SLB_PRIVATE uint64_t slb_os_ticks(void);
 SLB_PRIVATE uint64_t slb_os_ticks_per_us(void); /* about, for distances that need not be exact */
 SLB_PRIVATE double slb_os_ns_per_tick(void);
-SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
-SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
-SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
+SLB_PRIVATE uint64_t slb_os_clock_floor_ns(void); /* the smallest difference that ticks show */
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void);      /* steady, exact to some milliseconds */
+SLB_PRIVATE uint64_t slb_os_wall_ns(void);        /* since the Unix epoch; may be set back */
 
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,

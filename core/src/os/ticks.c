@@ -94,6 +94,17 @@ SLB_PRIVATE uint64_t slb_os_ticks_per_us(void) {
 #endif
 }
 
-SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
-    return floor_ticks;
+/* Whole, above 0, and the same each time, although the rate is measured anew. */
+SLB_PRIVATE uint64_t slb_os_clock_floor_ns(void) {
+    static _Atomic uint64_t floor_ns;
+    uint64_t known =
+        atomic_load_explicit(&floor_ns, memory_order_relaxed); /* a number that leads to nothing */
+    if (known != 0)
+        return known;
+    uint64_t measured = (uint64_t)((double)floor_ticks * slb_os_ns_per_tick());
+    measured = measured == 0 ? 1 : measured;
+    if (atomic_compare_exchange_strong_explicit(&floor_ns, &known, measured, memory_order_relaxed,
+                                                memory_order_relaxed))
+        return measured;
+    return known;
 }
