@@ -19,6 +19,12 @@ def until_waiting(pool, count):
         pass
 
 
+async def until_waiting_in_loop(pool, count):
+    """The same, where tasks of this loop are to wait."""
+    while pool.stats().waiters < count:
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def full():
     """A pool of one slab, and that slab."""
@@ -207,10 +213,10 @@ def test_waits_are_futures_of_the_loop(full, own):
 
     async def wait_twice():
         waits = [asyncio.ensure_future(pool.acquire_async()) for _ in range(2)]
-        await asyncio.sleep(0)  # both wait now
+        await until_waiting_in_loop(pool, 2)
         made.clear()
         third = asyncio.ensure_future(pool.acquire_async())
-        await asyncio.sleep(0)
+        await until_waiting_in_loop(pool, 3)
         waiting = pool._queue().waiting.values()
         assert {type(future) for future in waiting} == {Future if own else asyncio.Future}
         assert len(waiting) == 3 and made[-1:] == (list(waiting)[-1:] if own else [])
