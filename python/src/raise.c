@@ -68,7 +68,7 @@ static PyObject *in_python_terms(const Pool *pool, slabby_ref ref, PyObject *tex
         PyUnicode_FindChar(text, '\n', 0, PyUnicode_GetLength(text), 1) < 0)
         return text;
     own = PyObject_CallMethod((PyObject *)pool, "_with_stack", "OK", text, (unsigned long long)ref);
-    if (own == NULL) {
+    if (own == NULL && PyErr_ExceptionMatches(PyExc_Exception)) { /* not Ctrl-C, which stays */
         PyErr_Clear();
         return text;
     }

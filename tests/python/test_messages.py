@@ -387,3 +387,18 @@ def test_an_error_is_counted_once_where_stacks_are_noted():
                 pool.deallocate(foreign)
             errors = pool.stats().errors
             assert errors[slabby.Status.INVALID_REFERENCE] == sum(errors.values()) == 1
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, OSError])
+def test_ctrl_c_while_a_text_is_made_is_not_lost(raised):
+    class Interrupted(slabby.Allocator):
+        def _with_stack(self, text, ref):
+            raise raised
+
+    with Interrupted(64, 4, debug=True) as pool:
+        ref = pool.allocate()
+        ref.release()
+        with pytest.raises(
+            KeyboardInterrupt if raised is KeyboardInterrupt else slabby.UseAfterFreeError
+        ):
+            memoryview(ref)
