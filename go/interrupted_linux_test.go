@@ -88,7 +88,7 @@ func onTwoCPUs(t *testing.T, test func(t *testing.T, moves bool)) {
 }
 
 // useAWhile is for a pool that is new: its slabs are biased to this CPU then. A pool whose slabs went to another CPU
-// many times makes no runs any more, so what moves has a pool of its own each time.
+// many times biases them to that one or to none, so what moves has a pool of its own each time.
 func useAWhile(take, give func()) {
 	for range 10 {
 		take()

@@ -35,7 +35,7 @@ func (p *Slabby) readSequences() {
 	}
 }
 
-// The offset of the mode from the handle, in layout 1.
+// The offset of the mode from the handle, in layout 2.
 const atProtect = 120
 
 // modeOf is the pool's mode, behind its handle.

@@ -1664,24 +1664,24 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
 /*
  * Restartable sequences, for a binding on x86-64 that takes slabs from the caches of CPUs and gives them back in
  * its own code, by the sequences that slabby_allocate and slabby_release use; docs/fast-path.md has them, and
- * docs/go-fast-path.md what a binding has to keep to. Layout 1, offsets in bytes behind the handle:
+ * docs/go-fast-path.md what a binding has to keep to. Layout 2, offsets in bytes behind the handle:
  *
  *     0 ref_bias u64, ref_limit u64, ref_end u64, id_mask u64, generation_step u64, words pointer, slabs pointer,
  *    56 stride u64, slab_size u64, -, reserved u32, caches pointer, cache_max u32, rseq_cpus u32, hot_cpus u32,
- *   100 release_cpus u32, expects_plain u64, -, 120 protect u32, -, 136 guard_key u64, guard_front u32, guard_back u32
+ *   100 release_cpus u32, -, 120 protect u32, -, 136 guard_key u64, guard_front u32, guard_back u32
  *
  * and in the cache of a CPU, 2,048 bytes each:
  *
  *     0 fast_given u64, header u64 {allocations:48, length:16}, fast_taken u64, sample_at u16, -, 32 issue u64,
- *    40 ids u32[254], 1072 plain_met u32
+ *    40 ids u32[254]
  */
-#define SLABBY_SEQUENCE_LAYOUT 1u
+#define SLABBY_SEQUENCE_LAYOUT 2u
 
 /*
  * slabby_sequences: where each thread has its rseq area, as an offset from its thread pointer. A caller that finds
  * `issue` to be 0 after a batch calls again: slabby_allocate biases the words of a CPU from time to time, a batch
  * never.
- * layout: the one that the caller was written for, 1 here.
+ * layout: the one that the caller was written for, 2 here.
  * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the CPU caches of this pool
  * work without restartable sequences, or it has none), Closed.
  */

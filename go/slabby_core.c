@@ -123,6 +123,8 @@
 #define SLB_PUBLIC SLB_VISIBLE
 #endif
 
+#define SLB_CACHE_LINE 64u
+
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
 /* A hint to a linker that optimises a static program. clang needs no hint, and warns about it if the function calls a
  * static one. */
@@ -132,10 +134,11 @@
 #define SLB_LINK_INLINE inline
 #endif
 #define SLB_COLD __attribute__((cold, noinline))
+/* A function that each operation calls: it begins a cache line, so that what it costs does not depend on what lies
+ * before it. */
+#define SLB_HOT __attribute__((aligned(SLB_CACHE_LINE)))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)
-
-#define SLB_CACHE_LINE 64u
 
 /* Asserts an invariant of the core. A caller's mistake never fails an assertion. Active in test builds. */
 #ifdef SLABBY_TEST_HOOKS
@@ -4798,6 +4801,277 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
     (void)slb_copy_out(entry, source, size);
 }
 
+/* -------------------- tiers/id_order.c */
+
+/* -------------------- tiers/id_order.h */
+/*
+ * The order in which the ids of a batch lie in a CPU's cache. It decides how often two CPUs request the same line of
+ * words from each other.
+ *
+ * Apart: one id of each line, then the next of each. This is for a CPU that releases what it allocates. Two ids that
+ * lie next to each other in its cache come to lie on top of two caches as soon as a thread moves to another CPU between
+ * an allocation and a release. If their words shared a line, the two CPUs would then take this line from each other at
+ * every operation.
+ *
+ * By line: all ids of a line, then those of the next. This is for a CPU whose slabs are released on another one. Each
+ * line then travels there and back once for all of its slabs; apart, it would travel once for each.
+ */
+#ifndef SLB_TIERS_ID_ORDER_H
+#define SLB_TIERS_ID_ORDER_H
+
+/* The k-th of `count` neighbouring slabs apart, every other line first, because the processor fetches lines in pairs:
+ *
+ *      line 0   0 15 30 ..      15 lines
+ *      line 1   8 23 38 ..
+ *      line 2   1 16 31 ..
+ */
+SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count);
+
+/* Puts `count` ids, at most SLB_CACHE_IDS, into this order, if they are of few lines and do not lie about so. */
+SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);
+
+#endif
+
+/* -------------------- slab_word.h */
+/*
+ * The word of a slab: its state, its generation, and its pins or its bias.
+ *
+ *    63        52 51                    id_bits    6     5  4  3  2     0
+ *   +------------+--------------------------+-----+-------+---+---+-------+
+ *   | pins (12)  | generation               | 0   | 0     | g | 0 | state |      plain
+ *   +------------+--------------------------+-----+-------+---+---+-------+
+ *   | CPU (12)   | generation               | 0   | turns | 0 | 1 | live  |      biased to a CPU
+ *   +------------+--------------------------+-----+-------+---+---+-------+
+ *
+ * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
+ * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
+ * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
+ *
+ * Who may write: only the thread that took a free slab out of a tier may change its word until the word says live.
+ * Then every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
+ * concurrent releases can find the old value. A biased word is cheaper to change, see tiers/word_bias.h.
+ *
+ * The turns of a biased word count pins and unpins of its CPU: 0 as it was handed out, 1 with one pin, 2 without it, 3
+ * with one pin again. More than one pin at a time, and what comes after the third turn, makes the word plain. Turns
+ * only rise, so a word that was left never comes back, which revocation depends on.
+ *
+ * The bit g says that the slab is on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
+ * only for such a slab, so a pool that samples guards pays nothing for its other slabs.
+ */
+#ifndef SLB_SLAB_WORD_H
+#define SLB_SLAB_WORD_H
+
+#define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
+#define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
+#define SLB_WORD_MAX_PINS 4095u
+#define SLB_WORD_BIASED 8u
+#define SLB_WORD_GUARDED 16u
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
+#define SLB_WORD_TURN 32u
+#define SLB_WORD_TURNS 96u
+#define SLB_WORD_LOW_BITS 7u /* state, biased, guarded, turns: an id has at least as many bits */
+#define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
+
+SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
+    return generation << id_bits | state;
+}
+
+/* The bits that bias the word of a live slab: to a CPU, or SLB_WORD_REVOKING. */
+SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
+    return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
+}
+
+SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
+    return (word & (SLB_WORD_PIN - 1)) >> id_bits;
+}
+
+SLB_INLINE bool slb_word_is_biased(uint64_t word) {
+    return (word & SLB_WORD_BIASED) != 0;
+}
+
+/* Of a biased word: a CPU, or SLB_WORD_REVOKING. */
+SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
+    return (uint32_t)(word >> SLB_WORD_HIGH);
+}
+
+/* Of a biased word. */
+SLB_INLINE uint32_t slb_word_turns(uint64_t word) {
+    return (uint32_t)(word & SLB_WORD_TURNS) / SLB_WORD_TURN;
+}
+
+SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
+    return slb_word_is_biased(word) ? slb_word_turns(word) % 2 : (uint32_t)(word >> SLB_WORD_HIGH);
+}
+
+SLB_INLINE uint32_t slb_word_state(uint64_t word) {
+    return (uint32_t)(word & 7u);
+}
+
+/* Generation and state alone. */
+SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED | SLB_WORD_TURNS));
+}
+
+SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
+    return (word & SLB_WORD_GUARDED) != 0;
+}
+
+/* The same slab in the same state, with its pins, as a plain word. */
+SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
+    return slb_word_is_biased(word) ? slb_word_without_pins(word) + slb_word_pins(word) * SLB_WORD_PIN : word;
+}
+
+/* What a biased word is without the CPU, as the sequences on that CPU want it. */
+SLB_INLINE uint64_t slb_word_of_any_cpu(uint64_t biased) {
+    return biased & (SLB_WORD_PIN - 1);
+}
+
+/* Whether the CPU of the bias can pin a slab with this word, or unpin it, by a turn. */
+SLB_INLINE bool slb_word_can_turn(uint64_t word) {
+    return slb_word_is_biased(word) && slb_word_turns(word) < 3;
+}
+
+/* The word with one pin more, of a slab that is live. */
+SLB_INLINE uint64_t slb_word_pinned(uint64_t word) {
+    return slb_word_can_turn(word) && slb_word_pins(word) == 0 ? word + SLB_WORD_TURN
+                                                               : slb_word_plain(word) + SLB_WORD_PIN;
+}
+
+/* The word with one pin less, of a slab that has one. */
+SLB_INLINE uint64_t slb_word_unpinned(uint64_t word) {
+    return slb_word_can_turn(word) ? word + SLB_WORD_TURN : slb_word_plain(word) - SLB_WORD_PIN;
+}
+
+/* The plain word of a live slab with pins that is to be released with the last of them. */
+SLB_INLINE uint64_t slb_word_dying(uint64_t word) {
+    return slb_word_plain(word) + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE;
+}
+
+/* Whether a user holds the slab: it is live, live by id, or waiting for its last unpin. */
+SLB_INLINE bool slb_word_is_out(uint64_t word) {
+    uint32_t state = slb_word_state(word);
+    return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
+           state == SLABBY_SLAB_STATE_DYING;
+}
+
+#endif
+
+/* -------------------- tiers/cpu_cache_state.h */
+/* The data of a CPU cache; cpu_cache.h has what is done with it. */
+#ifndef SLB_TIERS_CPU_CACHE_STATE_H
+#define SLB_TIERS_CPU_CACHE_STATE_H
+
+/*
+ * A CPU cache: a stack of free ids under one header.
+ *
+ *    63                          16 15       0
+ *   +------------------------------+----------+
+ *   | allocations served (48)      | len (16) |      taking one: header + 0xFFFF;  giving one: header + 1
+ *   +------------------------------+----------+
+ *
+ * len = 0xFFFF means locked: len - 1 >= max catches empty and locked in one unsigned compare, len >= max catches
+ * full and locked.
+ */
+#define SLB_CACHE_IDS 254u
+#define SLB_CACHE_LOCKED 0xFFFFu
+#define SLB_CACHE_TAKE 0xFFFFu
+#define SLB_CACHE_GIVE 1u
+
+/* header and the two counters of uses by id share a cache line. */
+struct slb_cpu_cache {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
+    _Atomic uint64_t header;
+    _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
+    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;      /* what the gate found when it locked the header */
+    _Atomic uint64_t slb_own_issue; /* into the words of what is taken: the bias to a CPU, or 0; see word_bias.h */
+    uint32_t ids[SLB_CACHE_IDS];
+    _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
+    _Atomic uint64_t backoff_until; /* ticks; `issue` has changed for a while, see word_bias.h */
+    _Atomic uint64_t sampled_ticks; /* when that allocation began */
+    _Atomic uint32_t revoked;       /* biases to this CPU since `issue` changed last, see word_bias.c */
+};
+
+/* Caches lie a power of two apart, so that finding one's own is a shift. */
+#define SLB_CACHE_STRIDE_LOG2 11
+
+union slb_cpu_cache_entry {
+    struct slb_cpu_cache cache;
+    char bytes[1u << SLB_CACHE_STRIDE_LOG2];
+};
+
+_Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
+
+#endif
+
+#include <string.h>
+
+SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count) {
+    uint32_t lines = count / SLB_WORDS_A_LINE;
+    if (k >= lines * SLB_WORDS_A_LINE)
+        return k;
+    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
+    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
+    return line * SLB_WORDS_A_LINE + k / lines;
+}
+
+/* How many lines the ids are of: an estimate from below, as two lines may have the same one of 256 bits. */
+static uint32_t slb_count_lines(const uint32_t *ids, uint32_t count) {
+    uint64_t seen[4] = {0};
+    uint32_t lines = 0;
+    for (uint32_t i = 0; i < count; i++)
+        seen[ids[i] / SLB_WORDS_A_LINE / 64 % 4] |= 1ull << ids[i] / SLB_WORDS_A_LINE % 64;
+    for (uint32_t i = 0; i < 4; i++)
+        lines += (uint32_t)__builtin_popcountll(seen[i]);
+    return lines;
+}
+
+/* How often the next id is of another line. */
+static uint32_t slb_count_changes(const uint32_t *ids, uint32_t count) {
+    uint32_t changes = 0;
+    for (uint32_t i = 1; i < count; i++)
+        changes += ids[i] / SLB_WORDS_A_LINE != ids[i - 1] / SLB_WORDS_A_LINE;
+    return changes;
+}
+
+/* Shell's method: the ids are few, and sorted once for many uses. */
+static void slb_sort(uint32_t *ids, uint32_t count) {
+    static const uint32_t gaps[] = {57, 23, 10, 4, 1};
+    for (uint32_t g = 0; g < sizeof gaps / sizeof gaps[0]; g++) {
+        for (uint32_t i = gaps[g]; i < count; i++) {
+            uint32_t id = ids[i], at = i;
+            for (; at >= gaps[g] && ids[at - gaps[g]] > id; at -= gaps[g])
+                ids[at] = ids[at - gaps[g]];
+            ids[at] = id;
+        }
+    }
+}
+
+/* The k-th of each line's worth of ids, for each k; every other line first. */
+static void slb_deal(uint32_t *ids, uint32_t count) {
+    uint32_t sorted[SLB_CACHE_IDS], dealt = 0;
+    memcpy(sorted, ids, count * sizeof ids[0]);
+    for (uint32_t k = 0; k < SLB_WORDS_A_LINE; k++)
+        for (uint32_t half = 0; half < 2; half++)
+            for (uint32_t i = half * SLB_WORDS_A_LINE + k; i < count; i += 2 * SLB_WORDS_A_LINE)
+                ids[dealt++] = sorted[i];
+}
+
+/* Whether the order is wanted, and not there yet. Ids of many lines, as random lifetimes leave them, have few
+ * neighbours that could be brought together. */
+static bool slb_is_wanted(const uint32_t *ids, uint32_t count, bool by_line) {
+    uint32_t lines = slb_count_lines(ids, count), changes = slb_count_changes(ids, count);
+    return by_line ? 3 * lines <= count && changes >= 2 * lines : changes + 1 < count - count / 8;
+}
+
+SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line) {
+    if (!slb_is_wanted(ids, count, by_line))
+        return;
+    slb_sort(ids, count);
+    if (!by_line)
+        slb_deal(ids, count);
+}
+
 /* -------------------- api/platform.c */
 /* The report on what this machine and process offer, and what a pool will therefore do. */
 
@@ -6186,178 +6460,6 @@ struct slb_ticking {
 
 #endif
 
-/* -------------------- slab_word.h */
-/*
- * The word of a slab: its state, its generation, and its pins or its bias.
- *
- *    63        52 51                    id_bits    6     5  4  3  2     0
- *   +------------+--------------------------+-----+-------+---+---+-------+
- *   | pins (12)  | generation               | 0   | 0     | g | 0 | state |      plain
- *   +------------+--------------------------+-----+-------+---+---+-------+
- *   | CPU (12)   | generation               | 0   | turns | 0 | 1 | live  |      biased to a CPU
- *   +------------+--------------------------+-----+-------+---+---+-------+
- *
- * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
- * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
- * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
- *
- * Who may write: only the thread that took a free slab out of a tier may change its word until the word says live.
- * Then every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. A biased word is cheaper to change, see tiers/word_bias.h.
- *
- * The turns of a biased word count pins and unpins of its CPU: 0 as it was handed out, 1 with one pin, 2 without it, 3
- * with one pin again. More than one pin at a time, and what comes after the third turn, makes the word plain. Turns
- * only rise, so a word that was left never comes back, which revocation depends on.
- *
- * The bit g says that the slab is on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
- * only for such a slab, so a pool that samples guards pays nothing for its other slabs.
- */
-#ifndef SLB_SLAB_WORD_H
-#define SLB_SLAB_WORD_H
-
-#define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
-#define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
-#define SLB_WORD_MAX_PINS 4095u
-#define SLB_WORD_BIASED 8u
-#define SLB_WORD_GUARDED 16u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
-#define SLB_WORD_TURN 32u
-#define SLB_WORD_TURNS 96u
-#define SLB_WORD_LOW_BITS 7u /* state, biased, guarded, turns: an id has at least as many bits */
-#define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
-
-SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
-    return generation << id_bits | state;
-}
-
-/* The bits that bias the word of a live slab: to a CPU, or SLB_WORD_REVOKING. */
-SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
-    return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
-}
-
-SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
-    return (word & (SLB_WORD_PIN - 1)) >> id_bits;
-}
-
-SLB_INLINE bool slb_word_is_biased(uint64_t word) {
-    return (word & SLB_WORD_BIASED) != 0;
-}
-
-/* Of a biased word: a CPU, or SLB_WORD_REVOKING. */
-SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
-    return (uint32_t)(word >> SLB_WORD_HIGH);
-}
-
-/* Of a biased word. */
-SLB_INLINE uint32_t slb_word_turns(uint64_t word) {
-    return (uint32_t)(word & SLB_WORD_TURNS) / SLB_WORD_TURN;
-}
-
-SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_biased(word) ? slb_word_turns(word) % 2 : (uint32_t)(word >> SLB_WORD_HIGH);
-}
-
-SLB_INLINE uint32_t slb_word_state(uint64_t word) {
-    return (uint32_t)(word & 7u);
-}
-
-/* Generation and state alone. */
-SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED | SLB_WORD_TURNS));
-}
-
-SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
-    return (word & SLB_WORD_GUARDED) != 0;
-}
-
-/* The same slab in the same state, with its pins, as a plain word. */
-SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
-    return slb_word_is_biased(word) ? slb_word_without_pins(word) + slb_word_pins(word) * SLB_WORD_PIN : word;
-}
-
-/* What a biased word is without the CPU, as the sequences on that CPU want it. */
-SLB_INLINE uint64_t slb_word_of_any_cpu(uint64_t biased) {
-    return biased & (SLB_WORD_PIN - 1);
-}
-
-/* Whether the CPU of the bias can pin a slab with this word, or unpin it, by a turn. */
-SLB_INLINE bool slb_word_can_turn(uint64_t word) {
-    return slb_word_is_biased(word) && slb_word_turns(word) < 3;
-}
-
-/* The word with one pin more, of a slab that is live. */
-SLB_INLINE uint64_t slb_word_pinned(uint64_t word) {
-    return slb_word_can_turn(word) && slb_word_pins(word) == 0 ? word + SLB_WORD_TURN
-                                                               : slb_word_plain(word) + SLB_WORD_PIN;
-}
-
-/* The word with one pin less, of a slab that has one. */
-SLB_INLINE uint64_t slb_word_unpinned(uint64_t word) {
-    return slb_word_can_turn(word) ? word + SLB_WORD_TURN : slb_word_plain(word) - SLB_WORD_PIN;
-}
-
-/* The plain word of a live slab with pins that is to be released with the last of them. */
-SLB_INLINE uint64_t slb_word_dying(uint64_t word) {
-    return slb_word_plain(word) + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE;
-}
-
-/* Whether a user holds the slab: it is live, live by id, or waiting for its last unpin. */
-SLB_INLINE bool slb_word_is_out(uint64_t word) {
-    uint32_t state = slb_word_state(word);
-    return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
-           state == SLABBY_SLAB_STATE_DYING;
-}
-
-#endif
-
-/* -------------------- tiers/cpu_cache_state.h */
-/* The data of a CPU cache; cpu_cache.h has what is done with it. */
-#ifndef SLB_TIERS_CPU_CACHE_STATE_H
-#define SLB_TIERS_CPU_CACHE_STATE_H
-
-/*
- * A CPU cache: a stack of free ids under one header.
- *
- *    63                          16 15       0
- *   +------------------------------+----------+
- *   | allocations served (48)      | len (16) |      taking one: header + 0xFFFF;  giving one: header + 1
- *   +------------------------------+----------+
- *
- * len = 0xFFFF means locked: len - 1 >= max catches empty and locked in one unsigned compare, len >= max catches
- * full and locked.
- */
-#define SLB_CACHE_IDS 254u
-#define SLB_CACHE_LOCKED 0xFFFFu
-#define SLB_CACHE_TAKE 0xFFFFu
-#define SLB_CACHE_GIVE 1u
-
-/* header and the two counters of uses by id share a cache line. */
-struct slb_cpu_cache {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
-    _Atomic uint64_t header;
-    _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
-    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
-    uint16_t locked_length;      /* what the gate found when it locked the header */
-    _Atomic uint64_t slb_own_issue;      /* into the words of what is taken: the bias to this CPU, or 0 */
-    uint32_t ids[SLB_CACHE_IDS];
-    _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
-    _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
-    _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
-    _Atomic uint64_t sampled_ticks; /* when that allocation began */
-};
-
-/* Caches lie a power of two apart, so that finding one's own is a shift. */
-#define SLB_CACHE_STRIDE_LOG2 11
-
-union slb_cpu_cache_entry {
-    struct slb_cpu_cache cache;
-    char bytes[1u << SLB_CACHE_STRIDE_LOG2];
-};
-
-_Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
-
-#endif
-
 /* -------------------- tiers/delay_queue_state.h */
 /* The data of the rings of reuse_delay, drawn in delay_queue.h. */
 #ifndef SLB_TIERS_DELAY_QUEUE_STATE_H
@@ -6534,7 +6636,8 @@ struct slabby_allocator {
         rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Grows with used_cpus */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
-    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
+    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
+    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
     /* Where a CPU's releases put ids: the same caches, or with `shuffle` others of their own, see protect/shuffle.h. */
     union slb_cpu_cache_entry *return_caches;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -6548,8 +6651,8 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
-    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
-    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
+    _Atomic uint64_t
+        rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -7657,27 +7760,6 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
     slb_stack_push(&pool->shards[hint & pool->shard_mask].head, pool->next, id);
 }
 
-/*
- * The k-th of `count` neighbouring slabs in the order in which they are handed out: one of each line of words, every
- * other line first, then the next of each.
- *
- *      line 0   0 15 30 ..      15 lines: 0 and 1 are two lines apart, as the processor fetches lines in pairs
- *      line 1   8 23 38 ..
- *      line 2   1 16 31 ..
- *
- * Two ids that lie next to each other in a CPU's cache come to lie on top of two caches as soon as a thread moves to
- * another CPU between an allocation and a release. If their words shared a line, the two CPUs would then take this line
- * from each other at every operation.
- */
-static uint32_t slb_deal(uint32_t k, uint32_t count) {
-    uint32_t lines = count / SLB_WORDS_A_LINE;
-    if (k >= lines * SLB_WORDS_A_LINE)
-        return k;
-    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
-    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
-    return line * SLB_WORDS_A_LINE + k / lines;
-}
-
 /* Recently used slabs first: they are in some cache, and untouched pages stay untouched. */
 SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
                                          uint32_t wanted) {
@@ -7692,7 +7774,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
         uint32_t first = 0;
         uint32_t slb_taken = slb_take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < slb_taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_deal(k, slb_taken);
+            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_dealt(k, slb_taken);
     }
     return count;
 }
@@ -8075,17 +8157,17 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* Requests the line of a word for writing, ahead of reading the word. A CPU that releases what another one has
+ * allocated would else request the line twice, to read and to write. */
+#define SLB_RSEQ_REQUEST "prefetchw %[entry]\n\t"
+
 /* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
- * or above the limit, or one that expects a plain word, does not read the word at all, so that the CPU requests the
- * word's cache line once only, for writing. */
+ * or above the limit does not read the word. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
                                                          "cmpl %[cpus], %%ecx\n\t"
-                                                         "jae %l[aside]\n\t"
-                                                         "movq %[plain], %%rax\n\t"
-                                                         "btq %%rcx, %%rax\n\t"
-                                                         "jc %l[aside]\n\t"
+                                                         "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
                                                          "shlq %[shift], %%rcx\n\t"
                                                          "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
                                                          "cmpq %[entry], %%rcx\n\t"
@@ -8094,8 +8176,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                          "addq %[step], %%rax\n\t"
                                                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain), [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit),
-                   [free] "r"(free_word), [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit), [free] "r"(free_word),
+                   [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
                    [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
@@ -8174,10 +8256,10 @@ restarted:
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[refused]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                  :
                  : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
@@ -8497,8 +8579,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
                      "4") ", %%ecx\n\t"
                           "cmpl %[cpus], %%ecx\n\t"
-                          "jae %l[aside]\n\t"
-                          "shlq %[shift], %%rcx\n\t"
+                          "jae %l[aside]\n\t" SLB_RSEQ_REQUEST "shlq %[shift], %%rcx\n\t"
                           "orq %[live], %%rcx\n\t"
                           "movq %[entry], %%rax\n\t"
                           "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
@@ -8720,22 +8801,22 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU at or above the limit, or one that expects a plain word, does not
- * read the word at all, so that the CPU requests the word's cache line once only, for writing. */
+/* Requests the line of a word for writing, ahead of reading the word. A CPU that releases what another one has
+ * allocated would else request the line twice, to read and to write. */
+#define SLB_RSEQ_REQUEST "prfm pstl1keep, [%[entry]]\n\t"
+
+/* The same for the release of the hot path. A CPU at or above the limit does not read the word. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
     const uint64_t word = free_word + pool->generation_step;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[aside]\n\t"
-                                         "ldr x12, %[plain]\n\t"
-                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
-                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN
+                          "ldr w9, [%[area], #4]\n\t"
+                          "ldr w12, %[cpus]\n\t"
+                          "cmp w9, w12\n\t"
+                          "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
-                          : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
+                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -8839,10 +8920,11 @@ restarted:
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
     (void)area;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN
+                          "ldr w9, [%[area], #4]\n\t"
+                          "ldr w12, %[cpus]\n\t"
+                          "cmp w9, w12\n\t"
+                          "b.hs %l[refused]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                           :
                           : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
@@ -8859,8 +8941,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
         SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                        "ldr w12, %[cpus]\n\t"
                        "cmp w9, w12\n\t"
-                       "b.hs %l[aside]\n\t"
-                       "mov x12, %[live]\n\t"
+                       "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST "mov x12, %[live]\n\t"
                        "orr x9, x12, x9, lsl %[shift]\n\t"
                        "ldr x10, [%[entry]]\n\t"
                        "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */
@@ -12595,8 +12676,9 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
  * On many processors the compare-and-swap is most of the cost of a release. It is needed only because another CPU might
- * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
- * revoked, only sequences that run on that CPU change the word, each with one committing store:
+ * release or pin the same slab at that moment. So allocate biases the word to the CPU on which the slab will probably
+ * be released: at first the CPU that served it. Until the bias is revoked, only sequences that run on the CPU of the
+ * bias change the word, each with one committing store:
  *
  *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}
  *            |                                                                  ^
@@ -12615,9 +12697,14 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
  * fork, or after the thread that began it has ended.
  *
- * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and a
- * CPU whose slabs are often changed elsewhere backs off: in the whole process fences take about a thousandth of the
- * time at most. Where the system has begun to refuse its fence, no word is biased any more.
+ * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and
+ * in the whole process fences take about a thousandth of the time at most. Where they would take more, the CPU whose
+ * slabs lose their bias biases them to the CPU that has just revoked it: then a consumer releases by sequences what a
+ * producer allocates. If that turns out wrong before those fences are paid for, the CPU backs off, and its words are
+ * plain for a while. Where the system has begun to refuse its fence, no word is biased any more.
+ *
+ * Nothing above depends on where a word was biased from: its first store is the last step of an allocation, which has
+ * the free slab to itself, and whose thread may have moved to any CPU since it took the slab.
  *
  * Unlike a compare-and-swap the commit is no barrier: other CPUs see it a moment later, before the slab can be
  * allocated again.
@@ -12633,22 +12720,21 @@ struct slb_fence_budget {
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* The bits that go into the word of a slab that this cache served: the bias to its CPU, or none. relaxed: a hint,
- * because each word itself says which CPU it is biased to. */
+/* The bits that go into the word of a slab that this cache served: the bias to a CPU, or none. relaxed: a hint, because
+ * each word itself says which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->slb_own_issue, memory_order_relaxed);
 }
 
 /* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
  * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
- * Restarted: the word was not read, because of the limit, because this CPU expects plain words, or because the kernel
- * restarted the sequence. */
+ * Restarted: the word was not read, because of the limit, or because the kernel restarted the sequence. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
 }
 
-/* The same for a slab that was pinned and unpinned on this CPU; whether this CPU expects plain words is not asked. */
+/* The same for a slab that was pinned and unpinned on this CPU. */
 SLB_INLINE bool slb_bias_release_turned(struct slabby_allocator *pool, uint64_t id, uint64_t free_word) {
     uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED) + 2 * SLB_WORD_TURN;
     return slb_rseq_try_swap(pool, id, biased, free_word + pool->generation_step) == SLB_RSEQ_DONE;
@@ -12713,14 +12799,12 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 /* Slabs that are served from now on are not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* For slow paths of a CPU: slabs that its cache serves from now on are biased to it, unless the CPU backs off or
- * protections act. Answers as slb_bias_here. */
+/* For slow paths of a CPU: slabs that its cache serves from now on are biased, to this CPU where they were not, unless
+ * the CPU backs off. Answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that is not biased to this CPU. A thread that releases slabs that others
- * allocated would request each line twice, to read and to swap: after a few such words in a row the CPU expects plain
- * ones, until it meets one that is biased to it. */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
+/* Whether the slabs that this CPU allocates are released on another one, as far as is known. */
+SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu);
 
 #endif
 
@@ -12732,23 +12816,27 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #define SLB_ANY_CPU UINT32_MAX
 
-/* So many plain words in a row make a CPU expect the next one. */
-#define SLB_PLAIN_IN_A_ROW 8u
-
 /* Fences take at most one part in 2^BACKOFF_LOG2 of all time; this many may come at once; and a fence counts at most
  * this many times the cheapest one, however long its thread was kept from running. */
 #define SLB_BACKOFF_LOG2 10
 #define SLB_AT_ONCE_LOG2 4
 #define SLB_DEAREST_LOG2 6
 
+/* So many fences beyond that, for words that are biased to one CPU, change what is biased to it. */
+#define SLB_TIMES_TOO_MANY 4u
+
 /* ------------------------------------------------------------------------------------------------- biasing */
 
 /* relaxed: `issue` is a hint, each word says for itself which CPU it is biased to */
+static uint64_t slb_issue_of(struct slabby_allocator *pool, uint32_t cpu) {
+    return atomic_load_explicit(&pool->caches[cpu].cache.slb_own_issue, memory_order_relaxed);
+}
+
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= pool->rseq_cpus)
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t slb_own_issue = atomic_load_explicit(&cache->slb_own_issue, memory_order_relaxed);
+    uint64_t slb_own_issue = slb_issue_of(pool, cpu);
     if (slb_own_issue != 0)
         return slb_own_issue;
     uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
@@ -12764,26 +12852,43 @@ SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
         atomic_store_explicit(&pool->caches[cpu].cache.slb_own_issue, 0, memory_order_relaxed);
 }
 
-/* relaxed: a hint as well; a count that goes lost makes it come one release later */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (cpu >= pool->rseq_cpus)
-        return;
-    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
-    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
-    atomic_store_explicit(met, now % SLB_PLAIN_IN_A_ROW, memory_order_relaxed);
-    if (now == SLB_PLAIN_IN_A_ROW)
-        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu) {
+    uint64_t slb_own_issue = cpu < pool->rseq_cpus ? slb_issue_of(pool, cpu) : 0;
+    return slb_own_issue != 0 && slb_own_issue != slb_word_mark(cpu);
 }
 
-static void slb_expect_biased(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    uint64_t bit = 1ull << cpu % 64;
-    if (cpu >= pool->rseq_cpus)
+/* Slabs that `cpu` allocates lose their bias on this CPU too often. Where the last change was long ago, they are biased
+ * to this CPU from now on; else to none until `until`. relaxed: hints, as above. */
+static void slb_change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t now, uint64_t until) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t here = slb_os_cpu(), before = slb_word_bias_cpu(slb_issue_of(pool, cpu));
+    bool backs_off = now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed) ||
+                     here >= pool->rseq_cpus || !slb_os_fences_well();
+    atomic_store_explicit(&cache->backoff_until, until, memory_order_relaxed);
+    atomic_store_explicit(&cache->slb_own_issue, backs_off ? 0 : slb_word_mark(here), memory_order_relaxed);
+    if (before != cpu && !slb_bias_is_remote(pool, cpu))
+        atomic_fetch_or_explicit(&pool->rearranges, 1ull << cpu % 64 | 1ull << before % 64,
+                                 memory_order_relaxed);
+}
+
+/* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
+ * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
+ * many may do rightly. */
+static void slb_note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
+    _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
+    uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
+    bool others = false;
+    atomic_store_explicit(revoked, times % SLB_TIMES_TOO_MANY, memory_order_relaxed);
+    if (times < SLB_TIMES_TOO_MANY)
         return;
-    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
-    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
-        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
+    for (uint32_t cpu = 0, cpus = pool->rseq_cpus; cpu < cpus; cpu++) {
+        if (cpu == biased_to || slb_issue_of(pool, cpu) != slb_word_mark(biased_to))
+            continue;
+        slb_change_issue(pool, cpu, now, until);
+        others = true;
+    }
+    if (!others && slb_issue_of(pool, biased_to) == slb_word_mark(biased_to))
+        slb_change_issue(pool, biased_to, now, until);
 }
 
 /* ------------------------------------------------------------------------------------------ what it costs */
@@ -12804,8 +12909,8 @@ static uint64_t slb_cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << SLB_DEAREST_LOG2 ? cheapest << SLB_DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. A CPU whose
- * slabs lose their bias while this time is too far ahead backs off until then: no word is biased to it. */
+/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. While this time
+ * is too far ahead, a CPU whose slabs lose their bias changes what it biases to. `cpu`: what they were biased to. */
 static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = slb_cost_of_fence(began, ended) << SLB_BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
@@ -12820,9 +12925,7 @@ static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t
     if (slb_test_bias_never_backs_off)
         return;
 #endif
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
-    atomic_store_explicit(&cache->slb_own_issue, 0, memory_order_relaxed);
+    slb_note_too_many(pool, cpu, ended, next);
 }
 
 /* ------------------------------------------------------------------------------------------------ revoking */
@@ -12925,8 +13028,6 @@ static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t w
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
         result = slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word);
-    if (result == SLB_RSEQ_DONE)
-        slb_expect_biased(pool);
     return result == SLB_RSEQ_DONE;
 }
 
@@ -18512,6 +18613,10 @@ SLB_PRIVATE void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                             enum slb_tier *out_tier);
 
+/* For slow paths: where slabs no longer travel between this CPU and another, the ids in its cache, which lie line by
+ * line, are put apart (tiers/id_order.h). Waits for nothing. */
+SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool);
+
 #endif
 
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
@@ -18535,7 +18640,10 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
         count = slb_delay_pop(pool, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
-        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
+        bool shuffled = slb_shuffle(pool, ids, count);
+        uint32_t held_back = shuffled ? slb_shuffle_hold_back(pool, count - 1) : 0;
+        if (!shuffled)
+            slb_order_ids(ids, count, slb_bias_is_remote(pool, slb_os_cpu()));
         *out_id = ids[0];
         slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
         slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
@@ -18543,6 +18651,61 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
     }
     slb_move_end(stripe);
     return count != 0;
+}
+
+/* Gives away the ids of the line on top of the cache: the other CPU has the rest of it. Answers how many are left. */
+static uint32_t slb_leave_top_line(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    uint32_t line = ids[count - 1] / SLB_WORDS_A_LINE, left = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] / SLB_WORDS_A_LINE == line)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        else
+            ids[left++] = ids[i];
+    }
+    return left;
+}
+
+/* Inside a move: this thread takes all ids of the cache in hand for a moment. */
+static void slb_put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu) {
+    uint32_t ids[SLB_CACHE_IDS];
+    /* relaxed: the take checks again, and gets that many or none */
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
+    uint32_t count = slb_header_ids(header);
+    if (count == 0 || !slb_cache_take_batch(pool, &pool->caches, ids, count))
+        return;
+    SLB_POINT(SLB_POINT_REFILL);
+    slb_count(&stripe->cache_out, count);
+    count = slb_leave_top_line(pool, ids, count);
+    slb_order_ids(ids, count, false);
+    slb_cache_fill(pool, stripe, &pool->caches, ids, count);
+}
+
+static SLB_COLD void slb_rearrange(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    uint32_t cpu = slb_os_cpu();
+    if (!slb_pool_exists(pool) || cpu >= pool->rseq_cpus)
+        return;
+    bool shuffled = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
+        (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64), memory_order_relaxed);
+        slb_move_begin(stripe);
+        if (!shuffled) /* a random order parts neighbours as well */
+            slb_put_apart(pool, stripe, cpu);
+        slb_move_end(stripe);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* relaxed: a hint */
+SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
+    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
+    if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
+        slb_rearrange(pool);
 }
 
 /* -------------------- resilience/conditions.c */
@@ -20024,7 +20187,7 @@ static void slb_clear_entry(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     memset(&pool->capacity, 0, sizeof pool->capacity);
     atomic_store(&pool->waiters, 0);
-    atomic_store(&pool->expects_plain, 0);
+    atomic_store(&pool->rearranges, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
     pool->listeners_made = 0;
@@ -20739,6 +20902,7 @@ static __attribute__((noinline)) slabby_status slb_take_or_refuse(struct slabby_
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t probe; /* its failure opens the breaker again */
+    slb_rearrange_if_due(pool);
     slabby_status status = slb_take_slab(pool, state, out_id, out_word, &probe);
     return slb_likely(status == SLABBY_OK)
                ? status
@@ -20823,6 +20987,7 @@ SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, ui
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
                          SLABBY_LATENCY_TRACKING_OFF))
         return false;
+    slb_rearrange_if_due(pool);
     uint32_t cpu = slb_rseq_cpu();
     bool guards = slb_guard_is_on(pool);
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
@@ -20886,8 +21051,8 @@ static __attribute__((noinline)) slabby_status slb_allocate_single(slabby_ref *o
 
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
-static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
-                                                              struct slabby_allocator *pool) {
+static SLB_HOT __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
+                                                                      struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
@@ -20928,8 +21093,8 @@ SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct sl
 }
 
 /* SLB_LINK_INLINE as slabby_release is. */
-SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
-                                                         slabby_allocator *allocator) {
+SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
+                                                                 slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_take_quickly(out_ref, out_data, allocator)))
@@ -21025,8 +21190,8 @@ static __attribute__((noinline)) slabby_status slb_allocate_fast_uncounted(void 
     return slb_allocate_fast_timed(out_data, out_id, pool);
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
-                                              slabby_allocator *allocator) {
+SLB_PUBLIC SLB_HOT slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                                      slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
@@ -21642,12 +21807,12 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
 
 /* -------------------------------------------------------------------------------------------- release */
 
-/* `looked`: this CPU has read the word and could not release. */
-static SLB_COLD slabby_status slb_release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
+static SLB_COLD slabby_status slb_release_slow(struct slabby_allocator *pool, slabby_ref ref) {
     SLB_HOLD(pool);
-    if (looked && slb_pool_exists(pool))
-        slb_bias_note_plain(pool);
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_checked(pool, ref));
+    slabby_status status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_checked(pool, ref));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 /* The word already says free. The id and the generation are computed again from the reference, because the hot path
@@ -21697,17 +21862,24 @@ static __attribute__((noinline)) slabby_status slb_return_audited(struct slabby_
     return SLABBY_OK;
 }
 
+/* The tail of a release where zeroing is what is left to do. */
+SLB_INLINE slabby_status slb_return_secured(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(pool->slab_size > SLB_ZERO_INLINE))
+        return slb_return_zeroed(pool, id);
+    slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return slb_give_slow(pool, id);
+    return SLABBY_OK;
+}
+
 /* The tail of a release whose patterns, where there are any, were intact. */
 SLB_INLINE slabby_status slb_return_intact(struct slabby_allocator *pool, slabby_ref ref, uint32_t id,
                                        uint32_t protect) {
     if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
         return protect & SLB_PROTECT_AUDIT ? slb_return_audited(pool, ref, id, protect)
                                            : slb_return_delayed(pool, id);
-    if (protect & SLB_PROTECT_SECURE) {
-        if (pool->slab_size > SLB_ZERO_INLINE)
-            return slb_return_zeroed(pool, id);
-        slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
-    }
+    if (protect & SLB_PROTECT_SECURE)
+        return slb_return_secured(pool, id);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
         return slb_give_slow(pool, id);
     return SLABBY_OK;
@@ -21731,17 +21903,17 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (protect != SLB_PROTECT_SECURE) { /* more protections than most protected pools have */
-        if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
-                          ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
-                                      SLB_PROTECT_DELAY)) != 0))
-            return slb_return_slow(pool, ref);
-        if (protect & SLB_PROTECT_BIT_GUARD) {
-            if (slb_unlikely(!slb_sides_are_usual(pool)))
-                return slb_return_patterned(pool, ref, relative, protect);
-            if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-                return slb_return_slow(pool, ref); /* compares again, reports and records */
-        }
+    if (slb_likely(protect == SLB_PROTECT_SECURE)) /* as most protected pools */
+        return slb_return_secured(pool, (uint32_t)id);
+    if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
+                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
+                                  SLB_PROTECT_DELAY)) != 0))
+        return slb_return_slow(pool, ref);
+    if (protect & SLB_PROTECT_BIT_GUARD) {
+        if (slb_unlikely(!slb_sides_are_usual(pool)))
+            return slb_return_patterned(pool, ref, relative, protect);
+        if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+            return slb_return_slow(pool, ref); /* compares again, reports and records */
     }
     return slb_return_intact(pool, ref, (uint32_t)id, protect);
 }
@@ -21752,7 +21924,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
                                                                 slabby_ref ref) {
     struct slb_portable_change slb_change;
     if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &slb_change)))
-        return slb_release_slow(pool, ref, false);
+        return slb_release_slow(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(slb_change.header);
@@ -21762,7 +21934,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
         slb_portable_abandon(&slb_change);
-        return slb_release_slow(pool, ref, false);
+        return slb_release_slow(pool, ref);
     }
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
@@ -21795,38 +21967,28 @@ SLB_INLINE slabby_status slb_return_plain(struct slabby_allocator *pool, slabby_
     return SLABBY_OK;
 }
 
-/* This CPU had looked at the word before. */
-static __attribute__((noinline)) slabby_status slb_note_and_return_plain(struct slabby_allocator *pool,
-                                                                     slabby_ref ref) {
-    slb_bias_note_plain(pool);
-    return slb_return_plain(pool, ref);
-}
-
-/* The word is not what a release expects, or no sequence looked at it. `looked` as above. */
-static __attribute__((noinline)) slabby_status slb_release_unusual(struct slabby_allocator *pool, slabby_ref ref,
-                                                               bool looked) {
+/* The word is not what a release expects, or no sequence looked at it. */
+static __attribute__((noinline)) slabby_status slb_release_unusual(struct slabby_allocator *pool,
+                                                               slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (!slb_word_swap_held(pool, id, &live, relative - id + pool->generation_step))
-        return slb_release_slow(pool, ref, looked);
-    return looked ? slb_note_and_return_plain(pool, ref) : slb_return_plain(pool, ref);
+        return slb_release_slow(pool, ref);
+    return slb_return_plain(pool, ref);
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * takes this path each time. So this function contains only the usual case, and everything else is a tail call: two
- * threads that wait for each other's cache lines are slowed by each instruction in between. `looked` as above. */
-static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
-                                                             bool looked) {
+ * threads that wait for each other's cache lines are slowed by each instruction in between. */
+static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask, found;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     /* seq_cst and the pool's end: as in slb_word_swap_plain */
     if (slb_unlikely(slb_rseq_try_exchange(pool, id, live, relative - id + pool->generation_step, &found) !=
                          SLB_RSEQ_DONE ||
                      found != live))
-        return slb_release_unusual(pool, ref, looked);
-    if (slb_unlikely(looked))
-        return slb_note_and_return_plain(pool, ref);
+        return slb_release_unusual(pool, ref);
     return slb_return_plain(pool, ref);
 }
 
@@ -21836,7 +21998,7 @@ static __attribute__((noinline)) slabby_status slb_release_other(struct slabby_a
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     if (slb_bias_release_turned(pool, id, relative - id))
         return slb_return_plain(pool, ref);
-    return slb_release_plain(pool, ref, true);
+    return slb_release_plain(pool, ref);
 }
 
 /* A release in a pool without CPU caches. */
@@ -21844,7 +22006,7 @@ static __attribute__((noinline)) slabby_status slb_release_single(struct slabby_
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step)))
-        return slb_release_slow(pool, ref, false);
+        return slb_release_slow(pool, ref);
     /* behind the free word, see protect/switches.c */
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                      0))
@@ -21862,11 +22024,12 @@ static bool slb_goes_by_section(const struct slabby_allocator *pool) {
 
 /* Off the inline path: a protection acts on releases, the backend is the portable one, there are no CPU caches, or the
  * reference is none that the inline path can judge. */
-static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_HOT __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool,
+                                                                     slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return slb_release_slow(pool, ref, false);
+        return slb_release_slow(pool, ref);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return slb_return_protected_slab(pool, ref, relative, id);
@@ -21874,11 +22037,11 @@ static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_a
         return slb_release_single(pool, ref);
     if (slb_goes_by_section(pool))
         return slb_release_portable(pool, ref);
-    return biased == SLB_RSEQ_REFUSED ? slb_release_other(pool, ref) : slb_release_plain(pool, ref, false);
+    return biased == SLB_RSEQ_REFUSED ? slb_release_other(pool, ref) : slb_release_plain(pool, ref);
 }
 
 /* SLB_LINK_INLINE: exported all the same. */
-SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
@@ -21889,8 +22052,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
         return slb_release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref)
-                                          : slb_release_plain(allocator, ref, false);
+        return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref) : slb_release_plain(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return slb_return_slow(allocator, ref);
@@ -21989,11 +22151,17 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+    status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 static __attribute__((noinline)) slabby_status slb_release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+    slabby_status status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 /* The word says free, and its slab is this thread's: so the generation that was released is the one before. */
@@ -22036,7 +22204,7 @@ static __attribute__((noinline)) slabby_status slb_release_fast_plain(struct sla
     return slb_give_fast(pool, id);
 }
 
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+SLB_PUBLIC SLB_HOT slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
@@ -22050,9 +22218,9 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
  * which slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
 
 #define SLB_POOL_AT(field, offset)                                                                               \
-    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
+    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 2")
 #define SLB_CACHE_AT(field, offset)                                                                              \
-    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 1")
+    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 2")
 
 SLB_POOL_AT(ref_bias, 0);
 SLB_POOL_AT(ref_limit, 8);
@@ -22069,7 +22237,6 @@ SLB_POOL_AT(cache_max, 88);
 SLB_POOL_AT(rseq_cpus, 92);
 SLB_POOL_AT(hot_cpus, 96);
 SLB_POOL_AT(release_cpus, 100);
-SLB_POOL_AT(expects_plain, 104);
 SLB_POOL_AT(protect, 120);
 SLB_POOL_AT(guard_key, 136);
 SLB_POOL_AT(guard_front, 144);
@@ -22080,8 +22247,7 @@ SLB_CACHE_AT(fast_taken, 16);
 SLB_CACHE_AT(sample_at, 24);
 SLB_CACHE_AT(slb_own_issue, 32);
 SLB_CACHE_AT(ids, 40);
-SLB_CACHE_AT(plain_met, 1072);
-_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
+_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 2");
 
 SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
     SLB_HOLD_HANDLE(allocator);

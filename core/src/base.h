@@ -28,6 +28,8 @@
 #define SLB_PUBLIC SLB_VISIBLE
 #endif
 
+#define SLB_CACHE_LINE 64u
+
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
 /* A hint to a linker that optimises a static program. clang needs no hint, and warns about it if the function calls a
  * static one. */
@@ -37,10 +39,11 @@
 #define SLB_LINK_INLINE inline
 #endif
 #define SLB_COLD __attribute__((cold, noinline))
+/* A function that each operation calls: it begins a cache line, so that what it costs does not depend on what lies
+ * before it. */
+#define SLB_HOT __attribute__((aligned(SLB_CACHE_LINE)))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)
-
-#define SLB_CACHE_LINE 64u
 
 /* Asserts an invariant of the core. A caller's mistake never fails an assertion. Active in test builds. */
 #ifdef SLABBY_TEST_HOOKS

@@ -102,7 +102,8 @@ struct slabby_allocator {
         rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Grows with used_cpus */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
-    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
+    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
+    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
     /* Where a CPU's releases put ids: the same caches, or with `shuffle` others of their own, see protect/shuffle.h. */
     union slb_cpu_cache_entry *return_caches;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -116,8 +117,8 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
-    _Atomic uint32_t portable_cpus; /* as rseq_cpus, of the portable backend: see tiers/section.h */
-    _Atomic uint32_t single_cpus;   /* as rseq_cpus, without CPU caches: see tiers/single.h */
+    _Atomic uint64_t
+        rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */

@@ -17,8 +17,8 @@
 static const struct bound {
     double allocate, release, mean;
 } bounds[] = {
-    {55, 61, 200}, {126, 155, 450},    {126, 176, 480}, {55, 104, 300},  {126, 155, 450},
-    {55, 61, 300}, {1170, 1370, 4000}, {142, 193, 550}, {145, 155, 500},
+    {53, 57, 200}, {126, 153, 450},    {126, 173, 480}, {53, 92, 300},   {126, 153, 450},
+    {51, 54, 300}, {1106, 1370, 4000}, {141, 191, 550}, {143, 150, 500},
 };
 
 /* Guards: a call, a second look or a cleared struct that slips into the path of every pair. */

@@ -371,22 +371,16 @@ static void expect_release_aside(void) {
     assert_true(slb_word_is_biased(atomic_load(&words[SWAPPED])));
 }
 
-/* Guards: the hot path leaves words alone where protections act, and where this CPU expects plain ones. */
+/* Guards: the hot path leaves words alone where protections act. */
 static void release_steps_aside(void **state) {
-    const uint64_t others = ~(1ull << own_cpu % 64);
-
     (void)state;
     need_sequences(cache != NULL);
     atomic_store(&pool.release_cpus, own_cpu);
     expect_release_aside();
     expect_refused(RELEASE_NEXT);
     atomic_store(&pool.release_cpus, own_cpu + 1);
-    atomic_store(&pool.expects_plain, ~others);
-    expect_release_aside();
-    atomic_store(&pool.expects_plain, others);
     lay_out(5, 3);
     expect_done(RELEASE);
-    atomic_store(&pool.expects_plain, 0);
     atomic_store(&pool.release_cpus, pool.cpus);
 }
 

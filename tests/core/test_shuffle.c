@@ -3,6 +3,7 @@
  * numbers. */
 #include "support.h"
 
+#include "api/refill.h"
 #include "pool.h"
 #include "protect/shuffle.h"
 #include "tiers/random.h"
@@ -126,9 +127,27 @@ static void no_age_comes_next(void **state) {
     check_guesses(SLABBY_CPU_CACHE_BACKEND_AUTO);
 }
 
+/* Guards: a cache that is due to be put in another order keeps its random one. */
+static void a_random_order_stays(void **state) {
+    slabby_allocator *pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_SHUFFLE, 1}));
+    struct slb_cpu_cache before;
+
+    (void)state;
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
+        before = pool->caches[cpu].cache;
+        atomic_store(&pool->rearranges, UINT64_MAX);
+        slb_rearrange_if_due(pool);
+        assert_memory_equal(before.ids, pool->caches[cpu].cache.ids, sizeof before.ids);
+        assert_true(before.header == pool->caches[cpu].cache.header);
+    }
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shuffles_are_fair),
+        cmocka_unit_test(a_random_order_stays),
         cmocka_unit_test(no_age_comes_next),
     };
 

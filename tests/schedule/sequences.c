@@ -188,8 +188,6 @@ int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limi
     schedule_sequence_begin();
     if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
         return end(SLB_RSEQ_RESTARTED);
-    if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
-        return end(SLB_RSEQ_RESTARTED);
     return swap(&pool->words[id], free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                 free_word + pool->generation_step);
 }

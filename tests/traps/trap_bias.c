@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which CPU a word is biased to (core/src/tiers/word_bias.h): the CPU that served it, until a release elsewhere revokes
- * the bias. A CPU whose words are revoked often backs off, and protected pools bias nothing. One thread that moves
- * between two CPUs. */
+ * the bias. A CPU whose words are revoked often biases to the CPU that revokes them, and backs off where that does not
+ * help. One thread that moves between two CPUs. */
 #define _GNU_SOURCE
 #include "backend.h"
 #include "skip.h"
@@ -90,22 +90,174 @@ static void the_server_owns_until_shared(void **state) {
     CHECK_STATUS(slabby_release(pool, shared), SLABBY_DOUBLE_DEALLOCATION);
 }
 
-/* Guards: a CPU whose slabs always end elsewhere stops owning them, and begins again when it has rested. */
-static void revoked_cpus_back_off(void **state) {
-    struct slb_cpu_cache *cache = &pool->caches[cpus[0]].cache;
+/* The first CPU biases what it allocates to `cpu`, or to none where that is 0. */
+static void expect_issue(uint64_t issue) {
+    assert_true(atomic_load(&pool->caches[cpus[0]].cache.issue) == issue);
+}
 
-    (void)state;
+/* Slabs of the first CPU are released on the second one until fences would take too much time. Afterwards the test says
+ * how long ago that was: it is a few milliseconds, which a busy machine takes from this thread at once. */
+static void release_elsewhere_until_noticed(void) {
     take_on(cpus[0], TAKEN);
     release_on(cpus[0], TAKEN);
-    assert_true(atomic_load(&cache->issue) != 0);
-    for (int rounds = 0; atomic_load(&cache->issue) != 0; rounds++) {
+    expect_issue(slb_word_mark(cpus[0]));
+    for (int rounds = 0; pool->caches[cpus[0]].cache.issue == slb_word_mark(cpus[0]); rounds++) {
         assert_true(rounds < 10000);
         take_on(cpus[0], 2);
         release_on(cpus[1], 2);
     }
-    assert_true(atomic_load(&cache->backoff_until) > 1);
-    /* a few milliseconds off, which a busy machine takes from this thread at once: the test says when it is over */
-    atomic_store(&cache->backoff_until, UINT64_MAX);
+    expect_issue(slb_word_mark(cpus[1]));
+    assert_true(atomic_load(&pool->caches[cpus[0]].cache.backoff_until) > 1);
+}
+
+static void say_it_was_long_ago(bool long_ago) {
+    atomic_store(&pool->caches[cpus[0]].cache.backoff_until, long_ago ? 1 : UINT64_MAX);
+}
+
+/* Any fence is one too many: slabs are allocated and released on this CPU until what it biases to changes. Answers the
+ * one that was released last. */
+static slabby_ref lose_biases_here(void) {
+    uint64_t issue = atomic_load(&pool->caches[cpus[0]].cache.issue);
+    slabby_ref ref = 0;
+
+    atomic_store(&slb_fence_budget.paid_until, slb_os_ticks() + (1ull << 50));
+    for (int rounds = 0; atomic_load(&pool->caches[cpus[0]].cache.issue) == issue; rounds++) {
+        assert_true(rounds < 1000);
+        ref = take(pool);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    }
+    return ref;
+}
+
+/* Guards: a consumer on another CPU releases without a fence and without a compare-and-swap what a producer allocates,
+ * and the statistics and the pool are whole. */
+static void words_are_biased_to_their_consumer(void **state) {
+    (void)state;
+    release_elsewhere_until_noticed();
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[1]);
+    atomic_store(&slb_fence_budget.paid_until, 0);
+    for (int i = 0; i < TAKEN; i++)
+        assert_int_equal(slabby_is_valid(pool, refs[i]), 1);
+    release_on(cpus[1], TAKEN);
+    for (int i = 0; i < TAKEN; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_DOUBLE_DEALLOCATION);
+    for (int rounds = 0; rounds < 20; rounds++) {
+        take_on(cpus[0], TAKEN);
+        release_on(cpus[1], TAKEN);
+    }
+    assert_in_range(atomic_load(&slb_fence_budget.paid_until), 0, slb_os_ticks() + (1ull << 40));
+    expect_issue(slb_word_mark(cpus[1]));
+}
+
+/* Guards: what is biased elsewhere is released, pinned and unpinned on its own CPU all the same. */
+static void words_biased_elsewhere_change_here(void **state) {
+    (void)state;
+    release_elsewhere_until_noticed();
+    atomic_store(&slb_fence_budget.paid_until, 0);
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[1]);
+    CHECK_STATUS(slabby_pin(pool, refs[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_PINNED);
+    CHECK_STATUS(slabby_unpin(pool, refs[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_release_deferred(pool, refs[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_release_deferred(pool, refs[0]), SLABBY_DOUBLE_DEALLOCATION);
+    refs[0] = take(pool);
+    release_on(cpus[0], TAKEN);
+}
+
+static uint32_t length_of(unsigned cpu) {
+    return (uint32_t)(atomic_load(&pool->caches[cpu].cache.header) & 0xFFFF);
+}
+
+/* In percent: how many of the ids that a CPU serves next have a neighbour of the same line of words below them. */
+static uint32_t together(unsigned cpu) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t length = length_of(cpu), first = length - 4 * SLB_WORDS_A_LINE, found = 0;
+
+    assert_in_range(length, 4 * SLB_WORDS_A_LINE, SLB_CACHE_IDS);
+    for (uint32_t i = first + 1; i < length; i++)
+        found += cache->ids[i] / SLB_WORDS_A_LINE == cache->ids[i - 1] / SLB_WORDS_A_LINE;
+    return found * 100 / (length - first);
+}
+
+/* Guards: slabs whose words share a line follow one another while they travel to another CPU. Once they stay, they do
+ * not any more, neither on the CPU of the producer nor on that of the consumer; and the producer keeps no slab of the
+ * line that it used last, which the two would take from each other at every operation. */
+static void a_line_travels_as_a_whole(void **state) {
+    (void)state;
+    release_elsewhere_until_noticed();
+    say_it_was_long_ago(true);
+    for (int rounds = 0; rounds < 20; rounds++) {
+        take_on(cpus[0], TAKEN);
+        release_on(cpus[1], TAKEN);
+    }
+    int count = 0;
+    assert_true(run_on(cpus[0]));
+    do /* until the cache has been filled again */
+        refs[count++] = take(pool);
+    while (length_of(cpus[0]) < 8 * SLB_WORDS_A_LINE && count < TAKEN);
+    assert_in_range(together(cpus[0]), 50, 100);
+    assert_in_range(together(cpus[1]), 50, 100);
+    uint32_t last_line = id_of(lose_biases_here()) / SLB_WORDS_A_LINE;
+    expect_issue(slb_word_mark(cpus[0]));
+    assert_in_range(together(cpus[0]), 0, 20);
+    for (uint32_t i = 0; i < length_of(cpus[0]); i++)
+        assert_int_not_equal(pool->caches[cpus[0]].cache.ids[i] / SLB_WORDS_A_LINE, last_line);
+    for (int rounds = 0; atomic_load(&pool->rearranges) != 0; rounds++) { /* until one is timed */
+        assert_true(rounds < 10000);
+        assert_true(run_on(cpus[1]));
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    }
+    assert_in_range(together(cpus[1]), 0, 20);
+    for (int i = 0; i < count; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+}
+
+/* Guards: where a producer and the consumer itself bias to the consumer's CPU, it is the producer that is wrong; and
+ * one release elsewhere is no reason to change. */
+static void the_consumer_keeps_its_own(void **state) {
+    (void)state;
+    release_elsewhere_until_noticed();
+    say_it_was_long_ago(true);
+    take_on(cpus[1], 1);
+    release_on(cpus[1], 1);
+    atomic_store(&pool->caches[cpus[1]].cache.issue, slb_word_mark(cpus[1]));
+    atomic_store(&pool->caches[cpus[1]].cache.revoked, 0);
+    take_on(cpus[0], 1);
+    atomic_store(&slb_fence_budget.paid_until, slb_os_ticks() + (1ull << 50));
+    release_on(cpus[0], 1);
+    expect_issue(slb_word_mark(cpus[1]));
+    (void)lose_biases_here();
+    expect_issue(slb_word_mark(cpus[0]));
+    assert_true(atomic_load(&pool->caches[cpus[1]].cache.issue) == slb_word_mark(cpus[1]));
+}
+
+/* Guards: a consumer whose CPU is new to the pool is one as any other. */
+static void new_consumers_are_biased_to(void **state) {
+    (void)state;
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    for (int i = 0; i < TAKEN; i++)
+        refs[i] = take(pool);
+    if (cpus[1] < pool->rseq_cpus)
+        skip(); /* the numbers of these CPUs are the other way round */
+    atomic_store(&slb_fence_budget.paid_until, slb_os_ticks() + (1ull << 50));
+    release_on(cpus[1], TAKEN);
+    expect_issue(slb_word_mark(cpus[1]));
+}
+
+/* Guards: a CPU whose slabs are released on several others stops biasing them, and begins again when it has rested. */
+static void revoked_cpus_back_off(void **state) {
+    struct slb_cpu_cache *cache = &pool->caches[cpus[0]].cache;
+
+    (void)state;
+    release_elsewhere_until_noticed();
+    say_it_was_long_ago(false);
+    assert_true(run_on(cpus[0]));
+    (void)lose_biases_here();
+    expect_issue(0);
+    say_it_was_long_ago(false);
     take_on(cpus[0], TAKEN);
     assert_int_equal(count_biased(cpus[0]), 0);
     release_on(cpus[1], TAKEN);
@@ -139,20 +291,6 @@ static void protections_keep_words_biased(void **state) {
     }
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
     release_on(cpus[0], TAKEN);
-}
-
-/* Guards: plain words in a row make a CPU expect plain ones, one that it owns makes it look again. */
-static void a_consumer_expects_plain_words(void **state) {
-    uint64_t bit = 1ull << cpus[1] % 64;
-
-    (void)state;
-    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 20), SLABBY_OK);
-    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
-    release_on(cpus[1], 20);
-    assert_int_equal(atomic_load(&pool->expects_plain) & bit, bit);
-    take_on(cpus[1], 20);
-    release_on(cpus[1], 20);
-    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
 }
 
 static uint64_t word_of(slabby_ref ref) {
@@ -198,11 +336,9 @@ static void pins_turn_the_word(void **state) {
 }
 
 /* Guards: a slab is released after any number of pins and unpins, and not while it is pinned; one that has no pin left
- * is no word of another CPU's for its own CPU. */
+ * costs its own CPU no fence. */
 static void turned_words_are_released(void **state) {
     enum { MOST_STEPS = 8 };
-    uint64_t bit = 1ull << cpus[0] % 64;
-
     (void)state;
     take_biased();
     for (int i = 0; i < TAKEN; i++) {
@@ -219,9 +355,7 @@ static void turned_words_are_released(void **state) {
     take_biased();
     for (int i = 0; i < TAKEN; i++)
         pin_and_unpin(refs[i], 2);
-    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
     release_on(cpus[0], TAKEN);
-    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
     assert_int_equal(atomic_load(&slb_fence_budget.paid_until), 0);
 }
 
@@ -273,7 +407,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_server_owns_until_shared, make, end),
         cmocka_unit_test_setup_teardown(revoked_cpus_back_off, make, end),
         cmocka_unit_test_setup_teardown(protections_keep_words_biased, make, end),
-        cmocka_unit_test_setup_teardown(a_consumer_expects_plain_words, make, end),
+        cmocka_unit_test_setup_teardown(words_are_biased_to_their_consumer, make, end),
+        cmocka_unit_test_setup_teardown(words_biased_elsewhere_change_here, make, end),
+        cmocka_unit_test_setup_teardown(a_line_travels_as_a_whole, make, end),
+        cmocka_unit_test_setup_teardown(the_consumer_keeps_its_own, make, end),
+        cmocka_unit_test_setup_teardown(new_consumers_are_biased_to, make, end),
         cmocka_unit_test_setup_teardown(pins_turn_the_word, make, end),
         cmocka_unit_test_setup_teardown(turned_words_are_released, make, end),
         cmocka_unit_test_setup_teardown(turned_words_are_changed_elsewhere, make, end),

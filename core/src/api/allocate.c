@@ -279,6 +279,7 @@ static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allo
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t probe; /* its failure opens the breaker again */
+    slb_rearrange_if_due(pool);
     slabby_status status = slb_take_slab(pool, state, out_id, out_word, &probe);
     return slb_likely(status == SLABBY_OK)
                ? status
@@ -363,6 +364,7 @@ SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32
                      atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
                          SLABBY_LATENCY_TRACKING_OFF))
         return false;
+    slb_rearrange_if_due(pool);
     uint32_t cpu = slb_rseq_cpu();
     bool guards = slb_guard_is_on(pool);
     if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
@@ -426,8 +428,8 @@ static __attribute__((noinline)) slabby_status allocate_single(slabby_ref *out_r
 
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
-static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
-                                                              struct slabby_allocator *pool) {
+static SLB_HOT __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
+                                                                      struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
@@ -468,8 +470,8 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
 }
 
 /* SLB_LINK_INLINE as slabby_release is. */
-SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
-                                                         slabby_allocator *allocator) {
+SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
+                                                                 slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
@@ -565,8 +567,8 @@ static __attribute__((noinline)) slabby_status allocate_fast_uncounted(void **ou
     return allocate_fast_timed(out_data, out_id, pool);
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
-                                              slabby_allocator *allocator) {
+SLB_PUBLIC SLB_HOT slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                                      slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))

@@ -8,7 +8,10 @@
 #include "protect/shuffle.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/depot.h"
+#include "tiers/gate.h"
+#include "tiers/id_order.h"
 #include "tiers/shards.h"
+#include "tiers/word_bias.h"
 
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                             enum slb_tier *out_tier) {
@@ -31,7 +34,10 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
         count = slb_delay_pop(pool, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
-        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
+        bool shuffled = slb_shuffle(pool, ids, count);
+        uint32_t held_back = shuffled ? slb_shuffle_hold_back(pool, count - 1) : 0;
+        if (!shuffled)
+            slb_order_ids(ids, count, slb_bias_is_remote(pool, slb_os_cpu()));
         *out_id = ids[0];
         slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
         slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
@@ -39,4 +45,59 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
     }
     slb_move_end(stripe);
     return count != 0;
+}
+
+/* Gives away the ids of the line on top of the cache: the other CPU has the rest of it. Answers how many are left. */
+static uint32_t leave_top_line(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    uint32_t line = ids[count - 1] / SLB_WORDS_A_LINE, left = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] / SLB_WORDS_A_LINE == line)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        else
+            ids[left++] = ids[i];
+    }
+    return left;
+}
+
+/* Inside a move: this thread takes all ids of the cache in hand for a moment. */
+static void put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu) {
+    uint32_t ids[SLB_CACHE_IDS];
+    /* relaxed: the take checks again, and gets that many or none */
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
+    uint32_t count = slb_header_ids(header);
+    if (count == 0 || !slb_cache_take_batch(pool, &pool->caches, ids, count))
+        return;
+    SLB_POINT(SLB_POINT_REFILL);
+    slb_count(&stripe->cache_out, count);
+    count = leave_top_line(pool, ids, count);
+    slb_order_ids(ids, count, false);
+    slb_cache_fill(pool, stripe, &pool->caches, ids, count);
+}
+
+static SLB_COLD void rearrange(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    uint32_t cpu = slb_os_cpu();
+    if (!slb_pool_exists(pool) || cpu >= pool->rseq_cpus)
+        return;
+    bool shuffled = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
+        (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64), memory_order_relaxed);
+        slb_move_begin(stripe);
+        if (!shuffled) /* a random order parts neighbours as well */
+            put_apart(pool, stripe, cpu);
+        slb_move_end(stripe);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* relaxed: a hint */
+SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
+    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
+    if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
+        rearrange(pool);
 }

@@ -9,4 +9,8 @@
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                             enum slb_tier *out_tier);
 
+/* For slow paths: where slabs no longer travel between this CPU and another, the ids in its cache, which lie line by
+ * line, are put apart (tiers/id_order.h). Waits for nothing. */
+SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool);
+
 #endif

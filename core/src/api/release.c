@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/give.h"
+#include "api/refill.h"
 #include "api/single.h"
 #include "observe/audit.h"
 #include "observe/audit_record.h"
@@ -148,12 +149,12 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
 
 /* -------------------------------------------------------------------------------------------- release */
 
-/* `looked`: this CPU has read the word and could not release. */
-static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
+static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref) {
     SLB_HOLD(pool);
-    if (looked && slb_pool_exists(pool))
-        slb_bias_note_plain(pool);
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
+    slabby_status status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 /* The word already says free. The id and the generation are computed again from the reference, because the hot path
@@ -203,17 +204,24 @@ static __attribute__((noinline)) slabby_status return_audited(struct slabby_allo
     return SLABBY_OK;
 }
 
+/* The tail of a release where zeroing is what is left to do. */
+SLB_INLINE slabby_status return_secured(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(pool->slab_size > SLB_ZERO_INLINE))
+        return return_zeroed(pool, id);
+    slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        return give_slow(pool, id);
+    return SLABBY_OK;
+}
+
 /* The tail of a release whose patterns, where there are any, were intact. */
 SLB_INLINE slabby_status return_intact(struct slabby_allocator *pool, slabby_ref ref, uint32_t id,
                                        uint32_t protect) {
     if (slb_unlikely(protect & (SLB_PROTECT_AUDIT | SLB_PROTECT_DELAY)))
         return protect & SLB_PROTECT_AUDIT ? return_audited(pool, ref, id, protect)
                                            : return_delayed(pool, id);
-    if (protect & SLB_PROTECT_SECURE) {
-        if (pool->slab_size > SLB_ZERO_INLINE)
-            return return_zeroed(pool, id);
-        slb_zero_few(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
-    }
+    if (protect & SLB_PROTECT_SECURE)
+        return return_secured(pool, id);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
         return give_slow(pool, id);
     return SLABBY_OK;
@@ -237,17 +245,17 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (protect != SLB_PROTECT_SECURE) { /* more protections than most protected pools have */
-        if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
-                          ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
-                                      SLB_PROTECT_DELAY)) != 0))
-            return return_slow(pool, ref);
-        if (protect & SLB_PROTECT_BIT_GUARD) {
-            if (slb_unlikely(!slb_sides_are_usual(pool)))
-                return return_patterned(pool, ref, relative, protect);
-            if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-                return return_slow(pool, ref); /* compares again, reports and records */
-        }
+    if (slb_likely(protect == SLB_PROTECT_SECURE)) /* as most protected pools */
+        return return_secured(pool, (uint32_t)id);
+    if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
+                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
+                                  SLB_PROTECT_DELAY)) != 0))
+        return return_slow(pool, ref);
+    if (protect & SLB_PROTECT_BIT_GUARD) {
+        if (slb_unlikely(!slb_sides_are_usual(pool)))
+            return return_patterned(pool, ref, relative, protect);
+        if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+            return return_slow(pool, ref); /* compares again, reports and records */
     }
     return return_intact(pool, ref, (uint32_t)id, protect);
 }
@@ -258,7 +266,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
                                                                 slabby_ref ref) {
     struct slb_portable_change change;
     if (slb_unlikely(!slb_portable_begin(pool, &pool->return_caches, &change)))
-        return release_slow(pool, ref, false);
+        return release_slow(pool, ref);
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     uint32_t length = slb_header_length(change.header);
@@ -268,7 +276,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
                                                               relative - id + pool->generation_step,
                                                               memory_order_seq_cst, memory_order_relaxed))) {
         slb_portable_abandon(&change);
-        return release_slow(pool, ref, false);
+        return release_slow(pool, ref);
     }
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                          0 ||
@@ -301,38 +309,28 @@ SLB_INLINE slabby_status return_plain(struct slabby_allocator *pool, slabby_ref 
     return SLABBY_OK;
 }
 
-/* This CPU had looked at the word before. */
-static __attribute__((noinline)) slabby_status note_and_return_plain(struct slabby_allocator *pool,
-                                                                     slabby_ref ref) {
-    slb_bias_note_plain(pool);
-    return return_plain(pool, ref);
-}
-
-/* The word is not what a release expects, or no sequence looked at it. `looked` as above. */
-static __attribute__((noinline)) slabby_status release_unusual(struct slabby_allocator *pool, slabby_ref ref,
-                                                               bool looked) {
+/* The word is not what a release expects, or no sequence looked at it. */
+static __attribute__((noinline)) slabby_status release_unusual(struct slabby_allocator *pool,
+                                                               slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (!slb_word_swap_held(pool, id, &live, relative - id + pool->generation_step))
-        return release_slow(pool, ref, looked);
-    return looked ? note_and_return_plain(pool, ref) : return_plain(pool, ref);
+        return release_slow(pool, ref);
+    return return_plain(pool, ref);
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * takes this path each time. So this function contains only the usual case, and everything else is a tail call: two
- * threads that wait for each other's cache lines are slowed by each instruction in between. `looked` as above. */
-static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
-                                                             bool looked) {
+ * threads that wait for each other's cache lines are slowed by each instruction in between. */
+static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask, found;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     /* seq_cst and the pool's end: as in slb_word_swap_plain */
     if (slb_unlikely(slb_rseq_try_exchange(pool, id, live, relative - id + pool->generation_step, &found) !=
                          SLB_RSEQ_DONE ||
                      found != live))
-        return release_unusual(pool, ref, looked);
-    if (slb_unlikely(looked))
-        return note_and_return_plain(pool, ref);
+        return release_unusual(pool, ref);
     return return_plain(pool, ref);
 }
 
@@ -342,7 +340,7 @@ static __attribute__((noinline)) slabby_status release_other(struct slabby_alloc
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     if (slb_bias_release_turned(pool, id, relative - id))
         return return_plain(pool, ref);
-    return release_plain(pool, ref, true);
+    return release_plain(pool, ref);
 }
 
 /* A release in a pool without CPU caches. */
@@ -350,7 +348,7 @@ static __attribute__((noinline)) slabby_status release_single(struct slabby_allo
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step)))
-        return release_slow(pool, ref, false);
+        return release_slow(pool, ref);
     /* behind the free word, see protect/switches.c */
     if (slb_unlikely((atomic_load_explicit(&pool->protect, memory_order_seq_cst) & SLB_PROTECT_ON_RELEASE) !=
                      0))
@@ -368,11 +366,12 @@ static bool goes_by_section(const struct slabby_allocator *pool) {
 
 /* Off the inline path: a protection acts on releases, the backend is the portable one, there are no CPU caches, or the
  * reference is none that the inline path can judge. */
-static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_HOT __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool,
+                                                                     slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return release_slow(pool, ref, false);
+        return release_slow(pool, ref);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
@@ -380,11 +379,11 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
         return release_single(pool, ref);
     if (goes_by_section(pool))
         return release_portable(pool, ref);
-    return biased == SLB_RSEQ_REFUSED ? release_other(pool, ref) : release_plain(pool, ref, false);
+    return biased == SLB_RSEQ_REFUSED ? release_other(pool, ref) : release_plain(pool, ref);
 }
 
 /* SLB_LINK_INLINE: exported all the same. */
-SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
@@ -395,8 +394,7 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
         return release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? release_other(allocator, ref)
-                                          : release_plain(allocator, ref, false);
+        return biased == SLB_RSEQ_REFUSED ? release_other(allocator, ref) : release_plain(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slow(allocator, ref);
@@ -495,11 +493,17 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+    status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 static __attribute__((noinline)) slabby_status release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+    slabby_status status =
+        slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+    slb_rearrange_if_due(pool);
+    return status;
 }
 
 /* The word says free, and its slab is this thread's: so the generation that was released is the one before. */
@@ -542,7 +546,7 @@ static __attribute__((noinline)) slabby_status release_fast_plain(struct slabby_
     return give_fast(pool, id);
 }
 
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+SLB_PUBLIC SLB_HOT slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))

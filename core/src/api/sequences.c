@@ -10,9 +10,9 @@
 #include "tiers/word_bias.h"
 
 #define POOL_AT(field, offset)                                                                               \
-    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
+    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 2")
 #define CACHE_AT(field, offset)                                                                              \
-    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 1")
+    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 2")
 
 POOL_AT(ref_bias, 0);
 POOL_AT(ref_limit, 8);
@@ -29,7 +29,6 @@ POOL_AT(cache_max, 88);
 POOL_AT(rseq_cpus, 92);
 POOL_AT(hot_cpus, 96);
 POOL_AT(release_cpus, 100);
-POOL_AT(expects_plain, 104);
 POOL_AT(protect, 120);
 POOL_AT(guard_key, 136);
 POOL_AT(guard_front, 144);
@@ -40,8 +39,7 @@ CACHE_AT(fast_taken, 16);
 CACHE_AT(sample_at, 24);
 CACHE_AT(issue, 32);
 CACHE_AT(ids, 40);
-CACHE_AT(plain_met, 1072);
-_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
+_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 2");
 
 SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
     SLB_HOLD_HANDLE(allocator);

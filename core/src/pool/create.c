@@ -156,7 +156,7 @@ static void clear_entry(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     memset(&pool->capacity, 0, sizeof pool->capacity);
     atomic_store(&pool->waiters, 0);
-    atomic_store(&pool->expects_plain, 0);
+    atomic_store(&pool->rearranges, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
     pool->listeners_made = 0;

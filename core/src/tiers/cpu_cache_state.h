@@ -28,12 +28,12 @@ struct slb_cpu_cache {
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;      /* what the gate found when it locked the header */
-    _Atomic uint64_t issue;      /* into the words of what is taken: the bias to this CPU, or 0 */
+    _Atomic uint64_t issue; /* into the words of what is taken: the bias to a CPU, or 0; see word_bias.h */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
-    _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
-    _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
+    _Atomic uint64_t backoff_until; /* ticks; `issue` has changed for a while, see word_bias.h */
     _Atomic uint64_t sampled_ticks; /* when that allocation began */
+    _Atomic uint32_t revoked;       /* biases to this CPU since `issue` changed last, see word_bias.c */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */

@@ -179,22 +179,22 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU at or above the limit, or one that expects a plain word, does not
- * read the word at all, so that the CPU requests the word's cache line once only, for writing. */
+/* Requests the line of a word for writing, ahead of reading the word. A CPU that releases what another one has
+ * allocated would else request the line twice, to read and to write. */
+#define SLB_RSEQ_REQUEST "prfm pstl1keep, [%[entry]]\n\t"
+
+/* The same for the release of the hot path. A CPU at or above the limit does not read the word. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
     const uint64_t word = free_word + pool->generation_step;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[aside]\n\t"
-                                         "ldr x12, %[plain]\n\t"
-                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
-                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN
+                          "ldr w9, [%[area], #4]\n\t"
+                          "ldr w12, %[cpus]\n\t"
+                          "cmp w9, w12\n\t"
+                          "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
-                          : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
+                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -298,10 +298,11 @@ restarted:
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
     (void)area;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN
+                          "ldr w9, [%[area], #4]\n\t"
+                          "ldr w12, %[cpus]\n\t"
+                          "cmp w9, w12\n\t"
+                          "b.hs %l[refused]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                           :
                           : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
@@ -318,8 +319,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
         SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                        "ldr w12, %[cpus]\n\t"
                        "cmp w9, w12\n\t"
-                       "b.hs %l[aside]\n\t"
-                       "mov x12, %[live]\n\t"
+                       "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST "mov x12, %[live]\n\t"
                        "orr x9, x12, x9, lsl %[shift]\n\t"
                        "ldr x10, [%[entry]]\n\t"
                        "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */

@@ -102,8 +102,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
                      "4") ", %%ecx\n\t"
                           "cmpl %[cpus], %%ecx\n\t"
-                          "jae %l[aside]\n\t"
-                          "shlq %[shift], %%rcx\n\t"
+                          "jae %l[aside]\n\t" SLB_RSEQ_REQUEST "shlq %[shift], %%rcx\n\t"
                           "orq %[live], %%rcx\n\t"
                           "movq %[entry], %%rax\n\t"
                           "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */

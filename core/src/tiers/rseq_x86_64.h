@@ -157,17 +157,17 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* Requests the line of a word for writing, ahead of reading the word. A CPU that releases what another one has
+ * allocated would else request the line twice, to read and to write. */
+#define SLB_RSEQ_REQUEST "prefetchw %[entry]\n\t"
+
 /* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
- * or above the limit, or one that expects a plain word, does not read the word at all, so that the CPU requests the
- * word's cache line once only, for writing. */
+ * or above the limit does not read the word. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
                                                          "cmpl %[cpus], %%ecx\n\t"
-                                                         "jae %l[aside]\n\t"
-                                                         "movq %[plain], %%rax\n\t"
-                                                         "btq %%rcx, %%rax\n\t"
-                                                         "jc %l[aside]\n\t"
+                                                         "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
                                                          "shlq %[shift], %%rcx\n\t"
                                                          "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
                                                          "cmpq %[entry], %%rcx\n\t"
@@ -176,8 +176,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                          "addq %[step], %%rax\n\t"
                                                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain), [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit),
-                   [free] "r"(free_word), [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit), [free] "r"(free_word),
+                   [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
                    [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
@@ -256,10 +256,10 @@ restarted:
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[refused]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                  :
                  : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tiers/shards.h"
 
+#include "tiers/id_order.h"
 #include "tiers/stack.h"
 
 SLB_PRIVATE uint32_t slb_shard_begins(uint32_t reserved, uint32_t shards, uint32_t shard) {
@@ -118,27 +119,6 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
     slb_stack_push(&pool->shards[hint & pool->shard_mask].head, pool->next, id);
 }
 
-/*
- * The k-th of `count` neighbouring slabs in the order in which they are handed out: one of each line of words, every
- * other line first, then the next of each.
- *
- *      line 0   0 15 30 ..      15 lines: 0 and 1 are two lines apart, as the processor fetches lines in pairs
- *      line 1   8 23 38 ..
- *      line 2   1 16 31 ..
- *
- * Two ids that lie next to each other in a CPU's cache come to lie on top of two caches as soon as a thread moves to
- * another CPU between an allocation and a release. If their words shared a line, the two CPUs would then take this line
- * from each other at every operation.
- */
-static uint32_t deal(uint32_t k, uint32_t count) {
-    uint32_t lines = count / SLB_WORDS_A_LINE;
-    if (k >= lines * SLB_WORDS_A_LINE)
-        return k;
-    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
-    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
-    return line * SLB_WORDS_A_LINE + k / lines;
-}
-
 /* Recently used slabs first: they are in some cache, and untouched pages stay untouched. */
 SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
                                          uint32_t wanted) {
@@ -153,7 +133,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
         uint32_t first = 0;
         uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + deal(k, taken);
+            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_dealt(k, taken);
     }
     return count;
 }

@@ -14,23 +14,27 @@
 
 #define ANY_CPU UINT32_MAX
 
-/* So many plain words in a row make a CPU expect the next one. */
-#define PLAIN_IN_A_ROW 8u
-
 /* Fences take at most one part in 2^BACKOFF_LOG2 of all time; this many may come at once; and a fence counts at most
  * this many times the cheapest one, however long its thread was kept from running. */
 #define BACKOFF_LOG2 10
 #define AT_ONCE_LOG2 4
 #define DEAREST_LOG2 6
 
+/* So many fences beyond that, for words that are biased to one CPU, change what is biased to it. */
+#define TIMES_TOO_MANY 4u
+
 /* ------------------------------------------------------------------------------------------------- biasing */
 
 /* relaxed: `issue` is a hint, each word says for itself which CPU it is biased to */
+static uint64_t issue_of(struct slabby_allocator *pool, uint32_t cpu) {
+    return atomic_load_explicit(&pool->caches[cpu].cache.issue, memory_order_relaxed);
+}
+
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= pool->rseq_cpus)
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    uint64_t issue = issue_of(pool, cpu);
     if (issue != 0)
         return issue;
     uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
@@ -46,26 +50,43 @@ SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
         atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
 }
 
-/* relaxed: a hint as well; a count that goes lost makes it come one release later */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (cpu >= pool->rseq_cpus)
-        return;
-    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
-    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
-    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
-    if (now == PLAIN_IN_A_ROW)
-        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu) {
+    uint64_t issue = cpu < pool->rseq_cpus ? issue_of(pool, cpu) : 0;
+    return issue != 0 && issue != slb_word_mark(cpu);
 }
 
-static void expect_biased(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    uint64_t bit = 1ull << cpu % 64;
-    if (cpu >= pool->rseq_cpus)
+/* Slabs that `cpu` allocates lose their bias on this CPU too often. Where the last change was long ago, they are biased
+ * to this CPU from now on; else to none until `until`. relaxed: hints, as above. */
+static void change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t now, uint64_t until) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t here = slb_os_cpu(), before = slb_word_bias_cpu(issue_of(pool, cpu));
+    bool backs_off = now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed) ||
+                     here >= pool->rseq_cpus || !slb_os_fences_well();
+    atomic_store_explicit(&cache->backoff_until, until, memory_order_relaxed);
+    atomic_store_explicit(&cache->issue, backs_off ? 0 : slb_word_mark(here), memory_order_relaxed);
+    if (before != cpu && !slb_bias_is_remote(pool, cpu))
+        atomic_fetch_or_explicit(&pool->rearranges, 1ull << cpu % 64 | 1ull << before % 64,
+                                 memory_order_relaxed);
+}
+
+/* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
+ * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
+ * many may do rightly. */
+static void note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
+    _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
+    uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
+    bool others = false;
+    atomic_store_explicit(revoked, times % TIMES_TOO_MANY, memory_order_relaxed);
+    if (times < TIMES_TOO_MANY)
         return;
-    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
-    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
-        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
+    for (uint32_t cpu = 0, cpus = pool->rseq_cpus; cpu < cpus; cpu++) {
+        if (cpu == biased_to || issue_of(pool, cpu) != slb_word_mark(biased_to))
+            continue;
+        change_issue(pool, cpu, now, until);
+        others = true;
+    }
+    if (!others && issue_of(pool, biased_to) == slb_word_mark(biased_to))
+        change_issue(pool, biased_to, now, until);
 }
 
 /* ------------------------------------------------------------------------------------------ what it costs */
@@ -86,8 +107,8 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. A CPU whose
- * slabs lose their bias while this time is too far ahead backs off until then: no word is biased to it. */
+/* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. While this time
+ * is too far ahead, a CPU whose slabs lose their bias changes what it biases to. `cpu`: what they were biased to. */
 static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
@@ -102,9 +123,7 @@ static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t beg
     if (slb_test_bias_never_backs_off)
         return;
 #endif
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
-    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+    note_too_many(pool, cpu, ended, next);
 }
 
 /* ------------------------------------------------------------------------------------------------ revoking */
@@ -207,8 +226,6 @@ static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t word,
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
         result = slb_rseq_try_swap(pool, id, slb_word_of_any_cpu(word), new_word);
-    if (result == SLB_RSEQ_DONE)
-        expect_biased(pool);
     return result == SLB_RSEQ_DONE;
 }
 

@@ -3,8 +3,9 @@
  * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
  * On many processors the compare-and-swap is most of the cost of a release. It is needed only because another CPU might
- * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
- * revoked, only sequences that run on that CPU change the word, each with one committing store:
+ * release or pin the same slab at that moment. So allocate biases the word to the CPU on which the slab will probably
+ * be released: at first the CPU that served it. Until the bias is revoked, only sequences that run on the CPU of the
+ * bias change the word, each with one committing store:
  *
  *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, CPU 1, turn 1, live}
  *            |                                                                  ^
@@ -23,9 +24,14 @@
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
  * fork, or after the thread that began it has ended.
  *
- * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and a
- * CPU whose slabs are often changed elsewhere backs off: in the whole process fences take about a thousandth of the
- * time at most. Where the system has begun to refuse its fence, no word is biased any more.
+ * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and
+ * in the whole process fences take about a thousandth of the time at most. Where they would take more, the CPU whose
+ * slabs lose their bias biases them to the CPU that has just revoked it: then a consumer releases by sequences what a
+ * producer allocates. If that turns out wrong before those fences are paid for, the CPU backs off, and its words are
+ * plain for a while. Where the system has begun to refuse its fence, no word is biased any more.
+ *
+ * Nothing above depends on where a word was biased from: its first store is the last step of an allocation, which has
+ * the free slab to itself, and whose thread may have moved to any CPU since it took the slab.
  *
  * Unlike a compare-and-swap the commit is no barrier: other CPUs see it a moment later, before the slab can be
  * allocated again.
@@ -45,22 +51,21 @@ struct slb_fence_budget {
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* The bits that go into the word of a slab that this cache served: the bias to its CPU, or none. relaxed: a hint,
- * because each word itself says which CPU it is biased to. */
+/* The bits that go into the word of a slab that this cache served: the bias to a CPU, or none. relaxed: a hint, because
+ * each word itself says which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
 /* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
  * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
- * Restarted: the word was not read, because of the limit, because this CPU expects plain words, or because the kernel
- * restarted the sequence. */
+ * Restarted: the word was not read, because of the limit, or because the kernel restarted the sequence. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word);
 }
 
-/* The same for a slab that was pinned and unpinned on this CPU; whether this CPU expects plain words is not asked. */
+/* The same for a slab that was pinned and unpinned on this CPU. */
 SLB_INLINE bool slb_bias_release_turned(struct slabby_allocator *pool, uint64_t id, uint64_t free_word) {
     uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED) + 2 * SLB_WORD_TURN;
     return slb_rseq_try_swap(pool, id, biased, free_word + pool->generation_step) == SLB_RSEQ_DONE;
@@ -125,13 +130,11 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 /* Slabs that are served from now on are not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* For slow paths of a CPU: slabs that its cache serves from now on are biased to it, unless the CPU backs off or
- * protections act. Answers as slb_bias_here. */
+/* For slow paths of a CPU: slabs that its cache serves from now on are biased, to this CPU where they were not, unless
+ * the CPU backs off. Answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that is not biased to this CPU. A thread that releases slabs that others
- * allocated would request each line twice, to read and to swap: after a few such words in a row the CPU expects plain
- * ones, until it meets one that is biased to it. */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
+/* Whether the slabs that this CPU allocates are released on another one, as far as is known. */
+SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu);
 
 #endif

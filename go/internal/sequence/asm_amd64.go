@@ -30,7 +30,7 @@ func Give(pool unsafe.Pointer, id uint64) (given bool) { return give(pool, id) }
 
 // TakeBatch takes as many slabs as there are references, at most Most, or none. It stores their numbers, and in data,
 // unless that is nil, the memory of each, out of the pool's span bytes. issue is what went into their words besides: 0
-// where the core has not biased them to this CPU. mixed says that a reference does not name hot yet, or that a slice
+// where the core has biased them to no CPU. mixed says that a reference does not name hot yet, or that a slice
 // does not begin in that memory yet, which is left to Go: its collector sees no stores of assembly.
 func TakeBatch(pool, hot unsafe.Pointer, refs []Reference, data *[]byte, span uint64) (issue uint64, taken,
 	mixed bool) {

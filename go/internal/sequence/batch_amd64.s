@@ -168,9 +168,6 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-56
 	MOVL 4(R9), CX
 	CMPL CX, RELEASE_CPUS(BX)
 	JCC  refused
-	MOVQ EXPECTS_PLAIN(BX), R8
-	BTQ  CX, R8
-	JCS  refused
 	MOVQ CX, R11
 	SHLQ $CPU_SHIFT, R11
 	ORQ  $(LIVE+BIASED), R11
@@ -258,7 +255,9 @@ TEXT ·freeBatch(SB), NOSPLIT, $0-40
 	MOVQ ID_MASK(DI), R14
 	MOVQ WORDS(DI), R12
 	AREA
-	JMP  next
+	MOVQ STEP(DI), R8
+next:
+	LEAQ ·descriptors+(32*10)(SB), AX
 biased:
 	SPLIT_NEXT(done)
 	MOVQ AX, 8(R9)
@@ -266,10 +265,11 @@ begin10:
 	MOVL 4(R9), CX
 	CMPL CX, RELEASE_CPUS(DI)
 	JCC  plain
+	REQUEST
 	SHLQ $CPU_SHIFT, CX
 	LEAQ (LIVE+BIASED)(CX)(SI*1), CX
 	CMPQ CX, (R12)(DX*8)
-	JNE  unbiased
+	JNE  plain
 	MOVQ R11, (R12)(DX*8)
 end10:
 	FREED_NEXT
@@ -279,9 +279,6 @@ done:
 	SHRQ $4, R10
 	MOVQ R10, freed+32(FP)
 	RET
-unbiased:
-	NOTE_PLAIN(AX, plain)
-	JMP  plain
 	ABORT(10, begin10, end10)
 plain:
 	LEAQ LIVE(SI), AX
@@ -289,16 +286,8 @@ plain:
 	CMPXCHGQ R11, (R12)(DX*8)
 	JNE  done
 	FREED_NEXT
-	JEQ  done
-next:
-	LEAQ ·descriptors+(32*10)(SB), AX
-	MOVL 4(R9), CX
-	MOVQ EXPECTS_PLAIN(DI), R8
-	BTQ  CX, R8
-	MOVQ STEP(DI), R8
-	JCC  biased
-	SPLIT_NEXT(done)
-	JMP  plain
+	JNE  next
+	JMP  done
 	FINISH
 
 // func giveBatch(pool unsafe.Pointer, ids *uint32, count uint64) (given bool)

@@ -191,7 +191,7 @@ TEXT ·release(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
 	AREA
-	UNBIAS(4, RELEASE_CPUS, LIVE, plain, unbiased, begin4, end4)
+	UNBIAS(4, RELEASE_CPUS, LIVE, plain, begin4, end4)
 give:
 	PUSH(5, freed, COMMIT_GIVEN, begin5, end5)
 	XORL AX, AX
@@ -200,9 +200,6 @@ give:
 	ABORT(5, begin5, end5)
 freed:
 	GO_ON(4)
-unbiased:
-	NOTE_PLAIN(R13, plain)
-	JMP  plain
 	ABORT(4, begin4, end4)
 plain:
 	SWAP_PLAIN(refused)
@@ -226,7 +223,7 @@ TEXT ·releaseProtected(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
 	AREA
-	UNBIAS(6, RSEQ_CPUS, LIVE, plain, unbiased, begin6, end6)
+	UNBIAS(6, RSEQ_CPUS, LIVE, plain, begin6, end6)
 free:
 	// Behind the free word: the thread that switches a protection on looks at the words next.
 	MOVL PROTECT(DI), R11
@@ -297,9 +294,6 @@ bytes:
 	JMP  give
 wipe:
 	GO_ON(5)
-unbiased:
-	NOTE_PLAIN(R13, plain)
-	JMP  plain
 	ABORT(6, begin6, end6)
 plain:
 	SWAP_PLAIN(refused)
