@@ -47,16 +47,18 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
     return count != 0;
 }
 
-/* Gives away the ids of the line on top of the cache: the other CPU has the rest of it. Answers how many are left. */
-static uint32_t leave_top_line(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    uint32_t line = ids[count - 1] / SLB_WORDS_A_LINE, left = 0;
+/* Puts the ids of the line on top of the cache first, which is the bottom: the other CPU has the rest of this line.
+ * Answers how many they are. */
+static uint32_t sink_top_line(uint32_t *ids, uint32_t count) {
+    uint32_t line = ids[count - 1] / SLB_WORDS_A_LINE, sunk = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (ids[i] / SLB_WORDS_A_LINE == line)
-            slb_shards_push(pool, slb_os_cpu(), ids[i]);
-        else
-            ids[left++] = ids[i];
+        uint32_t id = ids[i];
+        if (id / SLB_WORDS_A_LINE != line)
+            continue;
+        ids[i] = ids[sunk];
+        ids[sunk++] = id;
     }
-    return left;
+    return sunk;
 }
 
 /* Inside a move: this thread takes all ids of the cache in hand for a moment. */
@@ -69,8 +71,13 @@ static void put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe, 
         return;
     SLB_POINT(SLB_POINT_REFILL);
     slb_count(&stripe->cache_out, count);
-    count = leave_top_line(pool, ids, count);
-    slb_order_ids(ids, count, false);
+    uint32_t sunk = sink_top_line(ids, count);
+    if (sunk == count) { /* no others: the next allocation gets a batch */
+        for (uint32_t i = 0; i < count; i++)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        return;
+    }
+    slb_order_ids(&ids[sunk], count - sunk, false);
     slb_cache_fill(pool, stripe, &pool->caches, ids, count);
 }
 
