@@ -22064,10 +22064,8 @@ static bool slb_goes_by_section(const struct slabby_allocator *pool) {
 
 /* Off the inline path: a protection acts on releases, the backend is the portable one, there are no CPU caches, or the
  * reference is none that the inline path can judge. */
-static SLB_HOT __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool,
-                                                                     slabby_ref ref) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    uint64_t id = relative & pool->id_mask;
+static SLB_HOT __attribute__((noinline)) slabby_status
+slb_release_aside(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint64_t id) {
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
         return slb_release_slow(pool, ref);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
@@ -22089,7 +22087,7 @@ SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator
     /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
     if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
                      (uint32_t)id >= allocator->reserved))
-        return slb_release_aside(allocator, ref);
+        return slb_release_aside(allocator, ref, relative, id);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
         return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref) : slb_release_plain(allocator, ref);
