@@ -5,12 +5,12 @@
 
 #include "scheduler.h"
 
-extern const struct scenario word_scenarios[];   /* releases, pins: the compare-and-swap of a slab's word */
-extern const struct scenario bias_scenarios[];   /* words that one CPU may change without compare-and-swap */
-extern const struct scenario remote_scenarios[]; /* the same where allocation and release are on two CPUs */
-extern const struct scenario tier_scenarios[];   /* ids on their way between tiers, the gate, the proof */
+extern const struct scenario word_scenarios[]; /* releases, pins: the compare-and-swap of a slab's word */
+extern const struct scenario bias_scenarios[]; /* words that one CPU may change without compare-and-swap */
+extern const struct scenario tier_scenarios[]; /* ids on their way between tiers, the gate, the proof */
 extern const struct scenario
     shuffle_scenarios[];                        /* the two stacks of a CPU whose slabs come in random order */
+extern const struct scenario order_scenarios[]; /* a cache whose ids are put in another order */
 extern const struct scenario lease_scenarios[]; /* a binding's own code beside all that */
 extern const struct scenario waiting_scenarios[]; /* waiters and who wakes them */
 extern const struct scenario ending_scenarios[];  /* close, abandon, destroy, reset, trim, secure */

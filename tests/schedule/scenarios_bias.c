@@ -264,6 +264,37 @@ static void one_by_id(void) {
     world_check();
 }
 
+/* -------------------------------------------------------------------- allocated on CPU 0, biased to CPU 1 */
+
+static void bias_elsewhere(void) {
+    world_make_biased();
+    atomic_store(&world.pool->caches[0].cache.issue, slb_word_mark(1));
+    world_release(world.held[0]);
+    world.holds = 0;
+}
+
+static void expect_biased_elsewhere(slabby_ref ref) {
+    uint64_t word = world.pool->words[(ref - world.pool->ref_bias) & world.pool->id_mask];
+
+    EXPECT(slb_word_is_biased(word) && slb_word_bias_cpu(word) == 1, "prepare: it is not biased to CPU 1");
+}
+
+static void one_is_biased_elsewhere(void) {
+    bias_elsewhere();
+    world_take(1);
+    expect_biased_elsewhere(world.held[0]);
+}
+
+static void one_by_id_is_biased_elsewhere(void) {
+    uint32_t id;
+    void *data;
+
+    bias_elsewhere();
+    EXPECT(slabby_allocate_fast(&data, &id, world.pool) == SLABBY_OK, "prepare: allocate_fast failed");
+    world.held[0] = id;
+    expect_biased_elsewhere(world.pool->ref_bias + id);
+}
+
 const struct scenario bias_scenarios[] = {
     {.name = "owner_by_id_against_elsewhere_rseq",
      .says = "the owner's release by id and one elsewhere: one succeeds",
@@ -355,6 +386,41 @@ const struct scenario bias_scenarios[] = {
      .task = {release_it, trim, take_and_write},
      .cpu = {0, 1, 0},
      .check = released_and_others_out,
+     .preemptions = 2},
+    {.name = "remote_against_allocator_rseq",
+     .says = "a release on the CPU of the bias and one on the CPU that allocated: one succeeds",
+     .prepare = one_is_biased_elsewhere,
+     .task = {release_it, release_it, take_and_keep},
+     .cpu = {1, 0, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "remote_on_its_cpu_rseq",
+     .says = "two releases on the CPU of the bias, and the next owner on the other: one succeeds",
+     .prepare = one_is_biased_elsewhere,
+     .task = {release_it, defer_it, take_and_keep},
+     .cpu = {1, 1, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "remote_turns_against_allocator_rseq",
+     .says = "a pin, unpin and release on either CPU: one succeeds",
+     .prepare = one_is_biased_elsewhere,
+     .task = {pin_it_and_defer, pin_it_and_defer, take_and_keep},
+     .cpu = {1, 0, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "remote_by_id_against_allocator_rseq",
+     .says = "the same by id",
+     .prepare = one_by_id_is_biased_elsewhere,
+     .task = {deallocate_it, deallocate_it},
+     .cpu = {1, 0},
+     .check = one_by_id,
+     .preemptions = 4},
+    {.name = "remote_against_the_next_rseq",
+     .says = "a stale release on the CPU of the bias while the next generation is biased to it again",
+     .prepare = one_is_biased_elsewhere,
+     .task = {release_the_first, release_and_go_on, release_the_second, release_the_second},
+     .cpu = {1, 0, 1, 1},
+     .check = one_of_the_second,
      .preemptions = 2},
     {.name = NULL},
 };
