@@ -16,7 +16,7 @@ static void due(void) {
     atomic_store(&world.pool->rearranges, 1);
 }
 
-/* In the cache of CPU 0, and nowhere else: of two lines, so that one goes to the shards and one back. */
+/* In the cache of CPU 0, and nowhere else: of two lines, so that both go back there. */
 static void two_are_free(void) {
     uint32_t other = 1;
 
@@ -33,7 +33,7 @@ static void rearrange(void) {
     slb_rearrange_if_due(world.pool);
 }
 
-/* One that is timed, behind which a cache is rearranged if that is due. */
+/* The next allocation is timed, and before it the cache is rearranged: two of one line, which go to the shards. */
 static void sampled_and_due(void) {
     world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ,
                WITH({SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL}));
