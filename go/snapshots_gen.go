@@ -30,7 +30,8 @@ type AllocatorStats struct {
 	// TotalAllocations: successful allocations, one per slab (count).
 	TotalAllocations uint64 `json:"total_allocations" slabby:"counter"`
 
-	// TotalDeallocations: slabs given back, by whatever call (count).
+	// TotalDeallocations: slabs given back, by whatever call; no look shows more than
+	// total_allocations (count).
 	TotalDeallocations uint64 `json:"total_deallocations" slabby:"counter"`
 
 	// FastAllocations: of those allocations, the ones by AllocateFast (count).

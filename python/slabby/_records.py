@@ -63,7 +63,10 @@ class Stats(Record):
     )
     available_slabs: int = member(4, doc="Total_slabs less used, quarantined and retired ones.")
     total_allocations: int = member(5, doc="Successful allocations, one per slab.")
-    total_deallocations: int = member(6, doc="Slabs given back, by whatever call.")
+    total_deallocations: int = member(
+        6,
+        doc="Slabs given back, by whatever call; no look shows more than total_allocations.",
+    )
     fast_allocations: int = member(7, doc="Of those allocations, the ones by allocate_fast.")
     fast_deallocations: int = member(
         8,

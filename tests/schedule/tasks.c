@@ -54,6 +54,8 @@ void check_twice(void) {
            (unsigned long long)first.total_allocations, (unsigned long long)second.total_allocations);
     EXPECT(second.total_deallocations >= first.total_deallocations, "releases went from %llu to %llu",
            (unsigned long long)first.total_deallocations, (unsigned long long)second.total_deallocations);
+    EXPECT(first.total_deallocations <= first.total_allocations, "%llu released of %llu",
+           (unsigned long long)first.total_deallocations, (unsigned long long)first.total_allocations);
     EXPECT(first.used_slabs <= first.total_slabs, "%llu of %llu slabs are used",
            (unsigned long long)first.used_slabs, (unsigned long long)first.total_slabs);
 }

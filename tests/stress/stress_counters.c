@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Counters while the pool is in use: what the contract marks as a counter or a maximum never falls and never wraps,
- * at any time and for any reader; and once no call is inside, the sums hold exactly. */
+ * at any time and for any reader; no reader sees more released than allocated; and once no call is inside, the sums
+ * hold exactly. */
 #include "disturb.h"
 #include "support.h"
 #include "threads.h"
@@ -70,6 +71,22 @@ static void work_on_the_whole(struct counter_case *test, uint64_t *random) {
     allocate_and_release(test, random);
 }
 
+static void expect_no_more_released(const slabby_stats *stats) {
+    if (stats->total_deallocations > stats->total_allocations)
+        complain("%" PRIu64 " released of %" PRIu64, stats->total_deallocations, stats->total_allocations);
+    if (stats->fast_deallocations > stats->fast_allocations)
+        complain("%" PRIu64 " released by id of %" PRIu64, stats->fast_deallocations,
+                 stats->fast_allocations);
+}
+
+/* A reader beside the observer: both publish what they have read. */
+static void look(struct counter_case *test, uint64_t *random) {
+    slabby_stats stats = {.struct_size = sizeof stats};
+    (void)random;
+    (void)slabby_get_stats(&stats, test->pool);
+    expect_no_more_released(&stats);
+}
+
 static void observe(struct counter_case *test) {
     uint64_t before[128] = {0};
     slabby_stats stats = {.struct_size = sizeof stats};
@@ -89,6 +106,7 @@ static void observe(struct counter_case *test) {
                 before[at] = now;
             }
         }
+        expect_no_more_released(&stats);
         if (threads_failed() || (now_ns() >= test->end_ns && test->snapshots > ENOUGH_SNAPSHOTS)) {
             atomic_store(&test->over, true);
             return;
@@ -99,9 +117,8 @@ static void observe(struct counter_case *test) {
 }
 
 static void work(struct worker *worker) {
-    static void (*const jobs[])(struct counter_case *, uint64_t *) = {allocate_and_release, fail_batches,
-                                                                      call_by_id,           work_on_the_whole,
-                                                                      allocate_and_release, fail_batches};
+    static void (*const jobs[])(struct counter_case *, uint64_t *) = {
+        allocate_and_release, fail_batches, call_by_id, work_on_the_whole, allocate_and_release, look};
     struct counter_case *test = worker->shared;
     if (worker->index == 0) {
         observe(test);

@@ -118,12 +118,13 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
 }
 
 /* A published value never falls. A reading that overlaps calls may find less than an earlier one. It may also find less
- * than 0, which is a very large unsigned number of 64 bits. */
+ * than 0, which is a very large unsigned number of 64 bits. acquire, release: who finds a value also finds what was
+ * published before it. */
 static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
-    uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(published, memory_order_acquire);
     while ((int64_t)(now - before) > 0) {
-        if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_acq_rel,
+                                                  memory_order_acquire))
             return now;
     }
     return before;
@@ -260,13 +261,24 @@ SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t n
         slb_note_peak(pool);
 }
 
+/* The bounds of what was allocated and of what was released are of different moments. No look shows more released than
+ * allocated: what was released is published last, and what was allocated is looked at again, as another reader may have
+ * published both in between. */
+static void publish_both(_Atomic uint64_t *allocated, uint64_t *now_allocated, _Atomic uint64_t *released,
+                         uint64_t *now_released) {
+    *now_allocated = publish(allocated, *now_allocated);
+    if ((int64_t)(*now_released - *now_allocated) > 0) /* less than 0 is a large number */
+        *now_released = *now_allocated;
+    *now_released = publish(released, *now_released);
+    *now_allocated = publish(allocated, *now_allocated);
+}
+
 /* Everything that is a difference of sums, as it is shown. */
 static void publish_totals(struct slabby_allocator *pool, struct totals *now) {
-    now->allocations = publish(&pool->counts.allocations, now->allocations);
-    now->releases = publish(&pool->counts.releases, now->releases);
-    now->references = publish(&pool->counts.references, now->references);
-    now->fast_taken = publish(&pool->counts.by_id, now->fast_taken);
-    now->fast_given = publish(&pool->counts.by_id_given, now->fast_given);
+    struct slb_counts *counts = &pool->counts;
+    publish_both(&counts->allocations, &now->allocations, &counts->releases, &now->releases);
+    publish_both(&counts->by_id, &now->fast_taken, &counts->by_id_given, &now->fast_given);
+    now->references = publish(&counts->references, now->references);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         now->hits[tier] = publish(&pool->counts.hits[tier], now->hits[tier]);
 }
