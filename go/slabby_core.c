@@ -13067,7 +13067,7 @@ static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t w
 SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                         uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
-    SLB_HOLD(pool); /* a caller that gave up its pin has nothing else that keeps the pool */
+    SLB_HOLD(pool); /* a caller whose pin is gone has nothing else that keeps the pool */
     if (slb_swap_here(pool, id, *word, new_word))
         return true;
     if (!slb_has_word(pool, id)) {

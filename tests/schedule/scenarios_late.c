@@ -85,6 +85,20 @@ static void release_and_destroy(void) {
         destroy_pool();
 }
 
+/* One unpin too many: it may come first, and then it is the one that counts. */
+static void unpin_twice_as_often(void) {
+    slabby_status status = slabby_unpin(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_INVALID_ARGUMENT || status == SLABBY_USE_AFTER_FREE ||
+               status == SLABBY_CLOSED,
+           "unpin answered %s", world_text(status));
+}
+
+static void unpin_release_and_destroy(void) {
+    unpin_twice_as_often();
+    release_and_destroy();
+}
+
 static void expect_late(slabby_status status, slabby_status stale, const char *what) {
     EXPECT(status == stale || status == SLABBY_CLOSED, "%s of a stale reference answered %s", what,
            world_text(status));
@@ -179,6 +193,13 @@ const struct scenario late_scenarios[] = {
      .cpu = {0, 0},
      .check = went_or_in_use,
      .preemptions = 3},
+    {.name = "late_unpin_too_many_rseq",
+     .says = "the same for one unpin too many, on the other CPU",
+     .prepare = one_is_pinned,
+     .task = {unpin_twice_as_often, unpin_release_and_destroy},
+     .cpu = {1, 0},
+     .check = went_or_in_use,
+     .preemptions = 2},
     {.name = "late_last_release_rseq",
      .says =
          "who releases the last slab of an abandoned pool unmaps what somebody else still reads, or they do",
