@@ -147,8 +147,8 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
  * then on, even where that is the pool's end (pool_dealloc).
  */
 
-static int somebody_has(const PyObject *pair, const FastSlab *slab) {
-    return Py_REFCNT(pair) > 1 || Py_REFCNT(slab) > 1;
+static int somebody_has(PyObject *pair, FastSlab *slab) {
+    return Py_REFCNT(pair) > 1 || Py_REFCNT((PyObject *)slab) > 1;
 }
 
 int spare_pair_is_held(const Pool *pool) {
