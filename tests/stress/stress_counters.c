@@ -80,7 +80,7 @@ static void expect_no_more_released(const slabby_stats *stats) {
 }
 
 /* A reader beside the observer: both publish what they have read. */
-static void look(struct counter_case *test, uint64_t *random) {
+static void read_once(struct counter_case *test, uint64_t *random) {
     slabby_stats stats = {.struct_size = sizeof stats};
     (void)random;
     (void)slabby_get_stats(&stats, test->pool);
@@ -118,7 +118,7 @@ static void observe(struct counter_case *test) {
 
 static void work(struct worker *worker) {
     static void (*const jobs[])(struct counter_case *, uint64_t *) = {
-        allocate_and_release, fail_batches, call_by_id, work_on_the_whole, allocate_and_release, look};
+        allocate_and_release, fail_batches, call_by_id, work_on_the_whole, allocate_and_release, read_once};
     struct counter_case *test = worker->shared;
     if (worker->index == 0) {
         observe(test);
