@@ -4844,21 +4844,17 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
  * Apart: one id of each line, then the next of each. This is for a CPU that releases what it allocates. Two ids that
  * lie next to each other in its cache come to lie on top of two caches as soon as a thread moves to another CPU between
  * an allocation and a release. If their words shared a line, the two CPUs would then take this line from each other at
- * every operation.
+ * every operation. Of 15 whole lines, these slabs are the ones that are served in turn:
+ *
+ *      line 0   0 15 30 ..
+ *      line 1   8 23 38 ..
+ *      line 2   1 16 31 ..
  *
  * By line: all ids of a line, then those of the next. This is for a CPU whose slabs are released on another one. Each
  * line then travels there and back once for all of its slabs; apart, it would travel once for each.
  */
 #ifndef SLB_TIERS_ID_ORDER_H
 #define SLB_TIERS_ID_ORDER_H
-
-/* The k-th of `count` neighbouring slabs apart, every other line first, because the processor fetches lines in pairs:
- *
- *      line 0   0 15 30 ..      15 lines
- *      line 1   8 23 38 ..
- *      line 2   1 16 31 ..
- */
-SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count);
 
 /* Puts `count` ids, at most SLB_CACHE_IDS, into this order, if they are of few lines and do not lie about so. */
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);
@@ -5039,15 +5035,6 @@ _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a C
 
 #include <string.h>
 
-SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count) {
-    uint32_t lines = count / SLB_WORDS_A_LINE;
-    if (k >= lines * SLB_WORDS_A_LINE)
-        return k;
-    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
-    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
-    return line * SLB_WORDS_A_LINE + k / lines;
-}
-
 /* How many lines the ids are of: an estimate from below, as two lines may have the same one of 256 bits. */
 static uint32_t slb_count_lines(const uint32_t *ids, uint32_t count) {
     uint64_t seen[4] = {0};
@@ -5080,7 +5067,8 @@ static void slb_sort(uint32_t *ids, uint32_t count) {
     }
 }
 
-/* The k-th of each line's worth of ids, for each k; every other line first. */
+/* The k-th of each line's worth of ids, for each k; every other line first, because the processor fetches lines in
+ * pairs. */
 static void slb_deal(uint32_t *ids, uint32_t count) {
     uint32_t sorted[SLB_CACHE_IDS], dealt = 0;
     memcpy(sorted, ids, count * sizeof ids[0]);
@@ -5093,8 +5081,11 @@ static void slb_deal(uint32_t *ids, uint32_t count) {
 /* Whether the order is wanted, and not there yet. Ids of many lines, as random lifetimes leave them, have few
  * neighbours that could be brought together. */
 static bool slb_is_wanted(const uint32_t *ids, uint32_t count, bool by_line) {
-    uint32_t lines = slb_count_lines(ids, count), changes = slb_count_changes(ids, count);
-    return by_line ? 3 * lines <= count && changes >= 2 * lines : changes + 1 < count - count / 8;
+    uint32_t changes = slb_count_changes(ids, count);
+    if (!by_line)
+        return changes + 1 < count - count / 8;
+    uint32_t lines = slb_count_lines(ids, count);
+    return 3 * lines <= count && changes >= 2 * lines;
 }
 
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line) {
@@ -7807,7 +7798,9 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
         uint32_t first = 0;
         uint32_t slb_taken = slb_take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < slb_taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_dealt(k, slb_taken);
+            out_ids[count + k] = slb_shard_start(pool, shard) + first + k;
+        slb_order_ids(&out_ids[count], slb_taken, false);
+        count += slb_taken;
     }
     return count;
 }
@@ -12906,7 +12899,7 @@ static void slb_change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64
 
 /* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
  * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
- * many may do rightly. */
+ * many may do rightly. relaxed: hints, and a count that goes lost makes it come one fence later. */
 static void slb_note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
     _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
     uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
@@ -13745,6 +13738,11 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change);
+
+/* Runs `work` as a move (in_flight.h) where the gate is open, and answers what it answers; false where it did not run.
+ * For a caller outside, which holds nothing; a slab that comes back while the gate closes is found. */
+SLB_PRIVATE bool slb_gate_move(struct slabby_allocator *pool,
+                               bool (*work)(struct slabby_allocator *pool, struct slb_stripe *stripe));
 
 /* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
 SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
@@ -15267,6 +15265,27 @@ SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.scarce_free, 0);
 }
 
+SLB_PRIVATE SLB_COLD bool slb_gate_move(struct slabby_allocator *pool,
+                                        bool (*work)(struct slabby_allocator *pool,
+                                                     struct slb_stripe *stripe)) {
+    bool done = false;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return false;
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
+        slb_move_begin(stripe);
+        done = work(pool, stripe);
+        slb_move_end(stripe);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+    return done;
+}
+
 /* -------------------- api/test_hooks.c */
 /* Empty, except in builds with SLABBY_TEST_HOOKS. */
 
@@ -16061,22 +16080,7 @@ static bool slb_mix_returned(struct slabby_allocator *pool, struct slb_stripe *s
 }
 
 SLB_PRIVATE SLB_COLD bool slb_shuffle_returned(struct slabby_allocator *pool) {
-    bool mixed = false;
-    SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
-        return false;
-    struct slb_stripe *stripe = slb_enter(pool);
-    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
-        slb_move_begin(stripe);
-        mixed = slb_mix_returned(pool, stripe);
-        slb_move_end(stripe);
-    }
-    slb_leave(stripe);
-    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
-    return mixed;
+    return slb_gate_move(pool, slb_mix_returned);
 }
 
 /* -------------------- observe/health.c */
@@ -18712,52 +18716,39 @@ static uint32_t slb_sink_top_line(uint32_t *ids, uint32_t count) {
     return sunk;
 }
 
-/* Inside a move: this thread takes all ids of the cache in hand for a moment. */
-static void slb_put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu) {
-    uint32_t ids[SLB_CACHE_IDS];
+/* Inside a move: this thread takes all ids of its CPU's cache in hand for a moment. */
+static bool slb_put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
+    if (cpu >= pool->rseq_cpus)
+        return false;
+    (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64),
+                                    memory_order_relaxed); /* a hint */
+    /* relaxed: fixed by create; a random order parts neighbours as well */
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0)
+        return false;
     /* relaxed: the take checks again, and gets that many or none */
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     uint32_t count = slb_header_ids(header);
     if (count == 0 || !slb_cache_take_batch(pool, &pool->caches, ids, count))
-        return;
+        return false;
     SLB_POINT(SLB_POINT_REFILL);
     slb_count(&stripe->cache_out, count);
     uint32_t sunk = slb_sink_top_line(ids, count);
     if (sunk == count) { /* no others: the next allocation gets a batch */
         for (uint32_t i = 0; i < count; i++)
             slb_shards_push(pool, slb_os_cpu(), ids[i]);
-        return;
+        return true;
     }
     slb_order_ids(&ids[sunk], count - sunk, false);
     slb_cache_fill(pool, stripe, &pool->caches, ids, count);
-}
-
-static SLB_COLD void slb_rearrange(struct slabby_allocator *pool) {
-    SLB_HOLD(pool);
-    uint32_t cpu = slb_os_cpu();
-    if (!slb_pool_exists(pool) || cpu >= pool->rseq_cpus)
-        return;
-    bool shuffled = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0;
-    struct slb_stripe *stripe = slb_enter(pool);
-    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
-        (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64), memory_order_relaxed);
-        slb_move_begin(stripe);
-        if (!shuffled) /* a random order parts neighbours as well */
-            slb_put_apart(pool, stripe, cpu);
-        slb_move_end(stripe);
-    }
-    slb_leave(stripe);
-    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    return true;
 }
 
 /* relaxed: a hint */
 SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
     uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
     if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
-        slb_rearrange(pool);
+        (void)slb_gate_move(pool, slb_put_apart);
 }
 
 /* -------------------- resilience/conditions.c */

@@ -146,7 +146,7 @@ static void words_are_biased_to_their_consumer(void **state) {
         take_on(cpus[0], TAKEN);
         release_on(cpus[1], TAKEN);
     }
-    assert_in_range(atomic_load(&slb_fence_budget.paid_until), 0, slb_os_ticks() + (1ull << 40));
+    assert_int_equal(atomic_load(&slb_fence_budget.paid_until), 0);
     expect_issue(slb_word_mark(cpus[1]));
 }
 
@@ -241,8 +241,7 @@ static void new_consumers_are_biased_to(void **state) {
     release_on(cpus[0], TAKEN);
     for (int i = 0; i < TAKEN; i++)
         refs[i] = take(pool);
-    if (cpus[1] < pool->rseq_cpus)
-        skip(); /* the numbers of these CPUs are the other way round */
+    assert_true(cpus[1] >= pool->rseq_cpus);
     atomic_store(&slb_fence_budget.paid_until, slb_os_ticks() + (1ull << 50));
     release_on(cpus[1], TAKEN);
     expect_issue(slb_word_mark(cpus[1]));

@@ -61,50 +61,37 @@ static uint32_t sink_top_line(uint32_t *ids, uint32_t count) {
     return sunk;
 }
 
-/* Inside a move: this thread takes all ids of the cache in hand for a moment. */
-static void put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t cpu) {
-    uint32_t ids[SLB_CACHE_IDS];
+/* Inside a move: this thread takes all ids of its CPU's cache in hand for a moment. */
+static bool put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
+    if (cpu >= pool->rseq_cpus)
+        return false;
+    (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64),
+                                    memory_order_relaxed); /* a hint */
+    /* relaxed: fixed by create; a random order parts neighbours as well */
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0)
+        return false;
     /* relaxed: the take checks again, and gets that many or none */
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     uint32_t count = slb_header_ids(header);
     if (count == 0 || !slb_cache_take_batch(pool, &pool->caches, ids, count))
-        return;
+        return false;
     SLB_POINT(SLB_POINT_REFILL);
     slb_count(&stripe->cache_out, count);
     uint32_t sunk = sink_top_line(ids, count);
     if (sunk == count) { /* no others: the next allocation gets a batch */
         for (uint32_t i = 0; i < count; i++)
             slb_shards_push(pool, slb_os_cpu(), ids[i]);
-        return;
+        return true;
     }
     slb_order_ids(&ids[sunk], count - sunk, false);
     slb_cache_fill(pool, stripe, &pool->caches, ids, count);
-}
-
-static SLB_COLD void rearrange(struct slabby_allocator *pool) {
-    SLB_HOLD(pool);
-    uint32_t cpu = slb_os_cpu();
-    if (!slb_pool_exists(pool) || cpu >= pool->rseq_cpus)
-        return;
-    bool shuffled = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) != 0;
-    struct slb_stripe *stripe = slb_enter(pool);
-    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
-        (void)atomic_fetch_and_explicit(&pool->rearranges, ~(1ull << cpu % 64), memory_order_relaxed);
-        slb_move_begin(stripe);
-        if (!shuffled) /* a random order parts neighbours as well */
-            put_apart(pool, stripe, cpu);
-        slb_move_end(stripe);
-    }
-    slb_leave(stripe);
-    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
+    return true;
 }
 
 /* relaxed: a hint */
 SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
     uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
     if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
-        rearrange(pool);
+        (void)slb_gate_move(pool, put_apart);
 }

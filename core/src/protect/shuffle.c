@@ -47,20 +47,5 @@ static bool mix_returned(struct slabby_allocator *pool, struct slb_stripe *strip
 }
 
 SLB_PRIVATE SLB_COLD bool slb_shuffle_returned(struct slabby_allocator *pool) {
-    bool mixed = false;
-    SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
-        return false;
-    struct slb_stripe *stripe = slb_enter(pool);
-    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
-        slb_move_begin(stripe);
-        mixed = mix_returned(pool, stripe);
-        slb_move_end(stripe);
-    }
-    slb_leave(stripe);
-    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
-    return mixed;
+    return slb_gate_move(pool, mix_returned);
 }

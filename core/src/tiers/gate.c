@@ -278,3 +278,24 @@ SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.epoch, 0);
     atomic_store(&pool->gate.scarce_free, 0);
 }
+
+SLB_PRIVATE SLB_COLD bool slb_gate_move(struct slabby_allocator *pool,
+                                        bool (*work)(struct slabby_allocator *pool,
+                                                     struct slb_stripe *stripe)) {
+    bool done = false;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return false;
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
+        slb_move_begin(stripe);
+        done = work(pool, stripe);
+        slb_move_end(stripe);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+    return done;
+}

@@ -42,6 +42,11 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
 
+/* Runs `work` as a move (in_flight.h) where the gate is open, and answers what it answers; false where it did not run.
+ * For a caller outside, which holds nothing; a slab that comes back while the gate closes is found. */
+SLB_PRIVATE bool slb_gate_move(struct slabby_allocator *pool,
+                               bool (*work)(struct slabby_allocator *pool, struct slb_stripe *stripe));
+
 /* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
 SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
 

@@ -6,15 +6,6 @@
 
 #include <string.h>
 
-SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count) {
-    uint32_t lines = count / SLB_WORDS_A_LINE;
-    if (k >= lines * SLB_WORDS_A_LINE)
-        return k;
-    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
-    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
-    return line * SLB_WORDS_A_LINE + k / lines;
-}
-
 /* How many lines the ids are of: an estimate from below, as two lines may have the same one of 256 bits. */
 static uint32_t count_lines(const uint32_t *ids, uint32_t count) {
     uint64_t seen[4] = {0};
@@ -47,7 +38,8 @@ static void sort(uint32_t *ids, uint32_t count) {
     }
 }
 
-/* The k-th of each line's worth of ids, for each k; every other line first. */
+/* The k-th of each line's worth of ids, for each k; every other line first, because the processor fetches lines in
+ * pairs. */
 static void deal(uint32_t *ids, uint32_t count) {
     uint32_t sorted[SLB_CACHE_IDS], dealt = 0;
     memcpy(sorted, ids, count * sizeof ids[0]);
@@ -60,8 +52,11 @@ static void deal(uint32_t *ids, uint32_t count) {
 /* Whether the order is wanted, and not there yet. Ids of many lines, as random lifetimes leave them, have few
  * neighbours that could be brought together. */
 static bool is_wanted(const uint32_t *ids, uint32_t count, bool by_line) {
-    uint32_t lines = count_lines(ids, count), changes = count_changes(ids, count);
-    return by_line ? 3 * lines <= count && changes >= 2 * lines : changes + 1 < count - count / 8;
+    uint32_t changes = count_changes(ids, count);
+    if (!by_line)
+        return changes + 1 < count - count / 8;
+    uint32_t lines = count_lines(ids, count);
+    return 3 * lines <= count && changes >= 2 * lines;
 }
 
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line) {

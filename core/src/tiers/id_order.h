@@ -6,7 +6,11 @@
  * Apart: one id of each line, then the next of each. This is for a CPU that releases what it allocates. Two ids that
  * lie next to each other in its cache come to lie on top of two caches as soon as a thread moves to another CPU between
  * an allocation and a release. If their words shared a line, the two CPUs would then take this line from each other at
- * every operation.
+ * every operation. Of 15 whole lines, these slabs are the ones that are served in turn:
+ *
+ *      line 0   0 15 30 ..
+ *      line 1   8 23 38 ..
+ *      line 2   1 16 31 ..
  *
  * By line: all ids of a line, then those of the next. This is for a CPU whose slabs are released on another one. Each
  * line then travels there and back once for all of its slabs; apart, it would travel once for each.
@@ -15,14 +19,6 @@
 #define SLB_TIERS_ID_ORDER_H
 
 #include "base.h"
-
-/* The k-th of `count` neighbouring slabs apart, every other line first, because the processor fetches lines in pairs:
- *
- *      line 0   0 15 30 ..      15 lines
- *      line 1   8 23 38 ..
- *      line 2   1 16 31 ..
- */
-SLB_PRIVATE uint32_t slb_dealt(uint32_t k, uint32_t count);
 
 /* Puts `count` ids, at most SLB_CACHE_IDS, into this order, if they are of few lines and do not lie about so. */
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);

@@ -133,7 +133,9 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
         uint32_t first = 0;
         uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_dealt(k, taken);
+            out_ids[count + k] = slb_shard_start(pool, shard) + first + k;
+        slb_order_ids(&out_ids[count], taken, false);
+        count += taken;
     }
     return count;
 }

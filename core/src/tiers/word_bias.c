@@ -71,7 +71,7 @@ static void change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t n
 
 /* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
  * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
- * many may do rightly. */
+ * many may do rightly. relaxed: hints, and a count that goes lost makes it come one fence later. */
 static void note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
     _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
     uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
