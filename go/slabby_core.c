@@ -4998,8 +4998,8 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
  *   | allocations served (48)      | len (16) |      taking one: header + 0xFFFF;  giving one: header + 1
  *   +------------------------------+----------+
  *
- * len = 0xFFFF means locked: len - 1 >= max catches empty and locked in one unsigned compare, len >= max catches
- * full and locked.
+ * len = 0xFFFF means locked: len - 1 as a signed number is below 0 for empty and locked, len >= max catches full and
+ * locked.
  */
 #define SLB_CACHE_IDS 254u
 #define SLB_CACHE_LOCKED 0xFFFFu
@@ -6298,12 +6298,14 @@ struct slb_label {
 
 /* One allocation in so many is timed, at distances of 1 to twice that. */
 #define SLB_SAMPLE_MEAN 64u
-/* The same where a CPU serves allocations so fast that the samples would take a seventh of its time. */
-#define SLB_SAMPLE_BUSY_MEAN 256u
-/* So fast: more than 32 allocations a microsecond. */
-#define SLB_SAMPLE_BUSY_PER_US 32u
-/* No distance is longer. */
+/* On a CPU that serves them faster, one in as many as come in this time, up to the most. */
+#define SLB_SAMPLE_EVERY_US 8u
+#define SLB_SAMPLE_BUSY_MEAN 1024u
+/* The most in a pool with guard slots, whose samples also choose what lies on a slot. */
+#define SLB_SAMPLE_GUARDS_MEAN 256u
+/* No distance is longer; with guard slots. */
 #define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_BUSY_MEAN)
+#define SLB_SAMPLE_GUARDS_MOST (2 * SLB_SAMPLE_GUARDS_MEAN)
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
@@ -8062,6 +8064,13 @@ enum slb_rseq_result {
                              "addq %[caches], %%rcx\n\t"                                                     \
                              "movq %c[header](%%rcx), %%r10\n\t"
 
+/* The place of the topmost id into rax: len - 1 as a signed number, which is below 0 for an empty and for a locked
+ * stack. */
+#define SLB_RSEQ_TOP                                                                                         \
+    "movswl %%r10w, %%eax\n\t"                                                                               \
+    "subl $1, %%eax\n\t"                                                                                     \
+    "js %l[refused]\n\t"
+
 /* The end of the sequence, and what a restart does instead. */
 #define SLB_RSEQ_END_OR(restart)                                                                             \
     "2:\n\t"                                                                                                 \
@@ -8088,13 +8097,9 @@ SLB_INLINE void slb_rseq_order_counts(void) {
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD SLB_RSEQ_TOP "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                                           "addq $0xffff, %%r10\n\t"
+                                                           "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
@@ -8111,18 +8116,14 @@ restarted:
  * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
  * cache served it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                              "shrl $16, %[id]\n\t"
+    uint64_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %k[id]\n\t"
+                                              "shrl $16, %k[id]\n\t"
                                               "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t"
-                                              "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "je %l[refused]\n\t" SLB_RSEQ_TOP
+                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
@@ -8527,13 +8528,9 @@ restarted:
 
 /* An allocation by id is counted ahead of the header, see add_up_fast in observe/counters.c. */
 #define SLB_RSEQ_TAKE_FAST(check_of_turn)                                                                    \
-    SLB_RSEQ_BEGIN SLB_RSEQ_LOAD check_of_turn "movzwl %%r10w, %%eax\n\t"                                    \
-                                               "subl $1, %%eax\n\t"                                          \
-                                               "cmpl %[max], %%eax\n\t"                                      \
-                                               "jae %l[refused]\n\t"                                         \
-                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"                    \
-                                               "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT                      \
-                                               "movq %%r10, %c[header](%%rcx)\n\t"
+    SLB_RSEQ_BEGIN SLB_RSEQ_LOAD check_of_turn SLB_RSEQ_TOP "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"       \
+                                                            "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT         \
+                                                            "movq %%r10, %c[header](%%rcx)\n\t"
 
 /* slb_rseq_take_untimed for an allocation by id. SLB_RSEQ_COUNTED: it was counted, and refused. */
 SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool,
@@ -8752,9 +8749,9 @@ restarted:
  * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
  * it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
                           "ldrh %w[id], [x9, %[sample]]\n\t"
                           "cmp %w[id], w10, lsr #16\n\t"
@@ -9251,7 +9248,7 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 #else
 
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     (void)pool, (void)limit, (void)out_id, (void)out_cache;
     return false;
 }
@@ -12000,10 +11997,12 @@ SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
-/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_MOST allocations.
+/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_GUARDS_MOST
+ * allocations.
  * relaxed, here and below: only a count. */
 SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
-    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
+    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) >
+           SLB_SAMPLE_GUARDS_MOST;
 }
 
 /* `weight` allocations have come that concern no guard slot. A countdown that another thread of this CPU, or
@@ -12500,8 +12499,10 @@ SLB_INLINE enum slb_rseq_result slb_cache_take_fast(struct slabby_allocator *poo
 #ifdef SLB_RSEQ_COUNTS_FAST
     return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
 #else
-    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache)))
+    uint64_t id;
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, out_cache)))
         return SLB_RSEQ_REFUSED;
+    *out_id = (uint32_t)id;
     slb_cache_count_fast_taken(pool);
     return SLB_RSEQ_DONE;
 #endif
@@ -14797,7 +14798,8 @@ static bool slb_turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
     /* relaxed: the caller has seen that it is not 0; a new one is drawn by soon */
-    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed), most = SLB_SAMPLE_MOST;
+    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed),
+             most = SLB_SAMPLE_GUARDS_MOST;
     most = rate != 0 && rate < most ? rate : most;
     int64_t by = (int64_t)(weight < most ? weight : most);
     do {
@@ -15328,9 +15330,9 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
 
 /* -------------------- observe/latency.h */
 /*
- * How long allocations take. On the fast path about one in 64 is timed, and one in 256 while a CPU serves more than 32
- * a microsecond. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
- * and chooses the next number at random, 1 to 128 or 1 to 512 further on. A sample stands for all allocations of its
+ * How long allocations take. On the fast path about one in 64 is timed, but no more than one in 8 us of a CPU, down to
+ * one in 1,024. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
+ * and chooses the next number at random, up to twice as far away. A sample stands for all allocations of its
  * CPU's cache since the last one; an allocation from a slower tier stands for itself, except in a pool without CPU
  * caches, where one in 64 is timed as well. So percentiles describe all allocations, not just the slow ones.
  */
@@ -15377,12 +15379,12 @@ SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uin
     return &pool->latency[i < cpus ? i : pool->cpus];
 }
 
-/* Whether allocations come so fast that fewer are timed: `weight` of them between the last sample, whose ticks
+/* One allocation in how many is to be timed: `weight` of them came between the last sample, whose ticks
  * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
-SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
+SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
 
-/* How far it is from a sample to the next. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy);
+/* How far it is from a sample to the next: 1 to twice the mean, or less with guard slots. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, uint32_t mean);
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
@@ -15462,33 +15464,42 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* A sample takes some 40 ns, two thirds of a ns of each allocation if one in 64 is timed: a seventh of a pair of the
- * fast path. relaxed: threads of one CPU, or the user of one lease, write it, and a lost race gives one distance. */
-SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
-    uint64_t before = atomic_load_explicit(sampled_ticks, memory_order_relaxed);
+/* A sample takes some 40 ns, so one every 8 us takes half a percent of the time. relaxed: threads of one CPU, or the
+ * user of one lease, write it, and a lost race gives one distance. */
+SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
+    uint64_t elapsed = now - atomic_load_explicit(sampled_ticks, memory_order_relaxed);
     atomic_store_explicit(sampled_ticks, now, memory_order_relaxed);
-    return (now - before) * SLB_SAMPLE_BUSY_PER_US < weight * slb_os_ticks_per_us();
+    uint64_t mean = weight * slb_os_ticks_per_us() * SLB_SAMPLE_EVERY_US / (elapsed | 1);
+    return mean < SLB_SAMPLE_MEAN        ? SLB_SAMPLE_MEAN
+           : mean > SLB_SAMPLE_BUSY_MEAN ? SLB_SAMPLE_BUSY_MEAN
+                                         : (uint32_t)mean;
 }
 
-/* How far to the next sample: 1 to 128 or 1 to 512 allocations, so that no pattern in the program keeps in step with
- * it. The clock is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same
- * number of ticks, each distance would follow from the one before. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy) {
-    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+/* Guards that are more frequent than samples make each allocation one. */
+static uint32_t slb_mean_with_guards(uint32_t mean, uint32_t guard_rate) {
+    uint32_t most = guard_rate == 0                        ? SLB_SAMPLE_BUSY_MEAN
+                    : guard_rate >= SLB_SAMPLE_GUARDS_MOST ? SLB_SAMPLE_GUARDS_MEAN
+                    : guard_rate >= 2 * SLB_SAMPLE_MEAN    ? SLB_SAMPLE_MEAN
+                                                           : 0;
+    return mean < most ? mean : most;
+}
+
+/* Random, so that no pattern in the program keeps in step with it. The clock is random enough after mixing.
+ * Multiplication alone is not enough: if each allocation takes the same number of ticks, each distance would follow
+ * from the one before. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, uint32_t mean) {
     bool all =
-        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
-    bool seldom = busy && (guard_rate == 0 || guard_rate >= SLB_SAMPLE_MOST);
-    uint32_t most = 2 * (seldom ? SLB_SAMPLE_BUSY_MEAN : SLB_SAMPLE_MEAN);
-    return all ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), most);
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    mean = slb_mean_with_guards(mean, atomic_load_explicit(&pool->guard_rate, memory_order_relaxed));
+    return all || mean == 0 ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), 2 * mean);
 }
 
 /* The same of a CPU's cache, whose sample of `weight` allocations begins now; it sets the next sampling point. */
 static void slb_set_next_sample(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint64_t served,
                             uint64_t weight, uint64_t now) {
-    bool busy = slb_latency_is_busy(&cache->sampled_ticks, weight, now);
+    uint32_t mean = slb_latency_mean(&cache->sampled_ticks, weight, now);
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, busy)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, mean)),
                           memory_order_relaxed);
 }
 
@@ -20672,7 +20683,7 @@ SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     return word;
 }
 
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint64_t id, uint64_t state) {
     return slb_issue_word(&pool->words[id], state);
 }
 
@@ -20963,11 +20974,11 @@ static void *slb_data_of_issued(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 /* For a slab at its ordinary address in the pool: neither on the heap nor on a guard slot. */
-SLB_INLINE slabby_status slb_hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
+SLB_INLINE slabby_status slb_hand_out_own(struct slabby_allocator *pool, uint64_t id, uint64_t word,
                                       slabby_ref *out_ref, void **out_data) {
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+        *out_data = pool->slabs + id * pool->stride;
     return SLABBY_OK;
 }
 
@@ -20990,31 +21001,31 @@ static __attribute__((noinline)) slabby_status slb_allocate_slow(slabby_ref *out
 
 /* The tail of an allocation whose id came from the CPU cache, with every protection. */
 static __attribute__((noinline)) slabby_status
-slb_issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
-    uint64_t word = slb_issue_protected(pool, id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
-    slb_hand_out(pool, id, word, out_ref, out_data);
+slb_issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint64_t id, uint64_t state) {
+    uint64_t word = slb_issue_protected(pool, (uint32_t)id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    slb_hand_out(pool, (uint32_t)id, word, out_ref, out_data);
     return SLABBY_OK;
 }
 
 /* The same if an audit record is the only extra work. */
 static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out_ref, void **out_data,
-                                                             struct slabby_allocator *pool, uint32_t id,
+                                                             struct slabby_allocator *pool, uint64_t id,
                                                              uint64_t state) {
     /* relaxed: slb_issue acquires; a free slab's word is this thread's */
     slabby_ref ref = slb_ref_issued(pool, atomic_load_explicit(&pool->words[id], memory_order_relaxed), id);
-    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, id, ref, SLABBY_OK);
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, (uint32_t)id, ref, SLABBY_OK);
     (void)slb_issue(pool, id, state);
     *out_ref = ref;
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+        *out_data = pool->slabs + id * pool->stride;
     return SLABBY_OK;
 }
 
 /* The same if patterns, of any size, are the only extra work. */
 static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool, uint32_t id,
+                                                               struct slabby_allocator *pool, uint64_t id,
                                                                uint64_t state) {
-    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
@@ -21097,7 +21108,7 @@ static __attribute__((noinline)) slabby_status slb_allocate_single(slabby_ref *o
 static SLB_HOT __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
                                                                       struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return slb_allocate_timed(out_ref, out_data, pool);
@@ -21114,7 +21125,7 @@ static SLB_HOT __attribute__((noinline)) slabby_status slb_allocate_aside(slabby
                                             : slb_issue_slow(out_ref, out_data, pool, id, state);
     if (slb_unlikely(!slb_sides_are_usual(pool)))
         return slb_issue_patterned(out_ref, out_data, pool, id, state);
-    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_usual_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
@@ -21127,7 +21138,7 @@ static SLB_HOT __attribute__((noinline)) slabby_status slb_allocate_aside(slabby
 /* An untimed hit in a CPU cache of the rseq backend: most allocations need no more. */
 SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
     uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);
@@ -23550,8 +23561,8 @@ static struct slb_timing slb_timing_of_lease(struct slabby_allocator *pool, stru
     timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
-    bool busy = slb_latency_is_busy(&lease->sampled_ticks, timing.weight, timing.started);
-    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, busy),
+    uint32_t mean = slb_latency_mean(&lease->sampled_ticks, timing.weight, timing.started);
+    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, mean),
                               memory_order_relaxed);
     return timing;
 }

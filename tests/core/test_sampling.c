@@ -9,11 +9,11 @@
 #include "tiers/cpu_cache.h"
 
 /* The mean of the distances where each allocation takes `ticks`. The clock is made up, so each run sees the same. */
-static uint64_t mean_distance(struct slabby_allocator *pool, uint64_t ticks, bool busy, uint64_t most) {
+static uint64_t mean_distance(struct slabby_allocator *pool, uint64_t ticks, uint32_t mean, uint64_t most) {
     enum { SAMPLES = 2000 };
     uint64_t now = 123456789, allocations = 0;
     for (int i = 0; i < SAMPLES; i++) {
-        uint64_t distance = slb_latency_distance(pool, now, busy);
+        uint64_t distance = slb_latency_distance(pool, now, mean);
         assert_in_range(distance, 1, most);
         allocations += distance;
         now += distance * ticks;
@@ -21,16 +21,16 @@ static uint64_t mean_distance(struct slabby_allocator *pool, uint64_t ticks, boo
     return allocations / SAMPLES;
 }
 
-/* Guards: one allocation in 64 is timed on average, one in 256 on a busy CPU, also where each takes as many ticks as
- * the others and the clock advances in step with the distances. */
+/* Guards: distances have the mean that is asked for, also where each allocation takes as many ticks as the others and
+ * the clock advances in step with the distances. */
 static void samples_keep_no_step_with_the_clock(void **state) {
     static struct slabby_allocator pool;
 
     (void)state;
     atomic_store(&pool.timing.tracking, SLABBY_LATENCY_TRACKING_SAMPLED);
     for (uint64_t ticks = 1; ticks <= 512; ticks++) {
-        assert_in_range(mean_distance(&pool, ticks, false, 128), 58, 71);
-        assert_in_range(mean_distance(&pool, ticks, true, 512), 230, 282);
+        assert_in_range(mean_distance(&pool, ticks, 64, 128), 58, 71);
+        assert_in_range(mean_distance(&pool, ticks, 1024, 2048), 922, 1126);
     }
 }
 
@@ -47,25 +47,29 @@ static void guards_need_samples(void **state) {
     atomic_store(&pool.timing.tracking, SLABBY_LATENCY_TRACKING_SAMPLED);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         atomic_store(&pool.guard_rate, cases[i].rate);
-        assert_in_range(mean_distance(&pool, 7, true, 512), cases[i].mean * 9 / 10, cases[i].mean * 11 / 10);
+        assert_in_range(mean_distance(&pool, 7, 1024, 512), cases[i].mean * 9 / 10, cases[i].mean * 11 / 10);
     }
 }
 
-/* Guards: a CPU is busy from 32 allocations a microsecond on, counted from the sample before. */
-static void busy_is_many_allocations_a_microsecond(void **state) {
+/* Guards: one allocation in as many is timed as come in 8 us, from 64 to 1,024, counted from the sample before. */
+static void fast_allocations_are_timed_every_8_us(void **state) {
     _Atomic uint64_t sampled = 0;
     uint64_t now = 1u << 30, us = slb_os_ticks_per_us();
+    const struct {
+        uint64_t us, weight;
+        uint32_t mean;
+    } cases[] = {{1, 1, 64},     {1, 8, 64},         {1, 16, 128},          {2, 64, 256},
+                 {100, 800, 64}, {100, 10000, 800},  {1, 128, 1024},        {1, 1000, 1024},
+                 {1000, 1, 64},  {8, 1 << 20, 1024}, {8, 1ull << 41, 1024}, {1ull << 40, 1 << 20, 64}};
 
     (void)state;
-    assert_false(slb_latency_is_busy(&sampled, 64, now));
-    now += us;
-    assert_true(slb_latency_is_busy(&sampled, 33, now));
-    now += us;
-    assert_false(slb_latency_is_busy(&sampled, 32, now));
-    now += 100 * us;
-    assert_true(slb_latency_is_busy(&sampled, 3201, now));
-    now += 100 * us;
-    assert_false(slb_latency_is_busy(&sampled, 3200, now));
+    assert_int_equal(slb_latency_mean(&sampled, 64, now), 64);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        now += cases[i].us * us;
+        assert_in_range(slb_latency_mean(&sampled, cases[i].weight, now), cases[i].mean - 1, cases[i].mean);
+        assert_int_equal(atomic_load(&sampled), now);
+    }
+    assert_int_equal(slb_latency_mean(&sampled, 1, now), 1024); /* at the same tick */
 }
 
 /* Guards: a limit that is switched on refuses no allocation that began without one, of which nobody noted when. */
@@ -100,7 +104,7 @@ static uint64_t mean_in_cache(slabby_allocator *pool, bool long_ago) {
     return distances / SAMPLES;
 }
 
-/* Guards: a busy CPU times one allocation in 256, with either backend. */
+/* Guards: a busy CPU times one allocation in 1,024, with either backend. */
 static void busy_caches_sample_less(void **state) {
     const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_AUTO, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
 
@@ -111,7 +115,7 @@ static void busy_caches_sample_less(void **state) {
         slabby_allocator *pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]}));
         for (int i = 0; i < BEFORE; i++)
             CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-        assert_in_range(mean_in_cache(pool, false), 216, 296);
+        assert_in_range(mean_in_cache(pool, false), 864, 1184);
         assert_in_range(mean_in_cache(pool, true), 54, 74);
         finish(pool);
     }
@@ -119,8 +123,8 @@ static void busy_caches_sample_less(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_keep_no_step_with_the_clock),    cmocka_unit_test(guards_need_samples),
-        cmocka_unit_test(busy_is_many_allocations_a_microsecond), cmocka_unit_test(busy_caches_sample_less),
+        cmocka_unit_test(samples_keep_no_step_with_the_clock),   cmocka_unit_test(guards_need_samples),
+        cmocka_unit_test(fast_allocations_are_timed_every_8_us), cmocka_unit_test(busy_caches_sample_less),
         cmocka_unit_test(a_new_limit_is_for_later_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

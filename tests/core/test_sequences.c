@@ -105,9 +105,11 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     switch (sequence) {
     case TAKE:
         return slb_rseq_try_take(&pool, taken);
-    case TAKE_UNTIMED:
-        if (!slb_rseq_take_untimed(&pool, &pool.hot_cpus, taken, &served))
+    case TAKE_UNTIMED:;
+        uint64_t id;
+        if (!slb_rseq_take_untimed(&pool, &pool.hot_cpus, &id, &served))
             return SLB_RSEQ_REFUSED;
+        *taken = (uint32_t)id;
         assert_ptr_equal(served, cache);
         return SLB_RSEQ_DONE;
 #ifdef SLB_RSEQ_COUNTS_FAST

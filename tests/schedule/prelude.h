@@ -44,7 +44,7 @@ int slb_rseq_try_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_e
                             const _Atomic uint32_t *limit, uint32_t *ids, uint32_t count, uint64_t change,
                             void *out_cache);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t *out_id,
                            void *out_cache);
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,

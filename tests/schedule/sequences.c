@@ -89,9 +89,13 @@ int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     return take(pool, &pool->rseq_cpus, false, false, out_id, &cache);
 }
 
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t *out_id,
                            void *out_cache) {
-    return take(pool, limit, true, false, out_id, out_cache) == SLB_RSEQ_DONE;
+    uint32_t id;
+    if (take(pool, limit, true, false, &id, out_cache) != SLB_RSEQ_DONE)
+        return false;
+    *out_id = id;
+    return true;
 }
 
 int slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,

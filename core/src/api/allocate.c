@@ -297,11 +297,11 @@ static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t
 }
 
 /* For a slab at its ordinary address in the pool: neither on the heap nor on a guard slot. */
-SLB_INLINE slabby_status hand_out_own(struct slabby_allocator *pool, uint32_t id, uint64_t word,
+SLB_INLINE slabby_status hand_out_own(struct slabby_allocator *pool, uint64_t id, uint64_t word,
                                       slabby_ref *out_ref, void **out_data) {
     *out_ref = slb_ref_issued(pool, word, id);
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+        *out_data = pool->slabs + id * pool->stride;
     return SLABBY_OK;
 }
 
@@ -324,31 +324,31 @@ static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref
 
 /* The tail of an allocation whose id came from the CPU cache, with every protection. */
 static __attribute__((noinline)) slabby_status
-issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
-    uint64_t word = slb_issue_protected(pool, id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
-    hand_out(pool, id, word, out_ref, out_data);
+issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint64_t id, uint64_t state) {
+    uint64_t word = slb_issue_protected(pool, (uint32_t)id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    hand_out(pool, (uint32_t)id, word, out_ref, out_data);
     return SLABBY_OK;
 }
 
 /* The same if an audit record is the only extra work. */
 static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref, void **out_data,
-                                                             struct slabby_allocator *pool, uint32_t id,
+                                                             struct slabby_allocator *pool, uint64_t id,
                                                              uint64_t state) {
     /* relaxed: slb_issue acquires; a free slab's word is this thread's */
     slabby_ref ref = slb_ref_issued(pool, atomic_load_explicit(&pool->words[id], memory_order_relaxed), id);
-    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, id, ref, SLABBY_OK);
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, (uint32_t)id, ref, SLABBY_OK);
     (void)slb_issue(pool, id, state);
     *out_ref = ref;
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+        *out_data = pool->slabs + id * pool->stride;
     return SLABBY_OK;
 }
 
 /* The same if patterns, of any size, are the only extra work. */
 static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool, uint32_t id,
+                                                               struct slabby_allocator *pool, uint64_t id,
                                                                uint64_t state) {
-    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
@@ -431,7 +431,7 @@ static __attribute__((noinline)) slabby_status allocate_single(slabby_ref *out_r
 static SLB_HOT __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
                                                                       struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
         return allocate_timed(out_ref, out_data, pool);
@@ -448,7 +448,7 @@ static SLB_HOT __attribute__((noinline)) slabby_status allocate_aside(slabby_ref
                                             : issue_slow(out_ref, out_data, pool, id, state);
     if (slb_unlikely(!slb_sides_are_usual(pool)))
         return issue_patterned(out_ref, out_data, pool, id, state);
-    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_usual_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
@@ -461,7 +461,7 @@ static SLB_HOT __attribute__((noinline)) slabby_status allocate_aside(slabby_ref
 /* An untimed hit in a CPU cache of the rseq backend: most allocations need no more. */
 SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
         return false;
     uint64_t word = slb_issue(pool, id, slb_bias_here(cache) + SLABBY_SLAB_STATE_LIVE);

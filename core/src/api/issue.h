@@ -30,7 +30,7 @@ SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     return word;
 }
 
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint64_t id, uint64_t state) {
     return slb_issue_word(&pool->words[id], state);
 }
 

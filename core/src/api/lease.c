@@ -95,8 +95,8 @@ static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct s
     timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
-    bool busy = slb_latency_is_busy(&lease->sampled_ticks, timing.weight, timing.started);
-    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, busy),
+    uint32_t mean = slb_latency_mean(&lease->sampled_ticks, timing.weight, timing.started);
+    atomic_fetch_add_explicit(&due->sample_at, (uint32_t)slb_latency_distance(pool, timing.started, mean),
                               memory_order_relaxed);
     return timing;
 }

@@ -46,33 +46,42 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-/* A sample takes some 40 ns, two thirds of a ns of each allocation if one in 64 is timed: a seventh of a pair of the
- * fast path. relaxed: threads of one CPU, or the user of one lease, write it, and a lost race gives one distance. */
-SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
-    uint64_t before = atomic_load_explicit(sampled_ticks, memory_order_relaxed);
+/* A sample takes some 40 ns, so one every 8 us takes half a percent of the time. relaxed: threads of one CPU, or the
+ * user of one lease, write it, and a lost race gives one distance. */
+SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
+    uint64_t elapsed = now - atomic_load_explicit(sampled_ticks, memory_order_relaxed);
     atomic_store_explicit(sampled_ticks, now, memory_order_relaxed);
-    return (now - before) * SLB_SAMPLE_BUSY_PER_US < weight * slb_os_ticks_per_us();
+    uint64_t mean = weight * slb_os_ticks_per_us() * SLB_SAMPLE_EVERY_US / (elapsed | 1);
+    return mean < SLB_SAMPLE_MEAN        ? SLB_SAMPLE_MEAN
+           : mean > SLB_SAMPLE_BUSY_MEAN ? SLB_SAMPLE_BUSY_MEAN
+                                         : (uint32_t)mean;
 }
 
-/* How far to the next sample: 1 to 128 or 1 to 512 allocations, so that no pattern in the program keeps in step with
- * it. The clock is random enough after mixing. Multiplication alone is not enough: if each allocation takes the same
- * number of ticks, each distance would follow from the one before. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy) {
-    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+/* Guards that are more frequent than samples make each allocation one. */
+static uint32_t mean_with_guards(uint32_t mean, uint32_t guard_rate) {
+    uint32_t most = guard_rate == 0                        ? SLB_SAMPLE_BUSY_MEAN
+                    : guard_rate >= SLB_SAMPLE_GUARDS_MOST ? SLB_SAMPLE_GUARDS_MEAN
+                    : guard_rate >= 2 * SLB_SAMPLE_MEAN    ? SLB_SAMPLE_MEAN
+                                                           : 0;
+    return mean < most ? mean : most;
+}
+
+/* Random, so that no pattern in the program keeps in step with it. The clock is random enough after mixing.
+ * Multiplication alone is not enough: if each allocation takes the same number of ticks, each distance would follow
+ * from the one before. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, uint32_t mean) {
     bool all =
-        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
-    bool seldom = busy && (guard_rate == 0 || guard_rate >= SLB_SAMPLE_MOST);
-    uint32_t most = 2 * (seldom ? SLB_SAMPLE_BUSY_MEAN : SLB_SAMPLE_MEAN);
-    return all ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), most);
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    mean = mean_with_guards(mean, atomic_load_explicit(&pool->guard_rate, memory_order_relaxed));
+    return all || mean == 0 ? 1 : 1 + slb_random_scaled((uint32_t)(slb_random_mix(now) >> 32), 2 * mean);
 }
 
 /* The same of a CPU's cache, whose sample of `weight` allocations begins now; it sets the next sampling point. */
 static void set_next_sample(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint64_t served,
                             uint64_t weight, uint64_t now) {
-    bool busy = slb_latency_is_busy(&cache->sampled_ticks, weight, now);
+    uint32_t mean = slb_latency_mean(&cache->sampled_ticks, weight, now);
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, busy)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, mean)),
                           memory_order_relaxed);
 }
 

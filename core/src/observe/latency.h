@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How long allocations take. On the fast path about one in 64 is timed, and one in 256 while a CPU serves more than 32
- * a microsecond. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
- * and chooses the next number at random, 1 to 128 or 1 to 512 further on. A sample stands for all allocations of its
+ * How long allocations take. On the fast path about one in 64 is timed, but no more than one in 8 us of a CPU, down to
+ * one in 1,024. The hot path refuses the allocation with the chosen number; the slow path serves it, reads the clock,
+ * and chooses the next number at random, up to twice as far away. A sample stands for all allocations of its
  * CPU's cache since the last one; an allocation from a slower tier stands for itself, except in a pool without CPU
  * caches, where one in 64 is timed as well. So percentiles describe all allocations, not just the slow ones.
  */
@@ -51,12 +51,12 @@ SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uin
     return &pool->latency[i < cpus ? i : pool->cpus];
 }
 
-/* Whether allocations come so fast that fewer are timed: `weight` of them between the last sample, whose ticks
+/* One allocation in how many is to be timed: `weight` of them came between the last sample, whose ticks
  * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
-SLB_PRIVATE bool slb_latency_is_busy(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
+SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
 
-/* How far it is from a sample to the next. */
-SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, bool busy);
+/* How far it is from a sample to the next: 1 to twice the mean, or less with guard slots. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now, uint32_t mean);
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);

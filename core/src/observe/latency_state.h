@@ -14,12 +14,14 @@
 
 /* One allocation in so many is timed, at distances of 1 to twice that. */
 #define SLB_SAMPLE_MEAN 64u
-/* The same where a CPU serves allocations so fast that the samples would take a seventh of its time. */
-#define SLB_SAMPLE_BUSY_MEAN 256u
-/* So fast: more than 32 allocations a microsecond. */
-#define SLB_SAMPLE_BUSY_PER_US 32u
-/* No distance is longer. */
+/* On a CPU that serves them faster, one in as many as come in this time, up to the most. */
+#define SLB_SAMPLE_EVERY_US 8u
+#define SLB_SAMPLE_BUSY_MEAN 1024u
+/* The most in a pool with guard slots, whose samples also choose what lies on a slot. */
+#define SLB_SAMPLE_GUARDS_MEAN 256u
+/* No distance is longer; with guard slots. */
 #define SLB_SAMPLE_MOST (2 * SLB_SAMPLE_BUSY_MEAN)
+#define SLB_SAMPLE_GUARDS_MOST (2 * SLB_SAMPLE_GUARDS_MEAN)
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */

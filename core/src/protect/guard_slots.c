@@ -201,7 +201,8 @@ static bool turn_has_come(struct slabby_allocator *pool, uint64_t weight) {
     _Atomic int64_t *countdown = &slb_stripe_here(pool)->guard_countdown;
     int64_t stored = atomic_load_explicit(countdown, memory_order_relaxed), left, next;
     /* relaxed: the caller has seen that it is not 0; a new one is drawn by soon */
-    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed), most = SLB_SAMPLE_MOST;
+    uint64_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed),
+             most = SLB_SAMPLE_GUARDS_MOST;
     most = rate != 0 && rate < most ? rate : most;
     int64_t by = (int64_t)(weight < most ? weight : most);
     do {

@@ -48,10 +48,12 @@ SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
-/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_MOST allocations.
+/* Whether the next samples of this CPU concern no guard slot: none stands for more than SLB_SAMPLE_GUARDS_MOST
+ * allocations.
  * relaxed, here and below: only a count. */
 SLB_INLINE bool slb_guard_is_far(struct slabby_allocator *pool, uint32_t cpu) {
-    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) > SLB_SAMPLE_MOST;
+    return atomic_load_explicit(&pool->stripes[cpu].guard_countdown, memory_order_relaxed) >
+           SLB_SAMPLE_GUARDS_MOST;
 }
 
 /* `weight` allocations have come that concern no guard slot. A countdown that another thread of this CPU, or

@@ -193,8 +193,10 @@ SLB_INLINE enum slb_rseq_result slb_cache_take_fast(struct slabby_allocator *poo
 #ifdef SLB_RSEQ_COUNTS_FAST
     return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
 #else
-    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache)))
+    uint64_t id;
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, out_cache)))
         return SLB_RSEQ_REFUSED;
+    *out_id = (uint32_t)id;
     slb_cache_count_fast_taken(pool);
     return SLB_RSEQ_DONE;
 #endif

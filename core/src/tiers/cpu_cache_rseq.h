@@ -134,7 +134,7 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 #else
 
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     (void)pool, (void)limit, (void)out_id, (void)out_cache;
     return false;
 }

@@ -13,8 +13,8 @@
  *   | allocations served (48)      | len (16) |      taking one: header + 0xFFFF;  giving one: header + 1
  *   +------------------------------+----------+
  *
- * len = 0xFFFF means locked: len - 1 >= max catches empty and locked in one unsigned compare, len >= max catches
- * full and locked.
+ * len = 0xFFFF means locked: len - 1 as a signed number is below 0 for empty and locked, len >= max catches full and
+ * locked.
  */
 #define SLB_CACHE_IDS 254u
 #define SLB_CACHE_LOCKED 0xFFFFu

@@ -104,9 +104,9 @@ restarted:
  * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
  * it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
+    uint64_t id;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
                           "ldrh %w[id], [x9, %[sample]]\n\t"
                           "cmp %w[id], w10, lsr #16\n\t"

@@ -24,13 +24,9 @@
 
 /* An allocation by id is counted ahead of the header, see add_up_fast in observe/counters.c. */
 #define SLB_RSEQ_TAKE_FAST(check_of_turn)                                                                    \
-    SLB_RSEQ_BEGIN SLB_RSEQ_LOAD check_of_turn "movzwl %%r10w, %%eax\n\t"                                    \
-                                               "subl $1, %%eax\n\t"                                          \
-                                               "cmpl %[max], %%eax\n\t"                                      \
-                                               "jae %l[refused]\n\t"                                         \
-                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"                    \
-                                               "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT                      \
-                                               "movq %%r10, %c[header](%%rcx)\n\t"
+    SLB_RSEQ_BEGIN SLB_RSEQ_LOAD check_of_turn SLB_RSEQ_TOP "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"       \
+                                                            "addq $0xffff, %%r10\n\t" SLB_RSEQ_COUNT         \
+                                                            "movq %%r10, %c[header](%%rcx)\n\t"
 
 /* slb_rseq_take_untimed for an allocation by id. SLB_RSEQ_COUNTED: it was counted, and refused. */
 SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool,

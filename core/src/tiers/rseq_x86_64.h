@@ -36,6 +36,13 @@
                              "addq %[caches], %%rcx\n\t"                                                     \
                              "movq %c[header](%%rcx), %%r10\n\t"
 
+/* The place of the topmost id into rax: len - 1 as a signed number, which is below 0 for an empty and for a locked
+ * stack. */
+#define SLB_RSEQ_TOP                                                                                         \
+    "movswl %%r10w, %%eax\n\t"                                                                               \
+    "subl $1, %%eax\n\t"                                                                                     \
+    "js %l[refused]\n\t"
+
 /* The end of the sequence, and what a restart does instead. */
 #define SLB_RSEQ_END_OR(restart)                                                                             \
     "2:\n\t"                                                                                                 \
@@ -62,13 +69,9 @@ SLB_INLINE void slb_rseq_order_counts(void) {
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD SLB_RSEQ_TOP "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                                           "addq $0xffff, %%r10\n\t"
+                                                           "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
@@ -85,18 +88,14 @@ restarted:
  * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
  * cache served it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+                                      uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                              "shrl $16, %[id]\n\t"
+    uint64_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %k[id]\n\t"
+                                              "shrl $16, %k[id]\n\t"
                                               "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t"
-                                              "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "je %l[refused]\n\t" SLB_RSEQ_TOP
+                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
