@@ -145,10 +145,9 @@ begin:
 	SHRL $16, DX; \
 	CMPW DX, SAMPLE_AT(CX); \
 	JEQ  refused; \
-	MOVWLZX R10, R8; \
+	MOVWLSX R10, R8; \
 	SUBL $1, R8; \
-	CMPL R8, MAX(DI); \
-	JCC  refused; \
+	JMI  refused; \
 	MOVL IDS(CX)(R8*4), DX; \
 	commit; \
 end:
