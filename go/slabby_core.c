@@ -10113,6 +10113,12 @@ SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const 
     return (different[0] | different[1]) == 0;
 }
 
+/* Requests the first lines of both sides ahead of reading them. */
+SLB_INLINE void slb_sides_request(const struct slabby_allocator *pool, const unsigned char *data) {
+    __builtin_prefetch(data - 1);
+    __builtin_prefetch(data + pool->slab_size);
+}
+
 /* Both sides of the slab at `data`, of whatever size the pool gives them. */
 SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
 SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
@@ -16586,9 +16592,10 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
-    bool intact = slb_protect_intact(pool, id, generation, &damage);
-    if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
+    if (protect &
+        (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) /* ahead of the patterns, as return_zeroed_patterned */
         slb_secure_zero_slab(pool, id);
+    bool intact = slb_protect_intact(pool, id, generation, &damage);
     if (guarded) {
         if (protect & SLB_PROTECT_TOOLS)
             slb_tools_return_guarded(pool, id);
@@ -21949,6 +21956,21 @@ static __attribute__((noinline)) slabby_status slb_return_patterned(struct slabb
     return slb_return_intact(pool, ref, id, protect);
 }
 
+/* The tail of a release with patterns that zeroes more than a few lines. The patterns come out of memory meanwhile:
+ * memset writes many lines by an instruction that does not begin before earlier loads have ended. */
+static __attribute__((noinline)) slabby_status
+slb_return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint32_t protect) {
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    uint64_t seed = slb_pattern_seed_of(pool, relative);
+    slb_sides_request(pool, data);
+    slb_secure_zero(data, pool->slab_size);
+    if (slb_unlikely(slb_likely(slb_sides_are_usual(pool)) ? !slb_usual_sides_hold(pool, data, seed)
+                                                           : !slb_sides_hold(pool, data, seed)))
+        return slb_return_slow(pool, ref); /* compares again, reports and records */
+    return slb_return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
+}
+
 /* Called after this thread has freed the word: zeroing, patterns, records and the delay are done here, every other
  * protection in return_slow. Until the id is given to a tier, only this thread has the slab. */
 SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
@@ -21964,6 +21986,9 @@ SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool
                                   SLB_PROTECT_DELAY)) != 0))
         return slb_return_slow(pool, ref);
     if (protect & SLB_PROTECT_BIT_GUARD) {
+        if ((protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) == SLB_PROTECT_SECURE &&
+            pool->slab_size > SLB_ZERO_INLINE)
+            return slb_return_zeroed_patterned(pool, ref, relative, protect);
         if (slb_unlikely(!slb_sides_are_usual(pool)))
             return slb_return_patterned(pool, ref, relative, protect);
         if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))

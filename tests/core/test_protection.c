@@ -55,24 +55,37 @@ static int64_t rounded_up(int64_t size, int64_t unit) {
     return (size + unit - 1) / unit * unit;
 }
 
-/* Guards: whatever size and alignment leave for the patterns, no byte of them is left out. */
+static void check_every_byte(int64_t size, int64_t alignment, int64_t secure) {
+    slabby_allocator *pool =
+        make_pool((uint64_t)size, 1,
+                  WITH({SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_ALIGNMENT, alignment},
+                       {SLABBY_OPTION_SECURE, secure}));
+    int64_t end = rounded_up(alignment + size + 8, alignment) - alignment;
+    uint64_t count = 0;
+
+    for (int64_t offset = -alignment; offset < end && offset < size + 64; offset++) {
+        int outside = offset < 0 || offset >= size;
+
+        if (found_on_release(pool, offset, (uint8_t)(1 << (offset & 7))) != outside)
+            fail_msg("alignment %d, %d bytes, secure %d: offset %d", (int)alignment, (int)size, (int)secure,
+                     (int)offset);
+        CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
+    }
+    finish(pool);
+}
+
+/* Guards: whatever size and alignment leave for the patterns, no byte of them is left out, also where a release zeroes
+ * the slab before it compares. */
 static void every_byte_of_a_pattern_counts(void **state) {
+    static const int64_t larger[] = {256, 257, 300, 1500, 4096};
+
     (void)state;
     for (int64_t alignment = 8; alignment <= 64; alignment *= 2)
-        for (int64_t size = 1; size <= 80; size++) {
-            slabby_allocator *pool = make_pool(
-                (uint64_t)size, 1, WITH({SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_ALIGNMENT, alignment}));
-            int64_t end = rounded_up(alignment + size + 8, alignment) - alignment;
-            uint64_t count = 0;
-
-            for (int64_t offset = -alignment; offset < end && offset < size + 64; offset++) {
-                int outside = offset < 0 || offset >= size;
-
-                if (found_on_release(pool, offset, (uint8_t)(1 << (offset & 7))) != outside)
-                    fail_msg("alignment %d, %d bytes: offset %d", (int)alignment, (int)size, (int)offset);
-                CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
-            }
-            finish(pool);
+        for (int64_t secure = 0; secure <= 1; secure++) {
+            for (int64_t size = 1; size <= 80; size++)
+                check_every_byte(size, alignment, secure);
+            for (size_t i = 0; i < COUNT_OF(larger); i++)
+                check_every_byte(larger[i], alignment, secure);
         }
 }
 

@@ -237,6 +237,21 @@ static __attribute__((noinline)) slabby_status return_patterned(struct slabby_al
     return return_intact(pool, ref, id, protect);
 }
 
+/* The tail of a release with patterns that zeroes more than a few lines. The patterns come out of memory meanwhile:
+ * memset writes many lines by an instruction that does not begin before earlier loads have ended. */
+static __attribute__((noinline)) slabby_status
+return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint32_t protect) {
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    uint64_t seed = slb_pattern_seed_of(pool, relative);
+    slb_sides_request(pool, data);
+    slb_secure_zero(data, pool->slab_size);
+    if (slb_unlikely(slb_likely(slb_sides_are_usual(pool)) ? !slb_usual_sides_hold(pool, data, seed)
+                                                           : !slb_sides_hold(pool, data, seed)))
+        return return_slow(pool, ref); /* compares again, reports and records */
+    return return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
+}
+
 /* Called after this thread has freed the word: zeroing, patterns, records and the delay are done here, every other
  * protection in return_slow. Until the id is given to a tier, only this thread has the slab. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
@@ -252,6 +267,9 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
                                   SLB_PROTECT_DELAY)) != 0))
         return return_slow(pool, ref);
     if (protect & SLB_PROTECT_BIT_GUARD) {
+        if ((protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) == SLB_PROTECT_SECURE &&
+            pool->slab_size > SLB_ZERO_INLINE)
+            return return_zeroed_patterned(pool, ref, relative, protect);
         if (slb_unlikely(!slb_sides_are_usual(pool)))
             return return_patterned(pool, ref, relative, protect);
         if (slb_unlikely(!slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))

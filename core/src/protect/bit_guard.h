@@ -95,6 +95,12 @@ SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const 
     return (different[0] | different[1]) == 0;
 }
 
+/* Requests the first lines of both sides ahead of reading them. */
+SLB_INLINE void slb_sides_request(const struct slabby_allocator *pool, const unsigned char *data) {
+    __builtin_prefetch(data - 1);
+    __builtin_prefetch(data + pool->slab_size);
+}
+
 /* Both sides of the slab at `data`, of whatever size the pool gives them. */
 SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
 SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,

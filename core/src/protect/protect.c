@@ -35,9 +35,10 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
-    bool intact = protect_intact(pool, id, generation, &damage);
+    /* ahead of the patterns, as return_zeroed_patterned of api/release.c */
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero_slab(pool, id);
+    bool intact = protect_intact(pool, id, generation, &damage);
     if (guarded) {
         if (protect & SLB_PROTECT_TOOLS)
             slb_tools_return_guarded(pool, id);
