@@ -61,7 +61,7 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 			Text: "this pool has no audit trail; make it with WithAudit"}
 	}
 	if status != 0 {
-		return nil, cursor, 0, statusError(status)
+		return nil, cursor, 0, p.of("ReadAudit", statusError(status))
 	}
 	for i := range raw[:count] {
 		records = append(records, AuditRecord{
@@ -82,6 +82,13 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 // written, next the cursor of the next call. After an error, a call for the same file with next
 // continues in the middle of the line that was cut.
 func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, err error) {
+	if p.c() == nil {
+		return 0, cursor, noPool("WriteAudit")
+	}
+	if file == nil {
+		return 0, cursor, &Error{Status: StatusInvalidArgument, cause: os.ErrInvalid,
+			Text: "WriteAudit: the file is nil; open one with os.Create"}
+	}
 	raw := newRawError()
 	var written C.uint64_t
 	at := C.uint64_t(cursor)
@@ -104,7 +111,7 @@ func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, e
 func (p *Slabby) ReadEvents(cursor uint64) (events []Event, next, lost uint64, err error) {
 	events, next, lost, err = readEvents(p.c(), cursor)
 	runtime.KeepAlive(p)
-	return events, next, lost, err
+	return events, next, lost, p.of("ReadEvents", err)
 }
 
 func readEvents(handle *C.slabby_allocator, cursor uint64) (events []Event, next, lost uint64, err error) {
@@ -142,7 +149,7 @@ func eventOf(raw *C.slabby_event) Event {
 // pool.
 func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
 	if p == nil {
-		return 0, ErrInvalidArgument
+		return 0, noPool("LogEvents")
 	}
 	if p.log == nil {
 		return 0, nil

@@ -108,6 +108,10 @@ func TestAuditRefusals(t *testing.T) {
 	if _, _, err := pool.WriteAudit(os.Stderr, 0); !errors.Is(err, slabby.ErrNotSupported) {
 		t.Errorf("WriteAudit: %v", err)
 	}
+	_, _, err := pool.WriteAudit(nil, 0)
+	if !errors.Is(err, slabby.ErrInvalidArgument) || !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("WriteAudit to a nil file: %v", err)
+	}
 	if _, next, _, err := pool.ReadEvents(99); next != 99 || !errors.Is(err, slabby.ErrInvalidArgument) {
 		t.Errorf("ReadEvents: %d, %v", next, err)
 	}

@@ -109,6 +109,14 @@ func detailedError(status C.slabby_status, raw *C.slabby_error) error {
 	return err
 }
 
+// of is the error of a call that is not hot; it names the call if there is no pool.
+func (p *Slabby) of(call string, err error) error {
+	if err != nil && p.c() == nil {
+		return noPool(call)
+	}
+	return err
+}
+
 // noPool is the error of a call on a nil or zero pool.
 func noPool(call string) error {
 	return &Error{Status: StatusInvalidArgument, Text: call + " of a nil or zero pool; make one with New or Adopt"}

@@ -87,7 +87,7 @@ func (p *Slabby) Verify() ([]Finding, error) {
 		status := C.slabby_verify(&raw[0], &count, p.c(), C.uint64_t(len(raw)))
 		runtime.KeepAlive(p)
 		if status != 0 {
-			return nil, statusError(status)
+			return nil, p.of("Verify", statusError(status))
 		}
 		if int(count) <= len(raw) {
 			return p.findings(raw[:count]), nil
@@ -123,21 +123,21 @@ func (p *Slabby) Reset() error {
 	if status == 0 {
 		p.allocated.Load().endAll()
 	}
-	return statusError(status)
+	return p.of("Reset", statusError(status))
 }
 
 // Trim gives the pages of free slabs back to the system; they come back as zeros on demand.
 func (p *Slabby) Trim() (bytes uint64, err error) {
 	result := C.slabby_go_trim(p.c())
 	runtime.KeepAlive(p)
-	return uint64(result.value), statusError(result.status)
+	return uint64(result.value), p.of("Trim", statusError(result.status))
 }
 
 // Reclaim puts quarantined slabs back into service and acknowledges corruption; it counts them.
 func (p *Slabby) Reclaim() (slabs uint64, err error) {
 	result := C.slabby_go_reclaim(p.c())
 	runtime.KeepAlive(p)
-	return uint64(result.value), statusError(result.status)
+	return uint64(result.value), p.of("Reclaim", statusError(result.status))
 }
 
 // Resize gives the pool a new capacity, up to WithMaxCapacity, while others allocate and release. It

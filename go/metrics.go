@@ -140,7 +140,7 @@ func (p *Slabby) ReadMetrics() (*PoolMetrics, error) {
 	label := p.Label()
 	runtime.KeepAlive(p)
 	if err != nil {
-		return nil, err
+		return nil, p.of("ReadMetrics", err)
 	}
 	return &PoolMetrics{Label: label, Samples: samples}, nil
 }

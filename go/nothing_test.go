@@ -6,8 +6,11 @@ package slabby_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	slabby "github.com/slabby/slabby/go"
@@ -31,6 +34,28 @@ func argument(kind reflect.Type) reflect.Value {
 		})
 	}
 	return reflect.Zero(kind)
+}
+
+// hotCalls answer the sentinel itself.
+var hotCalls = []string{"Allocate", "AllocateBatch", "AllocateBatchBytes", "AllocateContext", "AllocateFast",
+	"AllocateWithTimeout", "BatchAllocate", "BatchDeallocate", "Copy", "Deallocate", "DeallocateBatch", "DeallocateFast",
+	"RefOfBytes", "ReleaseBytes"}
+
+// checkError expects that an error of a pool's method is this package's, and names the call.
+func checkError(t *testing.T, nothing any, method string, results []reflect.Value) {
+	if _, pool := nothing.(*slabby.Slabby); !pool || len(results) == 0 {
+		return
+	}
+	err, _ := results[len(results)-1].Interface().(error)
+	if err == nil {
+		return
+	}
+	var described *slabby.Error
+	if !errors.As(err, &described) {
+		t.Errorf("%v is a %T", err, err)
+	} else if !slices.Contains(hotCalls, method) && !strings.Contains(described.Text, method) {
+		t.Errorf("does not name the call: %v", err)
+	}
 }
 
 // No method of a pool that was never made, or of a reference that was never issued, crashes; those whose
@@ -58,7 +83,7 @@ func TestMethodsOfNothing(t *testing.T) {
 						arguments = append(arguments, argument(kind.In(in)))
 					}
 				}
-				value.Method(at).Call(arguments)
+				checkError(t, nothing, method, value.Method(at).Call(arguments))
 				if panics[method] {
 					t.Error("did not panic")
 				}

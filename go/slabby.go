@@ -188,7 +188,7 @@ func (p *Slabby) Close() error {
 		p.log.logSoon()
 	}
 	runtime.KeepAlive(p)
-	return statusError(status)
+	return p.of("Close", statusError(status))
 }
 
 // Handle returns the pool as two numbers, for another language of this process to adopt. It does
@@ -196,7 +196,7 @@ func (p *Slabby) Close() error {
 func (p *Slabby) Handle() (address, instanceID uint64, err error) {
 	handle := C.slabby_go_handle_of(p.c())
 	runtime.KeepAlive(p)
-	return uint64(handle.address), uint64(handle.instance_id), statusError(handle.status)
+	return uint64(handle.address), uint64(handle.instance_id), p.of("Handle", statusError(handle.status))
 }
 
 // c is the core's handle, null for a nil pool: the core refuses that with ErrInvalidArgument.

@@ -16592,8 +16592,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
-    if (protect &
-        (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) /* ahead of the patterns, as return_zeroed_patterned */
+    /* ahead of the patterns, as return_zeroed_patterned of api/release.c */
+    if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero_slab(pool, id);
     bool intact = slb_protect_intact(pool, id, generation, &damage);
     if (guarded) {

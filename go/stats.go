@@ -53,7 +53,7 @@ func (p *Slabby) Memory() (*MemoryUsage, error) {
 	status := C.slabby_get_memory(&raw, p.c())
 	runtime.KeepAlive(p)
 	if status != 0 {
-		return nil, statusError(status)
+		return nil, p.of("Memory", statusError(status))
 	}
 	memory := new(MemoryUsage)
 	memory.load(&raw)
@@ -77,7 +77,7 @@ func (p *Slabby) Health() (*HealthMetrics, error) {
 	status := C.slabby_get_health(&raw, p.c())
 	runtime.KeepAlive(p)
 	if status != 0 {
-		return nil, statusError(status)
+		return nil, p.of("Health", statusError(status))
 	}
 	health := new(HealthMetrics)
 	health.load(&raw)
@@ -100,7 +100,7 @@ func (p *Slabby) StatsJSON() (string, error) {
 		return C.slabby_stats_json(b, c, l, p.c())
 	})
 	runtime.KeepAlive(p)
-	return text, err
+	return text, p.of("StatsJSON", err)
 }
 
 // MemoryJSON is Memory as the core's own JSON object, the same in every language.
@@ -109,7 +109,7 @@ func (p *Slabby) MemoryJSON() (string, error) {
 		return C.slabby_memory_json(b, c, l, p.c())
 	})
 	runtime.KeepAlive(p)
-	return text, err
+	return text, p.of("MemoryJSON", err)
 }
 
 // HealthJSON is Health as the core's own JSON object, the same in every language: it knows nothing
@@ -119,14 +119,14 @@ func (p *Slabby) HealthJSON() (string, error) {
 		return C.slabby_health_json(b, c, l, p.c())
 	})
 	runtime.KeepAlive(p)
-	return text, err
+	return text, p.of("HealthJSON", err)
 }
 
 // HealthTick records the present score for RecentTrend, which uses the last 32.
 func (p *Slabby) HealthTick() error {
 	status := C.slabby_health_tick(p.c())
 	runtime.KeepAlive(p)
-	return statusError(status)
+	return p.of("HealthTick", statusError(status))
 }
 
 // BreakerForce sets the mode of the circuit breaker: normal, every allocation refused, nothing
