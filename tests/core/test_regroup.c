@@ -51,7 +51,7 @@ static slabby_allocator *make_scattered(uint64_t slabs, uint64_t *out_held) {
 }
 
 /* As after slabs that this CPU served were released on another one. */
-static void look_remote(slabby_allocator *pool) {
+static void make_remote(slabby_allocator *pool) {
     atomic_store(&own_cache(pool)->issue, slb_word_mark(cpu + 1));
 }
 
@@ -97,7 +97,7 @@ static void a_producer_gets_whole_lines(void **state) {
     slabby_allocator *pool = make_scattered(SLABS, &held);
     assert_in_range(lines_of_next_batch(pool, &held), pool->batch / 2, pool->batch);
     assert_int_equal(atomic_load(&pool->regroup_after), 0);
-    look_remote(pool);
+    make_remote(pool);
     assert_in_range(lines_of_next_batch(pool, &held), pool->batch / 8, pool->batch / 3);
     assert_in_range(lines_of_next_batch(pool, &held), pool->batch / 8, pool->batch / 3);
     expect_all_slabs(pool, SLABS, held);
@@ -110,12 +110,12 @@ static void pauses_are_long(void **state) {
     (void)state;
     need_sequences(ready);
     slabby_allocator *pool = make_scattered(SLABS, &held);
-    look_remote(pool);
+    make_remote(pool);
     (void)lines_of_next_batch(pool, &held);
     assert_true(atomic_load(&pool->regroup_after) - before > 1000 * slb_os_ticks_per_us());
     expect_all_slabs(pool, SLABS, held);
     pool = make_scattered(SLABS, &held);
-    look_remote(pool);
+    make_remote(pool);
     atomic_store(&pool->regroup_after, UINT64_MAX);
     assert_in_range(lines_of_next_batch(pool, &held), pool->batch / 2, pool->batch);
     assert_true(atomic_load(&pool->regroup_after) == UINT64_MAX);
@@ -129,7 +129,7 @@ static void large_pools_stay_as_they_are(void **state) {
     (void)state;
     need_sequences(ready);
     slabby_allocator *pool = make_scattered(LARGE, &held);
-    look_remote(pool);
+    make_remote(pool);
     assert_in_range(lines_of_next_batch(pool, &held), pool->batch / 2, pool->batch);
     assert_int_equal(atomic_load(&pool->regroup_after), 0);
     expect_all_slabs(pool, LARGE, held);
@@ -149,7 +149,7 @@ static void fork_once(int point) {
     assert_true(child >= 0);
     if (child == 0) {
         slabby_allocator *pool = make_scattered(SLABS, &held);
-        look_remote(pool);
+        make_remote(pool);
         (void)lines_of_next_batch(pool, &held);
         _exit(atomic_load(&pool->regroup_after) != 0 ? 3 : 4);
     }
@@ -164,7 +164,7 @@ static void children_of_a_fork_regroup(void **state) {
     (void)state;
     need_sequences(ready);
     slabby_allocator *pool = make_scattered(SLABS, &held);
-    look_remote(pool);
+    make_remote(pool);
     fork_answer = -1;
     slb_test_point = fork_once;
     refs[held++] = take(pool);
