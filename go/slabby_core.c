@@ -23301,19 +23301,19 @@ SLB_INLINE void slb_issue_with_data(const struct slb_own_issue *slb_own_issue, u
 }
 
 static void slb_issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
-                      slabby_ref *out_refs, void **out_datas, uint64_t count) {
+                      slabby_ref *out_refs, void **out_datas, uint32_t count) {
     const struct slb_own_issue slb_own_issue = {.ref_bias = pool->ref_bias,
                                 .stride = pool->stride,
                                 .state = state,
                                 .slabs = pool->slabs,
                                 .words = pool->words};
-    uint64_t i = 0;
+    uint32_t i = 0;
     if (out_datas == NULL) {
         for (; i < count; i++)
             out_refs[i] = slb_issue_one(&slb_own_issue, ids[i]);
         return;
     }
-    for (uint64_t fours = count / 4; fours != 0; fours--, i += 4) {
+    for (uint32_t fours = count / 4; fours != 0; fours--, i += 4) {
         slb_issue_with_data(&slb_own_issue, ids[i], &out_refs[i], &out_datas[i]);
         slb_issue_with_data(&slb_own_issue, ids[i + 1], &out_refs[i + 1], &out_datas[i + 1]);
         slb_issue_with_data(&slb_own_issue, ids[i + 2], &out_refs[i + 2], &out_datas[i + 2]);
@@ -23339,7 +23339,7 @@ SLB_INLINE bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_re
     uint64_t bias = slb_bias_here(cache);
     if (bias == 0)
         bias = slb_bias_poll(pool, slb_os_cpu());
-    slb_issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
+    slb_issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, (uint32_t)count);
     return true;
 }
 

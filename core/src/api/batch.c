@@ -82,19 +82,19 @@ SLB_INLINE void issue_with_data(const struct issue *issue, uint64_t id, slabby_r
 }
 
 static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
-                      slabby_ref *out_refs, void **out_datas, uint64_t count) {
+                      slabby_ref *out_refs, void **out_datas, uint32_t count) {
     const struct issue issue = {.ref_bias = pool->ref_bias,
                                 .stride = pool->stride,
                                 .state = state,
                                 .slabs = pool->slabs,
                                 .words = pool->words};
-    uint64_t i = 0;
+    uint32_t i = 0;
     if (out_datas == NULL) {
         for (; i < count; i++)
             out_refs[i] = issue_one(&issue, ids[i]);
         return;
     }
-    for (uint64_t fours = count / 4; fours != 0; fours--, i += 4) {
+    for (uint32_t fours = count / 4; fours != 0; fours--, i += 4) {
         issue_with_data(&issue, ids[i], &out_refs[i], &out_datas[i]);
         issue_with_data(&issue, ids[i + 1], &out_refs[i + 1], &out_datas[i + 1]);
         issue_with_data(&issue, ids[i + 2], &out_refs[i + 2], &out_datas[i + 2]);
@@ -120,7 +120,7 @@ SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *o
     uint64_t bias = slb_bias_here(cache);
     if (bias == 0)
         bias = slb_bias_poll(pool, slb_os_cpu());
-    issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
+    issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, (uint32_t)count);
     return true;
 }
 
