@@ -4859,9 +4859,6 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 /* Puts `count` ids, at most SLB_CACHE_IDS, into this order, if they are of few lines and do not lie about so. */
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);
 
-/* Whether ids are of so many lines that no order of them alone helps. */
-SLB_PRIVATE bool slb_ids_are_scattered(const uint32_t *ids, uint32_t count);
-
 #endif
 
 /* -------------------- slab_word.h */
@@ -5081,12 +5078,8 @@ static void slb_deal(uint32_t *ids, uint32_t count) {
                 ids[dealt++] = sorted[i];
 }
 
-/* Ids of many lines, as random lifetimes leave them, have few neighbours that could be brought together. */
-SLB_PRIVATE bool slb_ids_are_scattered(const uint32_t *ids, uint32_t count) {
-    return 3 * slb_count_lines(ids, count) > count;
-}
-
-/* Whether the order is wanted, and not there yet. */
+/* Whether the order is wanted, and not there yet. Ids of many lines, as random lifetimes leave them, have few
+ * neighbours that could be brought together. */
 static bool slb_is_wanted(const uint32_t *ids, uint32_t count, bool by_line) {
     uint32_t changes = slb_count_changes(ids, count);
     if (!by_line)
@@ -6686,7 +6679,6 @@ struct slabby_allocator {
     uint32_t id_bits;
     _Atomic uint64_t
         rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
-    _Atomic uint64_t regroup_after; /* ticks; see tiers/regroup.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -7365,15 +7357,6 @@ SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next
     }
 }
 
-/* How many there are, counted up to `most`; right if nothing changes meanwhile. Links are indices that exist, also
- * those of other stacks. */
-SLB_INLINE uint32_t slb_stack_length(slb_stack *stack, _Atomic uint32_t *next, uint32_t most) {
-    uint32_t link = (uint32_t)atomic_load_explicit(stack, memory_order_acquire), length = 0;
-    for (; link != 0 && length < most; length++)
-        link = atomic_load_explicit(&next[link - 1], memory_order_relaxed);
-    return length;
-}
-
 SLB_INLINE void slb_stack_push_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t top, uint32_t last) {
     uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
     do {
@@ -7636,152 +7619,6 @@ SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, ui
 SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
     struct slb_random random = slb_random_begin(pool, 1);
     return slb_random_scaled((uint32_t)(slb_random_next(&random) >> 32), limit);
-}
-
-/* -------------------- tiers/regroup.c */
-
-/* -------------------- tiers/regroup.h */
-/*
- * Ids of the same line of words, brought together again.
- *
- * After random lifetimes on several CPUs, the ids of one line lie in many batches. Between a producer and a consumer
- * the line then travels once for each of its slabs (id_order.h). No batch alone can be put in order, but many batches
- * of the depot together can:
- *
- *      before   a3 c1 b7 ..   b2 a1 c6 ..   c2 b1 a7 ..
- *      behind   a1 a2 a3 ..   b1 b2 b3 ..   c1 c2 c3 ..
- *
- * Ids are different numbers, so a bit for each sorts them. 3,800 ids take 10 to 50 us, and are in hand meanwhile. So it
- * is done at most for a thousandth of the time, with at most SLB_REGROUP_BATCHES batches, and a quarter of the depot
- * stays where it is, for other CPUs. One thread of the process does it at a time; the others do without.
- */
-#ifndef SLB_TIERS_REGROUP_H
-#define SLB_TIERS_REGROUP_H
-
-#define SLB_REGROUP_BATCHES 32u
-
-/* Larger pools are not regrouped: of few batches there, no order brings many neighbours together. */
-#define SLB_REGROUP_IDS 65536u
-
-/* A bit for each id. One for the process: it is too large for the stack of a signal handler, and seldom needed. */
-struct slb_id_set {
-    _Atomic uint32_t slb_taken;
-    uint32_t lowest; /* the words below have no bit */
-    uint64_t bits[SLB_REGROUP_IDS / 64];
-};
-
-SLB_SHARED_DATA struct slb_id_set slb_id_set;
-
-/* Inside a move, with the gate open: exchanges `count` ids for as many of few lines, if they are of many, and the pool
- * was not regrouped lately. Waits for nothing. */
-SLB_PRIVATE void slb_regroup_if_due(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
-
-/* In the child of a fork: the thread that was regrouping does not exist there. */
-SLB_PRIVATE void slb_regroup_after_fork(void);
-
-#endif
-
-#include <string.h>
-
-/* A thousandth of the time. */
-#define SLB_PAUSE_LOG2 10
-
-#ifndef SLB_AMALGAMATION
-struct slb_id_set slb_id_set;
-#endif
-
-/* acquire: pairs with the release of the thread that had it before */
-static bool slb_take_set(void) {
-    uint32_t slb_taken = 0;
-    if (!atomic_compare_exchange_strong_explicit(&slb_id_set.slb_taken, &slb_taken, 1, memory_order_acquire,
-                                                 memory_order_relaxed))
-        return false;
-    slb_id_set.lowest = 0;
-    memset(slb_id_set.bits, 0, sizeof slb_id_set.bits);
-    return true;
-}
-
-static void slb_give_set(void) {
-    atomic_store_explicit(&slb_id_set.slb_taken, 0, memory_order_release);
-}
-
-SLB_PRIVATE void slb_regroup_after_fork(void) {
-    slb_give_set();
-}
-
-static void slb_add_ids(uint32_t *ids, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        slb_id_set.bits[ids[i] / 64] |= 1ull << ids[i] % 64;
-}
-
-/* The set has at least as many. */
-static void slb_take_lowest(uint32_t *out_ids, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        while (slb_id_set.bits[slb_id_set.lowest] == 0)
-            slb_id_set.lowest++;
-        uint64_t bits = slb_id_set.bits[slb_id_set.lowest];
-        out_ids[i] = slb_id_set.lowest * 64 + (uint32_t)__builtin_ctzll(bits);
-        slb_id_set.bits[slb_id_set.lowest] = bits & (bits - 1);
-    }
-}
-
-/* Batches that were popped together, from `top` down; their nodes stay linked. */
-struct slb_batch_chain {
-    uint32_t top, last, length;
-};
-
-static struct slb_batch_chain slb_pop_chain(struct slabby_allocator *pool, uint32_t most) {
-    struct slb_batch_chain chain = {0, 0, 0};
-    chain.length =
-        slb_stack_pop_chain(&pool->depot.heads->full, pool->depot.next, most, &chain.top, &chain.last);
-    return chain;
-}
-
-static void slb_push_chain(struct slabby_allocator *pool, const struct slb_batch_chain *chain) {
-    if (chain->length != 0)
-        slb_stack_push_chain(&pool->depot.heads->full, pool->depot.next, chain->top, chain->last);
-}
-
-/* relaxed: this thread has acquired the chain, and nobody else changes its links */
-static void slb_for_each_batch(struct slabby_allocator *pool, const struct slb_batch_chain *chain,
-                           void (*act)(uint32_t *ids, uint32_t count)) {
-    uint32_t node = chain->top;
-    for (uint32_t i = 0; i < chain->length; i++) {
-        act(&pool->depot.ids[(uint64_t)node * pool->batch], pool->batch);
-        node = atomic_load_explicit(&pool->depot.next[node], memory_order_relaxed) - 1;
-    }
-}
-
-/* With the set. False if the depot has too few batches. */
-static bool slb_regroup(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    uint32_t length =
-        slb_stack_length(&pool->depot.heads->full, pool->depot.next, SLB_REGROUP_BATCHES * 4 / 3);
-    uint32_t least = slb_used_cpus(pool);
-    struct slb_batch_chain spare = slb_pop_chain(pool, length / 4 > least ? length / 4 : least);
-    struct slb_batch_chain chain = slb_pop_chain(pool, SLB_REGROUP_BATCHES);
-    slb_push_chain(pool, &spare);
-    if (chain.length == 0)
-        return false;
-    SLB_POINT(SLB_POINT_REFILL);
-    slb_add_ids(ids, count);
-    slb_for_each_batch(pool, &chain, slb_add_ids);
-    slb_take_lowest(ids, count);
-    slb_for_each_batch(pool, &chain, slb_take_lowest);
-    slb_push_chain(pool, &chain);
-    return true;
-}
-
-/* relaxed: a hint */
-SLB_PRIVATE void slb_regroup_if_due(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    if (pool->reserved > SLB_REGROUP_IDS || !slb_ids_are_scattered(ids, count))
-        return;
-    uint64_t now = slb_os_ticks();
-    if (now < atomic_load_explicit(&pool->regroup_after, memory_order_relaxed) || !slb_take_set())
-        return;
-    (void)slb_regroup(pool, ids, count);
-    slb_give_set();
-    uint64_t ended = slb_os_ticks();
-    atomic_store_explicit(&pool->regroup_after, ended + ((ended - now) << SLB_PAUSE_LOG2), memory_order_relaxed);
 }
 
 /* -------------------- tiers/shards.c */
@@ -18849,14 +18686,6 @@ SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool);
 
 #endif
 
-/* Of a batch for this CPU, which has it in hand. */
-static void slb_order_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    bool by_line = slb_bias_is_remote(pool, slb_os_cpu());
-    if (by_line)
-        slb_regroup_if_due(pool, ids, count);
-    slb_order_ids(ids, count, by_line);
-}
-
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                             enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -18881,7 +18710,7 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
         bool shuffled = slb_shuffle(pool, ids, count);
         uint32_t held_back = shuffled ? slb_shuffle_hold_back(pool, count - 1) : 0;
         if (!shuffled)
-            slb_order_batch(pool, ids, count);
+            slb_order_ids(ids, count, slb_bias_is_remote(pool, slb_os_cpu()));
         *out_id = ids[0];
         slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
         slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
@@ -20070,7 +19899,6 @@ static void slb_in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
     slb_audit_forget_thread();
-    slb_regroup_after_fork();
     slb_sections_after_fork();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
@@ -20421,7 +20249,6 @@ static void slb_clear_entry(struct slabby_allocator *pool) {
     memset(&pool->capacity, 0, sizeof pool->capacity);
     atomic_store(&pool->waiters, 0);
     atomic_store(&pool->rearranges, 0);
-    atomic_store(&pool->regroup_after, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
     pool->listeners_made = 0;

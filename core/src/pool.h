@@ -119,7 +119,6 @@ struct slabby_allocator {
     uint32_t id_bits;
     _Atomic uint64_t
         rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
-    _Atomic uint64_t regroup_after; /* ticks; see tiers/regroup.h */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */

@@ -7,9 +7,6 @@
 
 #include "api/refill.h"
 #include "slab_word.h"
-#include "tiers/depot.h"
-#include "tiers/gate.h"
-#include "tiers/regroup.h"
 
 static uint32_t line_of(slabby_ref ref) {
     return (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask) / SLB_WORDS_A_LINE;
@@ -34,55 +31,6 @@ static void two_are_free(void) {
 
 static void rearrange(void) {
     slb_rearrange_if_due(world.pool);
-}
-
-/* Batches of two, as in scenarios_tiers.c: so many are in the depot, and nothing is free elsewhere. One stays there for
- * each CPU. */
-static void batches_in_the_depot(int batches) {
-    world_make(64, 32, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
-    world_take(32);
-    for (int i = 0; i < 4 + 2 * batches; i++)
-        world_release(world.held[i]);
-    world_take(4);
-    schedule_restores(&slb_id_set, sizeof slb_id_set);
-}
-
-static void four_in_the_depot(void) {
-    batches_in_the_depot(4);
-}
-
-static void ten_in_the_depot(void) {
-    batches_in_the_depot(10);
-}
-
-static bool regroup_one(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t ids[SLB_CACHE_IDS];
-
-    (void)stripe;
-    if (!slb_depot_pop(pool, ids))
-        return false;
-    slb_regroup_if_due(pool, ids, pool->batch);
-    EXPECT(slb_depot_push(pool, ids), "the depot has no node for a batch that came out of it");
-    return true;
-}
-
-static void regroup(void) {
-    (void)slb_gate_move(world.pool, regroup_one);
-}
-
-static void allocate_eight(void) {
-    slabby_ref refs[8];
-    void *datas[8];
-    slabby_status status = slabby_allocate_batch(refs, datas, world.pool, 8);
-
-    EXPECT(status == SLABBY_OK, "a batch of eight answered %s although eight are free", world_text(status));
-    for (int i = 0; i < 8; i++)
-        world_own(refs[i], datas[i]);
-}
-
-static void both_regrouped(void) {
-    EXPECT(atomic_load(&world.pool->regroup_after) != 0, "nothing was regrouped");
-    world_check();
 }
 
 /* The next allocation is timed, and before it the cache is rearranged: two of one line, which go to the shards. */
@@ -150,20 +98,6 @@ const struct scenario order_scenarios[] = {
      .task = {rearrange, check_twice},
      .cpu = {0, 1},
      .check = world_check,
-     .preemptions = 3},
-    {.name = "regrouping_against_drain",
-     .says = "one asks for all free slabs while another has most of the depot in hand to regroup it",
-     .prepare = four_in_the_depot,
-     .task = {regroup, allocate_eight},
-     .cpu = {0, 1},
-     .check = world_check,
-     .preemptions = 3},
-    {.name = "regrouping_twice",
-     .says = "two regroup the depot at a time",
-     .prepare = ten_in_the_depot,
-     .task = {regroup, regroup},
-     .cpu = {0, 1},
-     .check = both_regrouped,
      .preemptions = 3},
     {.name = "late_rearranging_rseq",
      .says = "a call that destroy overtakes touches nothing that is gone",

@@ -10,17 +10,8 @@
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/id_order.h"
-#include "tiers/regroup.h"
 #include "tiers/shards.h"
 #include "tiers/word_bias.h"
-
-/* Of a batch for this CPU, which has it in hand. */
-static void order_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    bool by_line = slb_bias_is_remote(pool, slb_os_cpu());
-    if (by_line)
-        slb_regroup_if_due(pool, ids, count);
-    slb_order_ids(ids, count, by_line);
-}
 
 SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                             enum slb_tier *out_tier) {
@@ -46,7 +37,7 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
         bool shuffled = slb_shuffle(pool, ids, count);
         uint32_t held_back = shuffled ? slb_shuffle_hold_back(pool, count - 1) : 0;
         if (!shuffled)
-            order_batch(pool, ids, count);
+            slb_order_ids(ids, count, slb_bias_is_remote(pool, slb_os_cpu()));
         *out_id = ids[0];
         slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
         slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);

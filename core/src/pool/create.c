@@ -157,7 +157,6 @@ static void clear_entry(struct slabby_allocator *pool) {
     memset(&pool->capacity, 0, sizeof pool->capacity);
     atomic_store(&pool->waiters, 0);
     atomic_store(&pool->rearranges, 0);
-    atomic_store(&pool->regroup_after, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
     pool->listeners_made = 0;

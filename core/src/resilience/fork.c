@@ -22,7 +22,6 @@
 #include "tiers/hold.h"
 #include "tiers/in_flight.h"
 #include "tiers/lease.h"
-#include "tiers/regroup.h"
 #include "tiers/section.h"
 #include "tiers/shards.h"
 #include "tiers/stack.h"
@@ -49,7 +48,6 @@ static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
     slb_audit_forget_thread();
-    slb_regroup_after_fork();
     slb_sections_after_fork();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)

@@ -49,12 +49,8 @@ static void deal(uint32_t *ids, uint32_t count) {
                 ids[dealt++] = sorted[i];
 }
 
-/* Ids of many lines, as random lifetimes leave them, have few neighbours that could be brought together. */
-SLB_PRIVATE bool slb_ids_are_scattered(const uint32_t *ids, uint32_t count) {
-    return 3 * count_lines(ids, count) > count;
-}
-
-/* Whether the order is wanted, and not there yet. */
+/* Whether the order is wanted, and not there yet. Ids of many lines, as random lifetimes leave them, have few
+ * neighbours that could be brought together. */
 static bool is_wanted(const uint32_t *ids, uint32_t count, bool by_line) {
     uint32_t changes = count_changes(ids, count);
     if (!by_line)

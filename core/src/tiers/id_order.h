@@ -23,7 +23,4 @@
 /* Puts `count` ids, at most SLB_CACHE_IDS, into this order, if they are of few lines and do not lie about so. */
 SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);
 
-/* Whether ids are of so many lines that no order of them alone helps. */
-SLB_PRIVATE bool slb_ids_are_scattered(const uint32_t *ids, uint32_t count);
-
 #endif

@@ -70,15 +70,6 @@ SLB_INLINE uint32_t slb_stack_pop_chain(slb_stack *stack, _Atomic uint32_t *next
     }
 }
 
-/* How many there are, counted up to `most`; right if nothing changes meanwhile. Links are indices that exist, also
- * those of other stacks. */
-SLB_INLINE uint32_t slb_stack_length(slb_stack *stack, _Atomic uint32_t *next, uint32_t most) {
-    uint32_t link = (uint32_t)atomic_load_explicit(stack, memory_order_acquire), length = 0;
-    for (; link != 0 && length < most; length++)
-        link = atomic_load_explicit(&next[link - 1], memory_order_relaxed);
-    return length;
-}
-
 SLB_INLINE void slb_stack_push_chain(slb_stack *stack, _Atomic uint32_t *next, uint32_t top, uint32_t last) {
     uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
     do {
