@@ -41,9 +41,23 @@ static void count_references(void) {
     (void)check_references();
 }
 
+/* As they are counted. Statistics hide what would be more releases than allocations. */
+static uint64_t releases_by_id(void) {
+    uint64_t count = 0;
+
+    for (uint32_t cpu = 0; cpu < 2; cpu++) {
+        count += world.pool->stripes[cpu].fast_given;
+        if (world.pool->cache_max != 0)
+            count += world.pool->caches[cpu].cache.fast_given;
+    }
+    return count;
+}
+
 static void expect_uses(uint64_t uses) {
     slabby_stats stats = check_references();
 
+    EXPECT(releases_by_id() == uses, "%llu releases by id were counted, not %llu",
+           (unsigned long long)releases_by_id(), (unsigned long long)uses);
     EXPECT(stats.fast_allocations == uses && stats.fast_deallocations == uses,
            "%llu were allocated and %llu released by id, not %llu",
            (unsigned long long)stats.fast_allocations, (unsigned long long)stats.fast_deallocations,
