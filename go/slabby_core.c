@@ -6558,8 +6558,9 @@ struct slb_gate {
     _Atomic uint32_t lock;                             /* outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
     _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
-    _Atomic int64_t scarce_free;       /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_free;       /* slabs freed since the gate closed, less those taken: a lower bound */
     _Atomic int64_t scarce_enough;     /* the gate opens at this many */
+    _Atomic uint64_t recount_after;    /* ticks; see slb_gate_recount_is_due */
 };
 
 #endif
@@ -13746,6 +13747,12 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change);
 
+/* Batches that threads had in hand as the gate closed reach the tiers without slb_gate_note_free. So the number of free
+ * slabs is counted anew once a millisecond, for as long as the gate is closed for scarcity: whether that is due, and
+ * what it was. */
+SLB_PRIVATE bool slb_gate_recount_is_due(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_gate_recounted(struct slabby_allocator *pool, uint64_t free_now);
+
 /* Runs `work` as a move (in_flight.h) where the gate is open, and answers what it answers; false where it did not run.
  * For a caller outside, which holds nothing; a slab that comes back while the gate closes is found. */
 SLB_PRIVATE bool slb_gate_move(struct slabby_allocator *pool,
@@ -15115,6 +15122,13 @@ static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
+#define SLB_RECOUNT_US 1000u
+
+static void slb_recount_later(struct slabby_allocator *pool, uint64_t now) {
+    atomic_store_explicit(&pool->gate.recount_after, now + SLB_RECOUNT_US * slb_os_ticks_per_us(),
+                          memory_order_relaxed);
+}
+
 /* Reasons for which the short path without CPU caches (single.h) is closed; its counters are then read after a
  * fence. */
 #define SLB_STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
@@ -15142,6 +15156,7 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
     if (before == 0) {
         atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
+        slb_recount_later(pool, began);
         if (pool->cache_max != 0)
             moved = slb_drain_caches(pool);
         uint64_t lasted = slb_os_ticks() - began;
@@ -15200,6 +15215,23 @@ SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_c
         atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
+}
+
+/* relaxed: a hint about when, and a lost race counts twice */
+SLB_PRIVATE bool slb_gate_recount_is_due(struct slabby_allocator *pool) {
+    if (slb_likely((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0))
+        return false;
+    uint64_t now = slb_os_ticks();
+    if (now < atomic_load_explicit(&pool->gate.recount_after, memory_order_relaxed))
+        return false;
+    slb_recount_later(pool, now);
+    return true;
+}
+
+SLB_PRIVATE void slb_gate_recounted(struct slabby_allocator *pool, uint64_t free_now) {
+    int64_t known = atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed);
+    if ((int64_t)free_now > known)
+        slb_gate_note_free(pool, (int64_t)free_now - known);
 }
 
 /* ------------------------------------------------------------------------------------ the proof of emptiness */
@@ -16184,6 +16216,9 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* Slabs in service that nobody has. */
+SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
+
 /* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
@@ -16957,6 +16992,17 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
     return slb_used_of(pool, slb_count_live(pool));
 }
 
+static uint64_t slb_available_beside(struct slabby_allocator *pool, uint64_t used) {
+    uint64_t out_of_service =
+        used + slb_read_counter(&pool->corruption.quarantined) + slb_read_counter(&pool->counts.retired);
+    uint64_t total = slb_capacity(pool);
+    return out_of_service < total ? total - out_of_service : 0;
+}
+
+SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool) {
+    return slb_available_beside(pool, slb_count_used(pool));
+}
+
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     struct slb_totals now;
     slb_add_up_within(pool, &now, 0);
@@ -17100,14 +17146,11 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 
 static void slb_fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t used = slb_used_twice(pool, live, &steady);
-    uint64_t out_of_service =
-        slb_read_counter(&pool->corruption.quarantined) + slb_read_counter(&pool->counts.retired);
     out->quarantined_slabs = slb_read_counter(&pool->corruption.quarantined);
     out->retired_slabs = slb_read_counter(&pool->counts.retired) + slb_read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used;
-    out_of_service += out->used_slabs;
-    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
+    out->available_slabs = slb_available_beside(pool, used);
     out->peak_used = slb_publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
@@ -20826,6 +20869,8 @@ static slabby_status slb_search_held(struct slabby_allocator *pool, uint32_t *ou
             slb_count(&stripe->hits[out_found->tier], 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
+            if (!search.nested && slb_unlikely(slb_gate_recount_is_due(pool)))
+                slb_gate_recounted(pool, slb_count_available(pool));
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);

@@ -182,6 +182,17 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
     return used_of(pool, slb_count_live(pool));
 }
 
+static uint64_t available_beside(struct slabby_allocator *pool, uint64_t used) {
+    uint64_t out_of_service =
+        used + read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
+    uint64_t total = slb_capacity(pool);
+    return out_of_service < total ? total - out_of_service : 0;
+}
+
+SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool) {
+    return available_beside(pool, slb_count_used(pool));
+}
+
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     struct totals now;
     add_up_within(pool, &now, 0);
@@ -325,14 +336,11 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t used = used_twice(pool, live, &steady);
-    uint64_t out_of_service =
-        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
     out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used;
-    out_of_service += out->used_slabs;
-    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
+    out->available_slabs = available_beside(pool, used);
     out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }

@@ -36,6 +36,9 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* Slabs in service that nobody has. */
+SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
+
 /* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 

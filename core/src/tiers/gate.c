@@ -121,6 +121,13 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     return moved;
 }
 
+#define RECOUNT_US 1000u
+
+static void recount_later(struct slabby_allocator *pool, uint64_t now) {
+    atomic_store_explicit(&pool->gate.recount_after, now + RECOUNT_US * slb_os_ticks_per_us(),
+                          memory_order_relaxed);
+}
+
 /* Reasons for which the short path without CPU caches (single.h) is closed; its counters are then read after a
  * fence. */
 #define STOPS_SINGLES (SLB_GATE_RESETTING | SLB_GATE_CLOSED)
@@ -148,6 +155,7 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
     if (before == 0) {
         atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
+        recount_later(pool, began);
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
         uint64_t lasted = slb_os_ticks() - began;
@@ -206,6 +214,23 @@ SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t chang
         atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
+}
+
+/* relaxed: a hint about when, and a lost race counts twice */
+SLB_PRIVATE bool slb_gate_recount_is_due(struct slabby_allocator *pool) {
+    if (slb_likely((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0))
+        return false;
+    uint64_t now = slb_os_ticks();
+    if (now < atomic_load_explicit(&pool->gate.recount_after, memory_order_relaxed))
+        return false;
+    recount_later(pool, now);
+    return true;
+}
+
+SLB_PRIVATE void slb_gate_recounted(struct slabby_allocator *pool, uint64_t free_now) {
+    int64_t known = atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed);
+    if ((int64_t)free_now > known)
+        slb_gate_note_free(pool, (int64_t)free_now - known);
 }
 
 /* ------------------------------------------------------------------------------------ the proof of emptiness */

@@ -42,6 +42,12 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
 
+/* Batches that threads had in hand as the gate closed reach the tiers without slb_gate_note_free. So the number of free
+ * slabs is counted anew once a millisecond, for as long as the gate is closed for scarcity: whether that is due, and
+ * what it was. */
+SLB_PRIVATE bool slb_gate_recount_is_due(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_gate_recounted(struct slabby_allocator *pool, uint64_t free_now);
+
 /* Runs `work` as a move (in_flight.h) where the gate is open, and answers what it answers; false where it did not run.
  * For a caller outside, which holds nothing; a slab that comes back while the gate closes is found. */
 SLB_PRIVATE bool slb_gate_move(struct slabby_allocator *pool,
