@@ -32,9 +32,9 @@ struct slb_gate {
     _Atomic uint32_t lock;                             /* outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
     _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
-    _Atomic int64_t scarce_free;       /* slabs freed since the gate closed, less those taken: a lower bound */
-    _Atomic int64_t scarce_enough;     /* the gate opens at this many */
-    _Atomic uint64_t recount_after;    /* ticks; see slb_gate_recount_is_due */
+    _Atomic int64_t scarce_free;    /* slabs freed since the gate closed, less those taken: a lower bound */
+    _Atomic int64_t scarce_enough;  /* the gate opens at this many */
+    _Atomic uint64_t recount_after; /* ticks; see slb_gate_recount_is_due */
 };
 
 #endif
