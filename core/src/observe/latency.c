@@ -51,7 +51,7 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
 SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now) {
     uint64_t elapsed = now - atomic_load_explicit(sampled_ticks, memory_order_relaxed);
     atomic_store_explicit(sampled_ticks, now, memory_order_relaxed);
-    uint64_t mean = weight * slb_os_ticks_per_us() * SLB_SAMPLE_EVERY_US / (elapsed | 1);
+    uint64_t mean = weight * slb_os_ticks_per_us() * SLB_SAMPLE_EVERY_US / (elapsed != 0 ? elapsed : 1);
     return mean < SLB_SAMPLE_MEAN        ? SLB_SAMPLE_MEAN
            : mean > SLB_SAMPLE_BUSY_MEAN ? SLB_SAMPLE_BUSY_MEAN
                                          : (uint32_t)mean;
