@@ -16216,7 +16216,7 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
-/* Slabs in service that nobody has. */
+/* Slabs in service that nobody has; 0 where the sums are of no one moment. Never waits. */
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
 
 /* As statistics show it: never less than before. */
@@ -17000,7 +17000,9 @@ static uint64_t slb_available_beside(struct slabby_allocator *pool, uint64_t use
 }
 
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool) {
-    return slb_available_beside(pool, slb_count_used(pool));
+    struct slb_totals now;
+    slb_add_up_within(pool, &now, 0);
+    return now.steady ? slb_available_beside(pool, slb_used_of(pool, now.live)) : 0;
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {

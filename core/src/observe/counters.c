@@ -190,7 +190,9 @@ static uint64_t available_beside(struct slabby_allocator *pool, uint64_t used) {
 }
 
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool) {
-    return available_beside(pool, slb_count_used(pool));
+    struct totals now;
+    add_up_within(pool, &now, 0);
+    return now.steady ? available_beside(pool, used_of(pool, now.live)) : 0;
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {

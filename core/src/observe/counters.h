@@ -36,7 +36,7 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
-/* Slabs in service that nobody has. */
+/* Slabs in service that nobody has; 0 where the sums are of no one moment. Never waits. */
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
 
 /* As statistics show it: never less than before. */
