@@ -17354,48 +17354,6 @@ SLB_PRIVATE uint64_t slb_samples_write(slabby_sample *samples, uint64_t capacity
     return slb_records.count;
 }
 
-/* -------------------- protect/free_ids.c */
-
-/* -------------------- protect/free_ids.h */
-/* One free id while the gate is closed: from the shards, from a batch of the depot, or from those that wait for reuse,
- * which are checked on their way out. */
-#ifndef SLB_PROTECT_FREE_IDS_H
-#define SLB_PROTECT_FREE_IDS_H
-
-/* Not counted. The caller is inside slb_enter or holds the gate lock. */
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                               enum slb_tier *out_tier);
-
-#endif
-
-static bool slb_split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
-    uint32_t ids[SLB_CACHE_IDS];
-    slb_move_begin(stripe);
-    bool found = slb_depot_pop(pool, ids);
-    SLB_POINT(SLB_POINT_SPLIT);
-    if (found) {
-        *out_id = ids[0];
-        for (uint32_t i = 1; i < pool->batch; i++)
-            slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    }
-    slb_move_end(stripe);
-    return found;
-}
-
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                               enum slb_tier *out_tier) {
-    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
-        *out_tier = SLB_TIER_SHARD;
-    else if (pool->cache_max != 0 && slb_split_depot_batch(pool, stripe, out_id)) /* without caches, no depot */
-        *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
-        *out_tier = SLB_TIER_SHARD;
-    else
-        return false;
-    slb_gate_note_free(pool, -1);
-    return true;
-}
-
 /* -------------------- api/single.c */
 
 /* -------------------- api/single.h */
@@ -17610,6 +17568,50 @@ SLB_PRIVATE SLB_COLD void slb_single_note(struct slabby_allocator *pool, struct 
     (void)slb_timing_end(pool, &timing, 1); /* without a limit none is too slow */
     if (!slb_in_flight())
         slb_note_peak_single(pool, stripe);
+}
+
+/* -------------------- protect/free_ids.c */
+
+/* -------------------- protect/free_ids.h */
+/* One free id while the gate is closed: from the shards, from a batch of the depot, or from those that wait for reuse,
+ * which are checked on their way out. */
+#ifndef SLB_PROTECT_FREE_IDS_H
+#define SLB_PROTECT_FREE_IDS_H
+
+/* Not counted. The caller is inside slb_enter or holds the gate lock. */
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier);
+
+#endif
+
+static bool slb_split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool found = slb_depot_pop(pool, ids);
+    SLB_POINT(SLB_POINT_SPLIT);
+    if (found) {
+        *out_id = ids[0];
+        for (uint32_t i = 1; i < pool->batch; i++)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    }
+    slb_move_end(stripe);
+    return found;
+}
+
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier) {
+    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
+        *out_tier = SLB_TIER_SHARD;
+    else if (pool->cache_max != 0 && slb_split_depot_batch(pool, stripe, out_id)) /* without caches, no depot */
+        *out_tier = SLB_TIER_DEPOT;
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, out_id, NULL))
+        *out_tier = SLB_TIER_SHARD;
+    else
+        return false;
+    slb_gate_note_free(pool, -1);
+    if (slb_unlikely(slb_gate_recount_is_due(pool)))
+        slb_gate_recounted(pool, slb_count_available(pool));
+    return true;
 }
 
 /* -------------------- resilience/breaker.c */
@@ -18227,281 +18229,6 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
     slb_gate_unlock(pool);
 }
 
-/* -------------------- resilience/resize.c */
-
-/* -------------------- resilience/resize.h */
-/*
- * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `capacity.in_service`
- * may be in service; the others are given up:
- *
- *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
- *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
- *
- * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
- * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
- * threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING, which
- * collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays set. From then on no
- * allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its id,
- * then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize sets
- * the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason, check
- * the tiers}, at least one sees the other, as with waiters.
- *
- * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
- * least as many as the new capacity, which is stored before the first slab is given up.
- *
- * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
- * this counts as a move of several ids, and no proof of emptiness spans it.
- */
-#ifndef SLB_RESILIENCE_RESIZE_H
-#define SLB_RESILIENCE_RESIZE_H
-
-/* out_awaited: live slabs that will be given up when they are released. */
-SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
-                                     slabby_error *error);
-
-/* Continues a resize as far as possible without waiting. Needs the gate lock. */
-SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
-
-/* The capacity that a pool begins with. */
-SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
-
-/* In a child of fork, under the lock: forgets the list of claimed slabs; counts one that a word tells of. */
-SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
-
-/* Returns the pages of claimed slabs to the system, after a write to them. Needs the lock. */
-SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
-
-#endif
-
-#include <inttypes.h>
-
-/* How many slabs are given up or returned to service while the lock is held once. */
-#define SLB_RESIZE_STEP 256u
-
-/* Only holders of the lock count; the others read. */
-static void slb_count_given_up(struct slabby_allocator *pool, int64_t slb_change) {
-    uint32_t before = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + slb_change), memory_order_relaxed);
-}
-
-/* -------------------------------------------------------------------------------------------------- pages */
-
-static bool slb_is_given_up(struct slabby_allocator *pool, uint32_t id) {
-    if (!slb_slab_was_used(pool, id))
-        return slb_slab_is_withheld(pool, id);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
-}
-
-/* Returns the pages of this slab to the system; the pages at its two ends only if the neighbours on them are given up
- * too. */
-static void slb_discard_pages(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
-    uint64_t start = id * pool->stride / page * page;
-    uint64_t end = ((id + 1ull) * pool->stride + page - 1) / page * page;
-    while (first > 0 && first * pool->stride > start && slb_is_given_up(pool, (uint32_t)first - 1))
-        first--;
-    while (last < pool->reserved && last * pool->stride < end && slb_is_given_up(pool, (uint32_t)last))
-        last++;
-    if (first * pool->stride > start)
-        start += page;
-    if (last < pool->reserved && last * pool->stride < end)
-        end -= page;
-    if (start < end)
-        (void)slb_discard_slab_pages(pool, start, end); /* locked pages stay */
-}
-
-SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        if (slb_is_given_up(pool, id))
-            slb_discard_pages(pool, id);
-}
-
-/* ----------------------------------------------------------------------------------------- giving up, coming back */
-
-/* This thread has the slab in hand: its word says free, and it is in no tier. */
-static void slb_claim(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
-    SLB_POINT(SLB_POINT_CLAIMED);
-    slb_stack_push(&pool->capacity.claimed, pool->next, id);
-    slb_count_given_up(pool, 1);
-    slb_discard_pages(pool, id);
-}
-
-static void slb_unclaim(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED);
-    atomic_store_explicit(&pool->words[id], word - SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
-    slb_count_given_up(pool, -1);
-    slb_shards_push(pool, id, id);
-    slb_gate_note_free(pool, 1);
-}
-
-/* Answers whether another step is worth taking at once. */
-static bool slb_shrink_step(struct slabby_allocator *pool, uint32_t over) {
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    uint32_t withheld = slb_shards_withhold(pool, over), slb_taken = 0, id;
-    enum slb_tier tier;
-    slb_count_given_up(pool, withheld);
-    over -= withheld;
-    while (slb_taken < over && slb_taken < SLB_RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
-        slb_claim(pool, id);
-        slb_taken++;
-    }
-    if (slb_taken == over || slb_taken == SLB_RESIZE_STEP)
-        return slb_taken != over;
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING)
-        return false;
-    slb_gate_close(pool, SLB_GATE_SHRINKING);
-    return true;
-}
-
-static bool slb_grow_step(struct slabby_allocator *pool, uint32_t missing) {
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    uint32_t done = 0, id;
-    while (done < missing && done < SLB_RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
-        slb_unclaim(pool, id);
-        done++;
-    }
-    if (done == missing || done == SLB_RESIZE_STEP)
-        return done != missing;
-    slb_move_begin(stripe);
-    uint32_t conceded = slb_shards_concede(pool, missing - done);
-    slb_count_given_up(pool, -(int64_t)conceded);
-    slb_move_end(stripe);
-    slb_gate_note_free(pool, conceded);
-    return false;
-}
-
-static bool slb_resize_step(struct slabby_allocator *pool) {
-    int64_t over = slb_capacity_surplus(pool);
-    bool more = over > 0 ? slb_shrink_step(pool, (uint32_t)over) : slb_grow_step(pool, (uint32_t)-over);
-    if (slb_capacity_surplus(pool) != 0)
-        return more;
-    slb_gate_open(pool, SLB_GATE_SHRINKING);
-    if (pool->capacity.changing)
-        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
-                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
-                  slb_capacity(pool));
-    pool->capacity.changing = false;
-    return false;
-}
-
-SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
-    while (slb_resize_step(pool))
-        continue;
-}
-
-/* ------------------------------------------------------------------------------------------------- resize */
-
-static void slb_set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
-    atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
-    slb_gate_size(pool, capacity);
-}
-
-SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
-    slb_set_capacity(pool, capacity);
-    pool->capacity.committed = capacity;
-    slb_count_given_up(pool, slb_shards_begin(pool, capacity));
-}
-
-SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
-    uint32_t withheld = 0;
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        withheld += slb_shard_withheld(pool, shard);
-    atomic_store(&pool->capacity.claimed, 0);
-    atomic_store(&pool->capacity.given_up, withheld);
-}
-
-SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
-    slb_stack_push(&pool->capacity.claimed, pool->next, id);
-    slb_count_given_up(pool, 1);
-}
-
-static slabby_status slb_check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
-    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
-    if (capacity < 1)
-        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
-                             "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
-                             pool->reserved);
-    if (capacity > pool->reserved)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_MAX_CAPACITY, value, 1,
-                             pool->reserved,
-                             "capacity %" PRIu64 " is above the max_capacity %" PRIu32
-                             " of this pool; make the pool with a larger max_capacity",
-                             capacity, pool->reserved);
-    return SLABBY_OK;
-}
-
-static bool slb_is_open(struct slabby_allocator *pool) {
-    return slb_pool_exists(pool) &&
-           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
-}
-
-/* Under the gate lock. */
-static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
-    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
-              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
-              slb_capacity(pool), capacity);
-    pool->capacity.changing = true;
-}
-
-/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
- * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
-static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
-    struct slb_slab_area area = slb_slab_area_of(pool);
-    struct slb_slab_guards guards;
-    uint32_t before = pool->capacity.committed;
-    if (capacity <= before)
-        return SLABBY_OK;
-    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
-    if (status != SLABBY_OK)
-        return status;
-    pool->claimed_guards += guards.claimed;
-    pool->capacity.committed = capacity;
-    return SLABBY_OK;
-}
-
-SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
-                                     slabby_error *error) {
-    slabby_status status = slb_check_capacity(pool, capacity, error);
-    if (status != SLABBY_OK)
-        return status;
-    if (slb_in_flight())
-        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
-                             "a signal handler interrupted its own thread inside the pool; try again later");
-    uint64_t mark = slb_events_mark(pool);
-    bool begun = false;
-    for (bool more = true; more;) {
-        slb_gate_lock(pool);
-        more = slb_is_open(pool);
-        if (more && !begun)
-            status = slb_commit_for(pool, (uint32_t)capacity, error);
-        if (status != SLABBY_OK) {
-            slb_gate_unlock(pool);
-            return status;
-        }
-        if (more && !begun) {
-            slb_announce(pool, (uint32_t)capacity);
-            slb_set_capacity(pool, (uint32_t)capacity);
-            begun = true;
-        }
-        more = more && slb_resize_step(pool);
-        *out_awaited = slb_capacity_awaited(pool);
-        slb_gate_unlock(pool);
-    }
-    if (!begun)
-        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
-                             "the pool is closed; its capacity is of no use any more");
-    slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
-    slb_note_peak(pool);         /* some may be with those who waited */
-    slb_events_deliver(pool, mark);
-    return SLABBY_OK;
-}
-
 /* -------------------- api/give.c */
 /* The end of a release: the id of a free slab goes where an allocation finds it. */
 
@@ -18849,6 +18576,281 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
         slb_degrade_poll(pool);
     struct slb_conditions conditions = slb_conditions_of(pool);
     slb_health_tick(pool, &conditions);
+}
+
+/* -------------------- resilience/resize.c */
+
+/* -------------------- resilience/resize.h */
+/*
+ * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `capacity.in_service`
+ * may be in service; the others are given up:
+ *
+ *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
+ *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
+ *
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
+ * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
+ * threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING, which
+ * collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays set. From then on no
+ * allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its id,
+ * then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize sets
+ * the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason, check
+ * the tiers}, at least one sees the other, as with waiters.
+ *
+ * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
+ * least as many as the new capacity, which is stored before the first slab is given up.
+ *
+ * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
+ * this counts as a move of several ids, and no proof of emptiness spans it.
+ */
+#ifndef SLB_RESILIENCE_RESIZE_H
+#define SLB_RESILIENCE_RESIZE_H
+
+/* out_awaited: live slabs that will be given up when they are released. */
+SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
+                                     slabby_error *error);
+
+/* Continues a resize as far as possible without waiting. Needs the gate lock. */
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
+
+/* The capacity that a pool begins with. */
+SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
+
+/* In a child of fork, under the lock: forgets the list of claimed slabs; counts one that a word tells of. */
+SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
+
+/* Returns the pages of claimed slabs to the system, after a write to them. Needs the lock. */
+SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
+
+#endif
+
+#include <inttypes.h>
+
+/* How many slabs are given up or returned to service while the lock is held once. */
+#define SLB_RESIZE_STEP 256u
+
+/* Only holders of the lock count; the others read. */
+static void slb_count_given_up(struct slabby_allocator *pool, int64_t slb_change) {
+    uint32_t before = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + slb_change), memory_order_relaxed);
+}
+
+/* -------------------------------------------------------------------------------------------------- pages */
+
+static bool slb_is_given_up(struct slabby_allocator *pool, uint32_t id) {
+    if (!slb_slab_was_used(pool, id))
+        return slb_slab_is_withheld(pool, id);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
+}
+
+/* Returns the pages of this slab to the system; the pages at its two ends only if the neighbours on them are given up
+ * too. */
+static void slb_discard_pages(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
+    uint64_t start = id * pool->stride / page * page;
+    uint64_t end = ((id + 1ull) * pool->stride + page - 1) / page * page;
+    while (first > 0 && first * pool->stride > start && slb_is_given_up(pool, (uint32_t)first - 1))
+        first--;
+    while (last < pool->reserved && last * pool->stride < end && slb_is_given_up(pool, (uint32_t)last))
+        last++;
+    if (first * pool->stride > start)
+        start += page;
+    if (last < pool->reserved && last * pool->stride < end)
+        end -= page;
+    if (start < end)
+        (void)slb_discard_slab_pages(pool, start, end); /* locked pages stay */
+}
+
+SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
+        if (slb_is_given_up(pool, id))
+            slb_discard_pages(pool, id);
+}
+
+/* ----------------------------------------------------------------------------------------- giving up, coming back */
+
+/* This thread has the slab in hand: its word says free, and it is in no tier. */
+static void slb_claim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    SLB_POINT(SLB_POINT_CLAIMED);
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
+    slb_count_given_up(pool, 1);
+    slb_discard_pages(pool, id);
+}
+
+static void slb_unclaim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED);
+    atomic_store_explicit(&pool->words[id], word - SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    slb_count_given_up(pool, -1);
+    slb_shards_push(pool, id, id);
+    slb_gate_note_free(pool, 1);
+}
+
+/* Answers whether another step is worth taking at once. */
+static bool slb_shrink_step(struct slabby_allocator *pool, uint32_t over) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t withheld = slb_shards_withhold(pool, over), slb_taken = 0, id;
+    enum slb_tier tier;
+    slb_count_given_up(pool, withheld);
+    over -= withheld;
+    while (slb_taken < over && slb_taken < SLB_RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
+        slb_claim(pool, id);
+        slb_taken++;
+    }
+    if (slb_taken == over || slb_taken == SLB_RESIZE_STEP)
+        return slb_taken != over;
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING)
+        return false;
+    slb_gate_close(pool, SLB_GATE_SHRINKING);
+    return true;
+}
+
+static bool slb_grow_step(struct slabby_allocator *pool, uint32_t missing) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t done = 0, id;
+    while (done < missing && done < SLB_RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
+        slb_unclaim(pool, id);
+        done++;
+    }
+    if (done == missing || done == SLB_RESIZE_STEP)
+        return done != missing;
+    slb_move_begin(stripe);
+    uint32_t conceded = slb_shards_concede(pool, missing - done);
+    slb_count_given_up(pool, -(int64_t)conceded);
+    slb_move_end(stripe);
+    slb_gate_note_free(pool, conceded);
+    return false;
+}
+
+static bool slb_resize_step(struct slabby_allocator *pool) {
+    int64_t over = slb_capacity_surplus(pool);
+    bool more = over > 0 ? slb_shrink_step(pool, (uint32_t)over) : slb_grow_step(pool, (uint32_t)-over);
+    if (slb_capacity_surplus(pool) != 0)
+        return more;
+    slb_gate_open(pool, SLB_GATE_SHRINKING);
+    if (pool->capacity.changing)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
+                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
+                  slb_capacity(pool));
+    pool->capacity.changing = false;
+    return false;
+}
+
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
+    while (slb_resize_step(pool))
+        continue;
+}
+
+/* ------------------------------------------------------------------------------------------------- resize */
+
+static void slb_set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
+    atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
+    slb_gate_size(pool, capacity);
+}
+
+SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
+    slb_set_capacity(pool, capacity);
+    pool->capacity.committed = capacity;
+    slb_count_given_up(pool, slb_shards_begin(pool, capacity));
+}
+
+SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
+    uint32_t withheld = 0;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        withheld += slb_shard_withheld(pool, shard);
+    atomic_store(&pool->capacity.claimed, 0);
+    atomic_store(&pool->capacity.given_up, withheld);
+}
+
+SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
+    slb_count_given_up(pool, 1);
+}
+
+static slabby_status slb_check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
+    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
+    if (capacity < 1)
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
+                             "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
+                             pool->reserved);
+    if (capacity > pool->reserved)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_MAX_CAPACITY, value, 1,
+                             pool->reserved,
+                             "capacity %" PRIu64 " is above the max_capacity %" PRIu32
+                             " of this pool; make the pool with a larger max_capacity",
+                             capacity, pool->reserved);
+    return SLABBY_OK;
+}
+
+static bool slb_is_open(struct slabby_allocator *pool) {
+    return slb_pool_exists(pool) &&
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+}
+
+/* Under the gate lock. */
+static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
+              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
+              slb_capacity(pool), capacity);
+    pool->capacity.changing = true;
+}
+
+/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
+ * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
+static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    struct slb_slab_guards guards;
+    uint32_t before = pool->capacity.committed;
+    if (capacity <= before)
+        return SLABBY_OK;
+    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
+    if (status != SLABBY_OK)
+        return status;
+    pool->claimed_guards += guards.claimed;
+    pool->capacity.committed = capacity;
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
+                                     slabby_error *error) {
+    slabby_status status = slb_check_capacity(pool, capacity, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (slb_in_flight())
+        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
+                             "a signal handler interrupted its own thread inside the pool; try again later");
+    uint64_t mark = slb_events_mark(pool);
+    bool begun = false;
+    for (bool more = true; more;) {
+        slb_gate_lock(pool);
+        more = slb_is_open(pool);
+        if (more && !begun)
+            status = slb_commit_for(pool, (uint32_t)capacity, error);
+        if (status != SLABBY_OK) {
+            slb_gate_unlock(pool);
+            return status;
+        }
+        if (more && !begun) {
+            slb_announce(pool, (uint32_t)capacity);
+            slb_set_capacity(pool, (uint32_t)capacity);
+            begun = true;
+        }
+        more = more && slb_resize_step(pool);
+        *out_awaited = slb_capacity_awaited(pool);
+        slb_gate_unlock(pool);
+    }
+    if (!begun)
+        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
+                             "the pool is closed; its capacity is of no use any more");
+    slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
+    slb_note_peak(pool);         /* some may be with those who waited */
+    slb_events_deliver(pool, mark);
+    return SLABBY_OK;
 }
 
 /* -------------------- resilience/waiters.c */
@@ -20871,8 +20873,6 @@ static slabby_status slb_search_held(struct slabby_allocator *pool, uint32_t *ou
             slb_count(&stripe->hits[out_found->tier], 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
-            if (!search.nested && slb_unlikely(slb_gate_recount_is_due(pool)))
-                slb_gate_recounted(pool, slb_count_available(pool));
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
@@ -22012,8 +22012,9 @@ slb_return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint6
     uint64_t seed = slb_pattern_seed_of(pool, relative);
     slb_sides_request(pool, data);
     slb_secure_zero(data, pool->slab_size);
-    if (slb_unlikely(slb_likely(slb_sides_are_usual(pool)) ? !slb_usual_sides_hold(pool, data, seed)
-                                                           : !slb_sides_hold(pool, data, seed)))
+    bool intact = slb_likely(slb_sides_are_usual(pool)) ? slb_usual_sides_hold(pool, data, seed)
+                                                        : slb_sides_hold(pool, data, seed);
+    if (slb_unlikely(!intact))
         return slb_return_slow(pool, ref); /* compares again, reports and records */
     return slb_return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
 }

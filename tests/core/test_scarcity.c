@@ -2,7 +2,6 @@
 /* A gate that was closed because slabs ran out opens again when enough are free. */
 #include "backend.h"
 #include "support.h"
-#include "threads.h"
 
 #include "pool.h"
 #include "test_hooks.h"
@@ -29,6 +28,12 @@ static void take_until(uint32_t count) {
     }
 }
 
+static void give_all_back(void) {
+    while (atomic_load(&held) != 0)
+        CHECK_STATUS(slabby_release(pool, refs[--held]), SLABBY_OK);
+    finish(pool);
+}
+
 /* Guards: at as many free slabs as the gate was told, and not before. */
 static void enough_slabs_open_the_gate(void **state) {
     (void)state;
@@ -46,9 +51,7 @@ static void enough_slabs_open_the_gate(void **state) {
             CHECK_STATUS(slabby_release(pool, refs[--held]), SLABBY_OK);
         }
         assert_false(is_scarce());
-        while (atomic_load(&held) != 0)
-            CHECK_STATUS(slabby_release(pool, refs[--held]), SLABBY_OK);
-        finish(pool);
+        give_all_back();
     }
 }
 
@@ -68,15 +71,37 @@ static void *take_the_others(void *unused) {
     return unused;
 }
 
+static void take_and_give_singly(void) {
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+}
+
+static void take_and_give_a_batch(void) {
+    slabby_ref two[2];
+
+    CHECK_STATUS(slabby_allocate_batch(two, NULL, pool, 2), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, two, 2), SLABBY_OK);
+}
+
+static void take_and_give_by_id(void) {
+    void *data;
+    uint32_t id;
+
+    CHECK_STATUS(slabby_allocate_fast(&data, &id, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_deallocate_fast(pool, id), SLABBY_OK);
+}
+
+static void (*const ways[])(void) = {take_and_give_singly, take_and_give_a_batch, take_and_give_by_id};
+
 /* Guards: a batch that was on its way as the gate closed counts in the end: the gate does not stay closed over a pool
- * that has enough free slabs. */
+ * that has enough free slabs, however it is used. */
 static void batches_on_their_way_are_counted(void **state) {
     (void)state;
-    for (size_t b = 0; b < COUNT_OF(all_backends); b++) {
-        if (!backend_is_here(all_backends[b]))
+    for (size_t way = 0; way < COUNT_OF(all_backends) * COUNT_OF(ways); way++) {
+        int64_t backend = all_backends[way / COUNT_OF(ways)];
+        if (!backend_is_here(backend))
             continue;
         pthread_t other;
-        pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, all_backends[b]}));
+        pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend}));
         assert_true((int64_t)pool->batch - 2 > atomic_load(&pool->gate.scarce_enough));
         atomic_store(&held, 0);
         atomic_store(&stopped, 0);
@@ -86,13 +111,11 @@ static void batches_on_their_way_are_counted(void **state) {
         assert_int_equal(pthread_join(other, NULL), 0);
         __atomic_store_n(&slb_test_point, NULL, __ATOMIC_RELAXED);
         for (uint64_t pairs = 0; is_scarce(); pairs++) {
-            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+            ways[way % COUNT_OF(ways)]();
             assert_in_range(pairs, 0, 20000000); /* seconds */
         }
         CHECK_STATUS(slabby_release(pool, first), SLABBY_OK);
-        while (atomic_load(&held) != 0)
-            CHECK_STATUS(slabby_release(pool, refs[--held]), SLABBY_OK);
-        finish(pool);
+        give_all_back();
     }
 }
 

@@ -142,8 +142,6 @@ static slabby_status search_held(struct slabby_allocator *pool, uint32_t *out_id
             slb_count(&stripe->hits[out_found->tier], 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
-            if (!search.nested && slb_unlikely(slb_gate_recount_is_due(pool)))
-                slb_gate_recounted(pool, slb_count_available(pool));
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);

@@ -246,8 +246,9 @@ return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t 
     uint64_t seed = slb_pattern_seed_of(pool, relative);
     slb_sides_request(pool, data);
     slb_secure_zero(data, pool->slab_size);
-    if (slb_unlikely(slb_likely(slb_sides_are_usual(pool)) ? !slb_usual_sides_hold(pool, data, seed)
-                                                           : !slb_sides_hold(pool, data, seed)))
+    bool intact = slb_likely(slb_sides_are_usual(pool)) ? slb_usual_sides_hold(pool, data, seed)
+                                                        : slb_sides_hold(pool, data, seed);
+    if (slb_unlikely(!intact))
         return return_slow(pool, ref); /* compares again, reports and records */
     return return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protect/free_ids.h"
 
+#include "observe/counters.h"
 #include "os/os.h"
 #include "protect/reuse_delay.h"
 #include "tiers/depot.h"
@@ -33,5 +34,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
     else
         return false;
     slb_gate_note_free(pool, -1);
+    if (slb_unlikely(slb_gate_recount_is_due(pool)))
+        slb_gate_recounted(pool, slb_count_available(pool));
     return true;
 }
