@@ -2486,6 +2486,24 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
+#define SLB_MASK_BITS (8 * sizeof(unsigned long))
+
+struct slb_cpu_mask {
+    unsigned long bits[SLB_OS_MOST_CPUS / SLB_MASK_BITS];
+};
+
+/* Whether every CPU that a thread may run on has a number below SLB_WORD_REVOKING: a biased word has 12 bits for it,
+ * and a release does not check it. The kernel refuses a mask with fewer bits than its machine may have CPUs. */
+static bool slb_words_can_name_cpus(void) {
+    struct slb_cpu_mask mask;
+    size_t size = sizeof mask - sizeof mask.bits[0];
+    int saved_errno = errno;
+    bool can = syscall(SYS_sched_getaffinity, 0, size, &mask) >= 0 ||
+               (errno != EINVAL && slb_os_cpu_count() <= size * 8);
+    errno = saved_errno;
+    return can;
+}
+
 /* This constructor runs early, because other constructors may already make pools. If another constructor runs even
  * before this one, as in a static program, the first pool calls this function; at that time there is one thread. If
  * libc was told not to register, the core does not register either. */
@@ -2499,7 +2517,7 @@ __attribute__((constructor(101))) static void slb_find_rseq(void) {
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
     bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
-    if ((of_libc && __rseq_size == 0) || !slb_register_fence()) {
+    if ((of_libc && __rseq_size == 0) || !slb_words_can_name_cpus() || !slb_register_fence()) {
         (void)slb_register_as(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED, SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
         return;
     }
@@ -2530,12 +2548,6 @@ SLB_PRIVATE bool slb_os_has_rseq(void) {
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
-
-#define SLB_MASK_BITS (8 * sizeof(unsigned long))
-
-struct slb_cpu_mask {
-    unsigned long bits[SLB_OS_MOST_CPUS / SLB_MASK_BITS];
-};
 
 /* When this thread moves to a CPU, the kernel preempts the thread that ran there, and so restarts its sequence. A
  * CPU that this thread may never use is offline, or runs no thread of this process. False if the system does not let
@@ -4895,7 +4907,9 @@ SLB_PRIVATE void slb_order_ids(uint32_t *ids, uint32_t count, bool by_line);
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
 #define SLB_WORD_GUARDED 16u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
+/* In place of a CPU: the bias of this word is being revoked. No word is biased to a CPU from here on: the last two are
+ * what a thread without sequences reads as its CPU, modulo 4,096. */
+#define SLB_WORD_REVOKING 4093u
 #define SLB_WORD_TURN 32u
 #define SLB_WORD_TURNS 96u
 #define SLB_WORD_LOW_BITS 7u /* state, biased, guarded, turns: an id has at least as many bits */
@@ -6645,13 +6659,13 @@ struct slabby_allocator {
      * change. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
-     * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h
-     * serves; it changes together with `protect`. ref_end is the same limit without these exceptions. */
+     * foreign ones. ref_limit is 0 while a protection acts on releases, where no word is biased (bias_limit), and when
+     * the pool has ended; it changes together with `protect`. ref_end is the same limit without these exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
     uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
-    _Atomic uint64_t *words;
+    _Atomic uint64_t *words;  /* one for each value of id_mask; those of no slab stay 0 */
     char *slabs;
     uint64_t stride;
     uint64_t slab_size;
@@ -6678,6 +6692,8 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
+    _Atomic uint64_t
+        bias_limit; /* ref_end where words are biased: with the rseq backend, as long as the pool exists; else 0 */
     _Atomic uint64_t
         rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
 
@@ -7025,7 +7041,8 @@ static void slb_layout_metadata(struct slb_layout *out) {
     out->depot_heads =
         slb_layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = slb_layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
-    out->next = slb_layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    /* each id that a reference can have has a word, so that a release may read it before it checks the id */
+    out->next = slb_layout_round_up(out->words + (sizeof(uint64_t) << out->id_bits), SLB_CACHE_LINE);
     out->depot_next = slb_layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
     out->depot_ids = slb_layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = slb_layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
@@ -8084,10 +8101,10 @@ enum slb_rseq_result {
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
-#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit) SLB_RSEQ_INPUTS_IN(SLB_RSEQ_AREA, pool, stacks, limit)
 
-#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),        \
+#define SLB_RSEQ_INPUTS_IN(its_area, pool, stacks, limit)                                                    \
+    [area] "r"(its_area), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),             \
         [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -8139,7 +8156,7 @@ refused:
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
                                               "jae %l[refused]\n\t"
@@ -8147,7 +8164,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "addq $1, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
-                 : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
+                 : [id] "r"(id), SLB_RSEQ_INPUTS_IN(area, pool, (pool)->return_caches, (pool)->rseq_cpus)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8189,13 +8206,14 @@ restarted:
  * allocated would else request the line twice, to read and to write. */
 #define SLB_RSEQ_REQUEST "prefetchw %[entry]\n\t"
 
-/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
- * or above the limit does not read the word. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                                         "cmpl %[cpus], %%ecx\n\t"
-                                                         "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. At or
+ * above the limit the word is not read. The CPU needs no check: a word is biased only to a CPU that the pool knows. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpq %[limit], %[free]\n\t"
+                                "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
+                                "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
                                                          "shlq %[shift], %%rcx\n\t"
                                                          "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
                                                          "cmpq %[entry], %%rcx\n\t"
@@ -8204,7 +8222,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                          "addq %[step], %%rax\n\t"
                                                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit), [free] "r"(free_word),
+                 : [area] "r"(area), [limit] "m"(*limit), [free] "r"(free_word),
                    [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
                    [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"
@@ -8578,17 +8596,18 @@ counted_only:
 
 /* slb_rseq_try_give for a release by id. SLB_RSEQ_COUNTED: it was counted, and restarted. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                     "cmpl %[max], %%eax\n\t"
-                                     "jae %l[refused]\n\t"
-                                     "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                     "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
-                                     "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
-        :
-        : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_GIVE_INPUTS(pool)
-        : "rax", "rcx", "r10", "memory", "cc"
-        : refused, restarted, counted_only);
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                 "movzwl %%r10w, %%eax\n\t"
+                 "cmpl %[max], %%eax\n\t"
+                 "jae %l[refused]\n\t"
+                 "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                 "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
+                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted, counted_only);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -8708,12 +8727,13 @@ restarted:
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
-#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
 /* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
  * on with the old value. */
-#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),   \
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit) SLB_RSEQ_INPUTS_IN(SLB_RSEQ_AREA, pool, stacks, limit)
+
+#define SLB_RSEQ_INPUTS_IN(its_area, pool, stacks, limit)                                                    \
+    [area] "r"(its_area), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),             \
         [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -8777,7 +8797,7 @@ refused:
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* full or locked */
                                                        "b.hs %l[refused]\n\t"
                                                        "add x12, x9, %[ids]\n\t"
@@ -8785,7 +8805,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x10, x10, #1\n\t"
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
-                          : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
+                          : [id] "r"(id),
+                            SLB_RSEQ_INPUTS_IN(area, pool, (pool)->return_caches, (pool)->rseq_cpus)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8829,18 +8850,21 @@ restarted:
  * allocated would else request the line twice, to read and to write. */
 #define SLB_RSEQ_REQUEST "prfm pstl1keep, [%[entry]]\n\t"
 
-/* The same for the release of the hot path. A CPU at or above the limit does not read the word. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. At or
+ * above the limit, whose low bits are zero, the word is not read. The CPU needs no check: a word is biased only to a
+ * CPU that the pool knows. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
     const uint64_t word = free_word + pool->generation_step;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN
-                          "ldr w9, [%[area], #4]\n\t"
-                          "ldr w12, %[cpus]\n\t"
-                          "cmp w9, w12\n\t"
-                          "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr x12, %[limit]\n\t"
+                                         "cmp %[biased], x12\n\t"
+                                         "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST
+                                         "ldr w9, [%[area], #4]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
+                          : [area] "r"(area), [limit] "m"(*limit), [biased] "r"(biased), [word] "r"(word),
+                            [entry] "r"(&pool->words[id]), [shift] "i"(SLB_WORD_HIGH)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -9167,6 +9191,11 @@ SLB_INLINE bool slb_rseq_available(void) {
 
 #if SLB_HAVE_RSEQ
 
+/* The value by which sequences find the area of the calling thread, for those that take it from their caller. */
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return SLB_RSEQ_AREA;
+}
+
 /* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
 SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
@@ -9188,7 +9217,7 @@ SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
 
 SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_give(pool, id);
+        enum slb_rseq_result result = slb_rseq_try_give(slb_rseq_finder(), pool, id);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -9236,14 +9265,13 @@ SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uin
     return false;
 }
 
-/* The value by which slb_rseq_release_next finds the area of the calling thread. */
-SLB_INLINE intptr_t slb_rseq_finder(void) {
-    return SLB_RSEQ_AREA;
+/* One try, for the hot paths. */
+SLB_INLINE bool slb_rseq_give_in(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
+    return slb_likely(slb_rseq_try_give(area, pool, id) == SLB_RSEQ_DONE);
 }
 
-/* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
-    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
+    return slb_rseq_give_in(slb_rseq_finder(), pool, id);
 }
 
 #else
@@ -9282,9 +9310,10 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    (void)pool, (void)limit, (void)id, (void)free_word;
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    (void)area, (void)pool, (void)limit, (void)id, (void)free_word;
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -9301,6 +9330,11 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     (void)pool, (void)id;
     return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE bool slb_rseq_give_in(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
+    (void)area, (void)pool, (void)id;
+    return false;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
@@ -12760,12 +12794,14 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->slb_own_issue, memory_order_relaxed);
 }
 
-/* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
- * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
- * Restarted: the word was not read, because of the limit, or because the kernel restarted the sequence. */
-SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    return slb_rseq_release(pool, limit, id, free_word);
+/* Releases in one try, where *limit allows it: pool->ref_limit or pool->bias_limit. Done: the slab was live under the
+ * generation of `free_word`, its word when it was free last, and biased to this CPU; the next generation is not the
+ * last. Refused: the word is a different one; the id may be none of the pool's. Restarted: the word was not read,
+ * because `free_word` is at or above the limit, or because the kernel restarted the sequence. */
+SLB_INLINE enum slb_rseq_result slb_bias_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    return slb_rseq_release(area, pool, limit, id, free_word);
 }
 
 /* The same for a slab that was pinned and unpinned on this CPU. */
@@ -16758,17 +16794,15 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
  * compare-and-swap, seq_cst ensures this. After a sequence (word_bias.h), the fence ensures it: it restarts each
  * sequence that has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its
  * free word visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline
- * path never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
- * sequence that read the old value.
+ * path never loads `protect` after its sequence: it reads `ref_limit` inside the sequence, so the fence restarts a
+ * sequence that read the old value. Releases in batches and by id, and those of a binding, read `release_cpus` so.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool aside = acts || pool->takes_singles ||
-                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* pools that do not use the sequences */
-    atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
+    atomic_store(&pool->ref_limit, acts ? 0 : atomic_load(&pool->bias_limit));
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -20373,6 +20407,7 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     if (used > SLB_WORD_REVOKING)
         used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
+    atomic_store(&pool->bias_limit, pool->rseq_cpus != 0 ? pool->ref_end : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
@@ -21710,8 +21745,6 @@ SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _At
     "jae 6f\n\t"                                                                                             \
     "movl %c[id_mask](%[pool]), %%ecx\n\t"                                                                   \
     "andl %%eax, %%ecx\n\t"                                                                                  \
-    "cmpl %c[reserved](%[pool]), %%ecx\n\t"                                                                  \
-    "jae 6f\n\t"                                                                                             \
     "subq %%rcx, %%rax\n\t"                                                                                  \
     "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
     "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
@@ -21759,7 +21792,6 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
           [ref_bias] "i"(offsetof(struct slabby_allocator, ref_bias)),
           [ref_limit] "i"(offsetof(struct slabby_allocator, ref_limit)),
           [id_mask] "i"(offsetof(struct slabby_allocator, id_mask)),
-          [reserved] "i"(offsetof(struct slabby_allocator, reserved)),
           [step] "i"(offsetof(struct slabby_allocator, generation_step)), [done] "i"(SLB_RSEQ_DONE),
           [refused] "i"(SLB_RSEQ_REFUSED), [restarted] "i"(SLB_RSEQ_RESTARTED)
         : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
@@ -22123,6 +22155,8 @@ static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_a
  * word is plain, or biased elsewhere. */
 static __attribute__((noinline)) slabby_status slb_release_other(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    if (slb_unlikely(id >= pool->reserved)) /* a heap slab, or none */
+        return slb_release_slow(pool, ref);
     if (slb_bias_release_turned(pool, id, relative - id))
         return slb_return_plain(pool, ref);
     return slb_release_plain(pool, ref);
@@ -22153,11 +22187,12 @@ static bool slb_goes_by_section(const struct slabby_allocator *pool) {
  * reference is none that the inline path can judge. */
 static SLB_HOT __attribute__((noinline)) slabby_status
 slb_release_aside(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint64_t id) {
-    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return slb_release_slow(pool, ref);
-    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    enum slb_rseq_result biased =
+        slb_bias_release(slb_rseq_finder(), pool, &pool->bias_limit, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return slb_return_protected_slab(pool, ref, relative, id);
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
+        return slb_release_slow(pool, ref);
     if (slb_takes_singles(pool))
         return slb_release_single(pool, ref);
     if (slb_goes_by_section(pool))
@@ -22171,15 +22206,13 @@ SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
-    /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
-    if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
-                     (uint32_t)id >= allocator->reserved))
-        return slb_release_aside(allocator, ref, relative, id);
-    enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
+    intptr_t area = slb_rseq_finder();
+    enum slb_rseq_result biased = slb_bias_release(area, allocator, &allocator->ref_limit, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref) : slb_release_plain(allocator, ref);
+        return biased == SLB_RSEQ_REFUSED ? slb_release_other(allocator, ref)
+                                          : slb_release_aside(allocator, ref, relative, id);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+    if (slb_unlikely(!slb_rseq_give_in(area, allocator, (uint32_t)id)))
         return slb_return_slow(allocator, ref);
     return SLABBY_OK;
 }
@@ -22195,7 +22228,6 @@ SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator
 SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
                                     uint32_t count) {
     const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
-    const uint64_t reserved = pool->reserved;
     /* relaxed: a hint, as in slabby_release */
     const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
     const intptr_t area = slb_rseq_finder();
@@ -22203,7 +22235,7 @@ SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const sla
     for (uint32_t i = 0; i < count; i++) {
         uint64_t relative = refs[i] - bias, id = relative & mask;
         out_ids[i] = (uint32_t)id;
-        if (slb_unlikely(relative >= limit || id >= reserved ||
+        if (slb_unlikely(relative >= limit ||
                          !slb_rseq_release_next(area, &words[id], &pool->release_cpus,
                                                 relative - id + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                                                 relative - id + step)))
@@ -22259,7 +22291,8 @@ SLB_INLINE bool slb_release_unpinned(struct slabby_allocator *pool, slabby_ref r
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
         return false;
-    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    enum slb_rseq_result biased =
+        slb_bias_release(slb_rseq_finder(), pool, &pool->bias_limit, id, relative - id);
     if (biased != SLB_RSEQ_DONE &&
         !(biased == SLB_RSEQ_REFUSED && slb_bias_release_turned(pool, id, relative - id)) &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))
@@ -22526,6 +22559,8 @@ static void slb_remember_spent(struct slabby_allocator *pool) {
 static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
     atomic_store(&pool->portable_cpus, 0);

@@ -174,7 +174,8 @@ static void layout_metadata(struct slb_layout *out) {
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
-    out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    /* each id that a reference can have has a word, so that a release may read it before it checks the id */
+    out->next = layout_round_up(out->words + (sizeof(uint64_t) << out->id_bits), SLB_CACHE_LINE);
     out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),

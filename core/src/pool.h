@@ -84,13 +84,13 @@ struct slabby_allocator {
      * change. */
     uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
     /* Relative references at or above ref_limit leave the inline path of release: those of the last generation, and
-     * foreign ones. ref_limit is 0 while a protection acts on releases, with the portable backend, and where single.h
-     * serves; it changes together with `protect`. ref_end is the same limit without these exceptions. */
+     * foreign ones. ref_limit is 0 while a protection acts on releases, where no word is biased (bias_limit), and when
+     * the pool has ended; it changes together with `protect`. ref_end is the same limit without these exceptions. */
     _Atomic uint64_t ref_limit;
     uint64_t ref_end;
     uint64_t id_mask;
     uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
-    _Atomic uint64_t *words;
+    _Atomic uint64_t *words;  /* one for each value of id_mask; those of no slab stay 0 */
     char *slabs;
     uint64_t stride;
     uint64_t slab_size;
@@ -117,6 +117,8 @@ struct slabby_allocator {
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     uint32_t batch;
     uint32_t id_bits;
+    _Atomic uint64_t
+        bias_limit; /* ref_end where words are biased: with the rseq backend, as long as the pool exists; else 0 */
     _Atomic uint64_t
         rearranges; /* a bit per CPU modulo 64: its cache is to be rearranged, see api/refill.h */
 

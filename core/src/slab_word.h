@@ -35,7 +35,9 @@
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
 #define SLB_WORD_GUARDED 16u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
+/* In place of a CPU: the bias of this word is being revoked. No word is biased to a CPU from here on: the last two are
+ * what a thread without sequences reads as its CPU, modulo 4,096. */
+#define SLB_WORD_REVOKING 4093u
 #define SLB_WORD_TURN 32u
 #define SLB_WORD_TURNS 96u
 #define SLB_WORD_LOW_BITS 7u /* state, biased, guarded, turns: an id has at least as many bits */

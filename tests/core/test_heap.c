@@ -48,6 +48,36 @@ static void heap_is_bounded_and_counted(void **state) {
     finish(pool);
 }
 
+/* Guards: beside CPU caches a slab of the heap goes back to the heap, however it is released. */
+static void heap_slabs_enter_no_cache(void **state) {
+    enum { SLABS = 1000, BACK = 500 };
+    static slabby_ref own[SLABS];
+    slabby_allocator *pool =
+        make_pool(64, SLABS, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 3}));
+
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        slabby_ref heap;
+        uint32_t id = 0;
+        CHECK_STATUS(slabby_allocate_batch(own, NULL, pool, SLABS), SLABBY_OK);
+        heap = take(pool);
+        CHECK_STATUS(slabby_id(&id, pool, heap), SLABBY_OK);
+        assert_int_equal(id, SLABS);
+        for (int i = 0; i < BACK; i++) /* with enough free slabs the caches take what comes back */
+            CHECK_STATUS(slabby_release(pool, own[i]), SLABBY_OK);
+        CHECK_STATUS(way == 0   ? slabby_release(pool, heap)
+                     : way == 1 ? slabby_release_deferred(pool, heap)
+                                : slabby_release_batch(NULL, pool, &heap, 1),
+                     SLABBY_OK);
+        assert_int_equal(stats_of(pool).heap_slabs, 0);
+        assert_int_equal(stats_of(pool).heap_bytes, 0);
+        CHECK_STATUS(slabby_release(pool, heap), SLABBY_DOUBLE_DEALLOCATION);
+        CHECK_STATUS(slabby_release_batch(NULL, pool, own + BACK, SLABS - BACK), SLABBY_OK);
+        check_sound(pool, 0);
+    }
+    finish(pool);
+}
+
 /* Guards: law 2 on the heap: stale, doubly released and pinned heap references meet the same
  * answers. */
 static void heap_references_are_checked(void **state) {
@@ -248,6 +278,7 @@ int main(void) {
         cmocka_unit_test(heap_serves_the_fast_path),    cmocka_unit_test(heap_fallback_is_hot),
         cmocka_unit_test(secure_hides_what_malloc_had), cmocka_unit_test(secure_hides_old_content),
         cmocka_unit_test(trim_returns_free_pages),      cmocka_unit_test(close_returns_pages),
+        cmocka_unit_test(heap_slabs_enter_no_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,11 +187,35 @@ static void neighbours_share_no_line(void **state) {
     }
 }
 
+/* Guards: a release may read the word of any id that a reference can have, also of ids that no slab has. */
+static void ids_of_no_slab_have_words_of_zero(void **state) {
+    enum { SLABS = 129 };
+    slabby_allocator *pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}));
+    slabby_view_info view = view_of(pool);
+    const uint64_t *words = (const uint64_t *)(uintptr_t)view.words_address;
+    slabby_ref refs[SLABS];
+
+    (void)state;
+    for (int i = 0; i < SLABS; i++)
+        CHECK_STATUS(slabby_allocate(&refs[i], NULL, pool), SLABBY_OK);
+    for (int i = 0; i < SLABS; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    for (uint64_t id = view.id_limit; id < 1ull << view.id_bits; id++) {
+        assert_int_equal(words[id], 0);
+        CHECK_STATUS(slabby_release(pool, view.ref_bias + id), SLABBY_INVALID_REFERENCE);
+    }
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strides_follow_the_rule),       cmocka_unit_test(default_alignment_is_a_line),
-        cmocka_unit_test(both_ends_are_guarded),         cmocka_unit_test(words_lie_out_of_band),
-        cmocka_unit_test(bookkeeping_is_small_and_lazy), cmocka_unit_test(neighbours_share_no_line),
+        cmocka_unit_test(strides_follow_the_rule),
+        cmocka_unit_test(default_alignment_is_a_line),
+        cmocka_unit_test(both_ends_are_guarded),
+        cmocka_unit_test(words_lie_out_of_band),
+        cmocka_unit_test(bookkeeping_is_small_and_lazy),
+        cmocka_unit_test(neighbours_share_no_line),
+        cmocka_unit_test(ids_of_no_slab_have_words_of_zero),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,8 +49,8 @@ static const struct run {
 };
 
 static struct slabby_allocator pool;
-static struct slb_cpu_cache *cache; /* of the CPU that the test stays on */
-static _Atomic uint64_t words[SLABS];
+static struct slb_cpu_cache *cache;          /* of the CPU that the test stays on */
+static _Atomic uint64_t words[1 << ID_BITS]; /* those of no slab are 0 */
 static uint32_t own_cpu;
 
 static void lay_out(void) {
@@ -114,7 +114,6 @@ static int stay_on_one_cpu(void **state) {
     pool.words = words;
     pool.ref_bias = REF_BIAS;
     pool.id_mask = (1u << ID_BITS) - 1;
-    pool.reserved = SLABS;
     pool.generation_step = 1u << ID_BITS;
     atomic_store(&pool.ref_limit, (uint64_t)LAST_GENERATION << ID_BITS);
     own_cpu = (uint32_t)cpu;
@@ -180,9 +179,7 @@ static void a_run_leaves_what_it_cannot_judge(void **state) {
     expect_one(REF_BIAS + one - (1u << ID_BITS));
     expect_one(REF_BIAS + SLB_WORD_PIN + one);
     expect_one(REF_BIAS + ((uint64_t)GENERATION << ID_BITS) + SLABS);
-    pool.reserved = 1;
-    expect_one(REF_BIAS + one);
-    pool.reserved = SLABS;
+    expect_one(REF_BIAS + ((uint64_t)GENERATION << ID_BITS) + (1u << ID_BITS) - 1);
     atomic_store(&pool.ref_limit, one);
     expect_one(REF_BIAS + one);
     atomic_store(&pool.ref_limit, (uint64_t)LAST_GENERATION << ID_BITS);

@@ -32,7 +32,7 @@ union slb_cpu_cache_entry;
 
 /* enum slb_rseq_result, which is not known yet */
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
-int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
+int slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
 bool slb_rseq_enter_single(struct slabby_allocator *pool, struct slb_stripe **out_stripe, uint32_t *out_cpu,
                            uint64_t *out_number);
@@ -47,7 +47,7 @@ int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
 bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t *out_id,
                            void *out_cache);
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
-int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
+int slb_rseq_release(intptr_t area, struct slabby_allocator *pool, const _Atomic uint64_t *limit, uint64_t id,
                      uint64_t free_word);
 int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word);
 int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t expected, uint64_t word,

@@ -197,6 +197,12 @@ static void one_is_biased_and_secret(void) {
     world_write(slab_of(world.held[0]), world.held[0]);
 }
 
+static void release_it_in_a_batch(void) {
+    uint64_t released;
+
+    world.status[0] = slabby_release_batch(&released, world.pool, world.held, 1);
+}
+
 static void switch_secure_on_and_check(void) {
     slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
     slabby_ref ref;
@@ -377,6 +383,13 @@ const struct scenario bias_scenarios[] = {
      .says = "the owner's release while secure is switched on: its slab is zeroed by one or the other",
      .prepare = one_is_biased_and_secret,
      .task = {release_it, switch_secure_on_and_check},
+     .cpu = {0, 1},
+     .check = released_as_zeros,
+     .preemptions = 4},
+    {.name = "batch_owner_against_secure_rseq",
+     .says = "the same of a release in a batch",
+     .prepare = one_is_biased_and_secret,
+     .task = {release_it_in_a_batch, switch_secure_on_and_check},
      .cpu = {0, 1},
      .check = released_as_zeros,
      .preemptions = 4},

@@ -185,12 +185,13 @@ int slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
     return end(SLB_RSEQ_DONE);
 }
 
-int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
+int slb_rseq_release(intptr_t area, struct slabby_allocator *pool, const _Atomic uint64_t *limit, uint64_t id,
                      uint64_t free_word) {
-    /* Others may go on between the caller's hint (ref_limit) and the sequence, which no fence restarts yet. */
+    (void)area;
+    /* Others may go on between what the caller has read and the sequence, which no fence restarts yet. */
     schedule_access((const volatile void *)limit, ACCESS_READ, __builtin_return_address(0));
     schedule_sequence_begin();
-    if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
+    if (!reach((const volatile void *)limit, ACCESS_READ) || free_word >= *limit)
         return end(SLB_RSEQ_RESTARTED);
     return swap(&pool->words[id], free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                 free_word + pool->generation_step);
@@ -214,7 +215,7 @@ static enum slb_rseq_result store_words(struct slabby_allocator *pool, const uin
         uint64_t *location = (uint64_t *)(void *)&pool->words[id];
         if (!reach(&pool->ref_limit, ACCESS_READ))
             return SLB_RSEQ_RESTARTED;
-        if (relative >= pool->ref_limit || id >= pool->reserved)
+        if (relative >= pool->ref_limit)
             return SLB_RSEQ_DONE;
         ids[i] = (uint32_t)id;
         if (!reach(&it->cache->ids[it->length + i], ACCESS_WRITE))
@@ -283,7 +284,8 @@ static int give(struct slabby_allocator *pool, union slb_cpu_cache_entry *const 
                 : commit(&it, it.header + count);
 }
 
-int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+int slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
+    (void)area;
     return give(pool, &pool->return_caches, &id, 1, false);
 }
 

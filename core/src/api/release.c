@@ -357,6 +357,8 @@ static __attribute__((noinline)) slabby_status release_plain(struct slabby_alloc
  * word is plain, or biased elsewhere. */
 static __attribute__((noinline)) slabby_status release_other(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref), id = relative & pool->id_mask;
+    if (slb_unlikely(id >= pool->reserved)) /* a heap slab, or none */
+        return release_slow(pool, ref);
     if (slb_bias_release_turned(pool, id, relative - id))
         return return_plain(pool, ref);
     return release_plain(pool, ref);
@@ -387,11 +389,12 @@ static bool goes_by_section(const struct slabby_allocator *pool) {
  * reference is none that the inline path can judge. */
 static SLB_HOT __attribute__((noinline)) slabby_status
 release_aside(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint64_t id) {
-    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return release_slow(pool, ref);
-    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    enum slb_rseq_result biased =
+        slb_bias_release(slb_rseq_finder(), pool, &pool->bias_limit, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
+        return release_slow(pool, ref);
     if (slb_takes_singles(pool))
         return release_single(pool, ref);
     if (goes_by_section(pool))
@@ -405,15 +408,13 @@ SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
-    /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
-    if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
-                     (uint32_t)id >= allocator->reserved))
-        return release_aside(allocator, ref, relative, id);
-    enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
+    intptr_t area = slb_rseq_finder();
+    enum slb_rseq_result biased = slb_bias_release(area, allocator, &allocator->ref_limit, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? release_other(allocator, ref) : release_plain(allocator, ref);
+        return biased == SLB_RSEQ_REFUSED ? release_other(allocator, ref)
+                                          : release_aside(allocator, ref, relative, id);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+    if (slb_unlikely(!slb_rseq_give_in(area, allocator, (uint32_t)id)))
         return return_slow(allocator, ref);
     return SLABBY_OK;
 }
@@ -429,7 +430,6 @@ SLB_PUBLIC SLB_HOT SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator
 SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
                                     uint32_t count) {
     const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
-    const uint64_t reserved = pool->reserved;
     /* relaxed: a hint, as in slabby_release */
     const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
     const intptr_t area = slb_rseq_finder();
@@ -437,7 +437,7 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     for (uint32_t i = 0; i < count; i++) {
         uint64_t relative = refs[i] - bias, id = relative & mask;
         out_ids[i] = (uint32_t)id;
-        if (slb_unlikely(relative >= limit || id >= reserved ||
+        if (slb_unlikely(relative >= limit ||
                          !slb_rseq_release_next(area, &words[id], &pool->release_cpus,
                                                 relative - id + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                                                 relative - id + step)))
@@ -493,7 +493,8 @@ SLB_INLINE bool release_unpinned(struct slabby_allocator *pool, slabby_ref ref, 
     uint64_t id = relative & pool->id_mask, live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
         return false;
-    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    enum slb_rseq_result biased =
+        slb_bias_release(slb_rseq_finder(), pool, &pool->bias_limit, id, relative - id);
     if (biased != SLB_RSEQ_DONE &&
         !(biased == SLB_RSEQ_REFUSED && slb_bias_release_turned(pool, id, relative - id)) &&
         !slb_word_swap_plain(pool, (uint32_t)id, &live, relative - id + pool->generation_step))

@@ -129,6 +129,24 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
+#define MASK_BITS (8 * sizeof(unsigned long))
+
+struct cpu_mask {
+    unsigned long bits[SLB_OS_MOST_CPUS / MASK_BITS];
+};
+
+/* Whether every CPU that a thread may run on has a number below SLB_WORD_REVOKING: a biased word has 12 bits for it,
+ * and a release does not check it. The kernel refuses a mask with fewer bits than its machine may have CPUs. */
+static bool words_can_name_cpus(void) {
+    struct cpu_mask mask;
+    size_t size = sizeof mask - sizeof mask.bits[0];
+    int saved_errno = errno;
+    bool can = syscall(SYS_sched_getaffinity, 0, size, &mask) >= 0 ||
+               (errno != EINVAL && slb_os_cpu_count() <= size * 8);
+    errno = saved_errno;
+    return can;
+}
+
 /* This constructor runs early, because other constructors may already make pools. If another constructor runs even
  * before this one, as in a static program, the first pool calls this function; at that time there is one thread. If
  * libc was told not to register, the core does not register either. */
@@ -142,7 +160,7 @@ __attribute__((constructor(101))) static void find_rseq(void) {
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
     bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
-    if ((of_libc && __rseq_size == 0) || !register_fence()) {
+    if ((of_libc && __rseq_size == 0) || !words_can_name_cpus() || !register_fence()) {
         (void)register_as(MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
         return;
     }
@@ -173,12 +191,6 @@ SLB_PRIVATE bool slb_os_has_rseq(void) {
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
-
-#define MASK_BITS (8 * sizeof(unsigned long))
-
-struct cpu_mask {
-    unsigned long bits[SLB_OS_MOST_CPUS / MASK_BITS];
-};
 
 /* When this thread moves to a CPU, the kernel preempts the thread that ran there, and so restarts its sequence. A
  * CPU that this thread may never use is offline, or runs no thread of this process. False if the system does not let

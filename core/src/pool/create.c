@@ -234,6 +234,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     if (used > SLB_WORD_REVOKING)
         used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
     atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
+    atomic_store(&pool->bias_limit, pool->rseq_cpus != 0 ? pool->ref_end : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));

@@ -45,6 +45,8 @@ static void remember_spent(struct slabby_allocator *pool) {
 static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
     atomic_store(&pool->rseq_cpus, 0);
     atomic_store(&pool->word_cpus, 0);
     atomic_store(&pool->portable_cpus, 0);

@@ -20,17 +20,15 @@
  * compare-and-swap, seq_cst ensures this. After a sequence (word_bias.h), the fence ensures it: it restarts each
  * sequence that has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its
  * free word visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline
- * path never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
- * sequence that read the old value.
+ * path never loads `protect` after its sequence: it reads `ref_limit` inside the sequence, so the fence restarts a
+ * sequence that read the old value. Releases in batches and by id, and those of a binding, read `release_cpus` so.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    bool aside = acts || pool->takes_singles ||
-                 pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE; /* pools that do not use the sequences */
-    atomic_store(&pool->ref_limit, aside ? 0 : pool->ref_end);
+    atomic_store(&pool->ref_limit, acts ? 0 : atomic_load(&pool->bias_limit));
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }

@@ -52,6 +52,11 @@ SLB_INLINE bool slb_rseq_available(void) {
 
 #if SLB_HAVE_RSEQ
 
+/* The value by which sequences find the area of the calling thread, for those that take it from their caller. */
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return SLB_RSEQ_AREA;
+}
+
 /* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
 SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
@@ -73,7 +78,7 @@ SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
 
 SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_give(pool, id);
+        enum slb_rseq_result result = slb_rseq_try_give(slb_rseq_finder(), pool, id);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -121,14 +126,13 @@ SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uin
     return false;
 }
 
-/* The value by which slb_rseq_release_next finds the area of the calling thread. */
-SLB_INLINE intptr_t slb_rseq_finder(void) {
-    return SLB_RSEQ_AREA;
+/* One try, for the hot paths. */
+SLB_INLINE bool slb_rseq_give_in(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
+    return slb_likely(slb_rseq_try_give(area, pool, id) == SLB_RSEQ_DONE);
 }
 
-/* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
-    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
+    return slb_rseq_give_in(slb_rseq_finder(), pool, id);
 }
 
 #else
@@ -167,9 +171,10 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    (void)pool, (void)limit, (void)id, (void)free_word;
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    (void)area, (void)pool, (void)limit, (void)id, (void)free_word;
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -186,6 +191,11 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     (void)pool, (void)id;
     return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE bool slb_rseq_give_in(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
+    (void)area, (void)pool, (void)id;
+    return false;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {

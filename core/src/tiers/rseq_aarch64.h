@@ -62,12 +62,13 @@
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
-#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
 /* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
  * on with the old value. */
-#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),   \
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit) SLB_RSEQ_INPUTS_IN(SLB_RSEQ_AREA, pool, stacks, limit)
+
+#define SLB_RSEQ_INPUTS_IN(its_area, pool, stacks, limit)                                                    \
+    [area] "r"(its_area), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),             \
         [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -131,7 +132,7 @@ refused:
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* full or locked */
                                                        "b.hs %l[refused]\n\t"
                                                        "add x12, x9, %[ids]\n\t"
@@ -139,7 +140,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x10, x10, #1\n\t"
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
-                          : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
+                          : [id] "r"(id),
+                            SLB_RSEQ_INPUTS_IN(area, pool, (pool)->return_caches, (pool)->rseq_cpus)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -183,18 +185,21 @@ restarted:
  * allocated would else request the line twice, to read and to write. */
 #define SLB_RSEQ_REQUEST "prfm pstl1keep, [%[entry]]\n\t"
 
-/* The same for the release of the hot path. A CPU at or above the limit does not read the word. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. At or
+ * above the limit, whose low bits are zero, the word is not read. The CPU needs no check: a word is biased only to a
+ * CPU that the pool knows. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
     const uint64_t biased = free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED);
     const uint64_t word = free_word + pool->generation_step;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN
-                          "ldr w9, [%[area], #4]\n\t"
-                          "ldr w12, %[cpus]\n\t"
-                          "cmp w9, w12\n\t"
-                          "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr x12, %[limit]\n\t"
+                                         "cmp %[biased], x12\n\t"
+                                         "b.hs %l[aside]\n\t" SLB_RSEQ_REQUEST
+                                         "ldr w9, [%[area], #4]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
+                          : [area] "r"(area), [limit] "m"(*limit), [biased] "r"(biased), [word] "r"(word),
+                            [entry] "r"(&pool->words[id]), [shift] "i"(SLB_WORD_HIGH)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */

@@ -73,17 +73,18 @@ counted_only:
 
 /* slb_rseq_try_give for a release by id. SLB_RSEQ_COUNTED: it was counted, and restarted. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                     "cmpl %[max], %%eax\n\t"
-                                     "jae %l[refused]\n\t"
-                                     "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                     "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
-                                     "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
-        :
-        : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_GIVE_INPUTS(pool)
-        : "rax", "rcx", "r10", "memory", "cc"
-        : refused, restarted, counted_only);
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                 "movzwl %%r10w, %%eax\n\t"
+                 "cmpl %[max], %%eax\n\t"
+                 "jae %l[refused]\n\t"
+                 "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                 "addq $1, %%r10\n\t" SLB_RSEQ_COUNT
+                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_COUNTED("restarted")
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted, counted_only);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

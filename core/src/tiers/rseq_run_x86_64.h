@@ -30,8 +30,6 @@
     "jae 6f\n\t"                                                                                             \
     "movl %c[id_mask](%[pool]), %%ecx\n\t"                                                                   \
     "andl %%eax, %%ecx\n\t"                                                                                  \
-    "cmpl %c[reserved](%[pool]), %%ecx\n\t"                                                                  \
-    "jae 6f\n\t"                                                                                             \
     "subq %%rcx, %%rax\n\t"                                                                                  \
     "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
     "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
@@ -79,7 +77,6 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
           [ref_bias] "i"(offsetof(struct slabby_allocator, ref_bias)),
           [ref_limit] "i"(offsetof(struct slabby_allocator, ref_limit)),
           [id_mask] "i"(offsetof(struct slabby_allocator, id_mask)),
-          [reserved] "i"(offsetof(struct slabby_allocator, reserved)),
           [step] "i"(offsetof(struct slabby_allocator, generation_step)), [done] "i"(SLB_RSEQ_DONE),
           [refused] "i"(SLB_RSEQ_REFUSED), [restarted] "i"(SLB_RSEQ_RESTARTED)
         : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");

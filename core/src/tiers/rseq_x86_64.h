@@ -55,10 +55,10 @@
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
-#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit) SLB_RSEQ_INPUTS_IN(SLB_RSEQ_AREA, pool, stacks, limit)
 
-#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),        \
+#define SLB_RSEQ_INPUTS_IN(its_area, pool, stacks, limit)                                                    \
+    [area] "r"(its_area), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),             \
         [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -110,7 +110,7 @@ refused:
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(intptr_t area, struct slabby_allocator *pool, uint32_t id) {
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
                                               "jae %l[refused]\n\t"
@@ -118,7 +118,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "addq $1, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
-                 : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
+                 : [id] "r"(id), SLB_RSEQ_INPUTS_IN(area, pool, (pool)->return_caches, (pool)->rseq_cpus)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -160,13 +160,14 @@ restarted:
  * allocated would else request the line twice, to read and to write. */
 #define SLB_RSEQ_REQUEST "prefetchw %[entry]\n\t"
 
-/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. A CPU at
- * or above the limit does not read the word. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                                         "cmpl %[cpus], %%ecx\n\t"
-                                                         "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
+/* The same for the release of the hot path, of a slab that was free as `free_word` before it was handed out. At or
+ * above the limit the word is not read. The CPU needs no check: a word is biased only to a CPU that the pool knows. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpq %[limit], %[free]\n\t"
+                                "jae %l[aside]\n\t" SLB_RSEQ_REQUEST
+                                "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
                                                          "shlq %[shift], %%rcx\n\t"
                                                          "leaq %c[live](%[free], %%rcx), %%rcx\n\t"
                                                          "cmpq %[entry], %%rcx\n\t"
@@ -175,7 +176,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                          "addq %[step], %%rax\n\t"
                                                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(*limit), [free] "r"(free_word),
+                 : [area] "r"(area), [limit] "m"(*limit), [free] "r"(free_word),
                    [step] "m"(pool->generation_step), [entry] "m"(pool->words[id]),
                    [shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED)
                  : "rax", "rcx", "memory", "cc"

@@ -57,12 +57,14 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* Releases in one try. Done: the slab was live under the generation of `free_word`, its word when it was free last, and
- * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is a different one.
- * Restarted: the word was not read, because of the limit, or because the kernel restarted the sequence. */
-SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t free_word) {
-    return slb_rseq_release(pool, limit, id, free_word);
+/* Releases in one try, where *limit allows it: pool->ref_limit or pool->bias_limit. Done: the slab was live under the
+ * generation of `free_word`, its word when it was free last, and biased to this CPU; the next generation is not the
+ * last. Refused: the word is a different one; the id may be none of the pool's. Restarted: the word was not read,
+ * because `free_word` is at or above the limit, or because the kernel restarted the sequence. */
+SLB_INLINE enum slb_rseq_result slb_bias_release(intptr_t area, struct slabby_allocator *pool,
+                                                 const _Atomic uint64_t *limit, uint64_t id,
+                                                 uint64_t free_word) {
+    return slb_rseq_release(area, pool, limit, id, free_word);
 }
 
 /* The same for a slab that was pinned and unpinned on this CPU. */
