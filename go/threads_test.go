@@ -6,11 +6,13 @@ package slabby_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -165,6 +167,31 @@ func TestForgedAndForeignReferencesAreRefused(t *testing.T) {
 	wantError(t, "BatchDeallocate", pool.BatchDeallocate(mine), nil)
 	wantError(t, "BatchDeallocate", other.BatchDeallocate(foreign), nil)
 	checkQuiet(t, pool)
+}
+
+// The tag of a reference and the CPU of a biased word lie in the same bits: no CPU may take one for the other.
+func TestOtherTagsAreRefusedOnEveryCPU(t *testing.T) {
+	pool := newPool(t, 64, 1000)
+	mine := mustAllocate(t, pool)
+	end := time.Now().Add(50 * time.Millisecond)
+	var wait sync.WaitGroup
+	for range 2 * runtime.NumCPU() {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for time.Now().Before(end) {
+				for _, tag := range []uint64{1, 2, 4095, 4094} {
+					err := pool.RefOf(mine.Ref() + tag<<52).Release()
+					if !errors.Is(err, slabby.ErrInvalidReference) {
+						t.Errorf("a reference with the tag %d above: %v", tag, err)
+						return
+					}
+				}
+			}
+		}()
+	}
+	wait.Wait()
+	mustRelease(t, mine)
 }
 
 // A pinned slab stays what it is while others try to release it.

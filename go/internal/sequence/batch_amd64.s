@@ -188,8 +188,6 @@ next:
 	JCC  last
 	MOVL ID_MASK(BX), CX
 	ANDL AX, CX
-	CMPL CX, RESERVED(BX)
-	JCC  last
 	SUBQ CX, AX
 	MOVL CX, (R14)(SI*2)
 	MOVL CX, (R13)(SI*2)

@@ -163,30 +163,35 @@ end:
 	commit; \
 end:
 
-// Splits the reference in SI into id and the rest, and finds the words.
-#define SPLIT(limit, refused) \
+// Splits the reference in SI into id and the rest, and finds the words. There is a word for each id, also of no slab.
+#define SPLIT \
 	SUBQ REF_BIAS(DI), SI; \
-	CMPQ SI, limit(DI); \
-	JCC  refused; \
 	MOVQ ID_MASK(DI), DX; \
 	ANDQ SI, DX; \
-	CMPL DX, RESERVED(DI); \
-	JCC  refused; \
 	SUBQ DX, SI; \
 	MOVQ WORDS(DI), R12
+
+// A plain word, as SPLIT has found it, may be swapped if its slab is one of the pool itself, not of the heap, and its
+// reference is below the limit.
+#define SWAPPABLE(limit, refused) \
+	CMPQ SI, limit(DI); \
+	JCC  refused; \
+	CMPL DX, RESERVED(DI); \
+	JCC  refused
 
 // PREFETCHW (R12)(DX*8), which this assembler does not know: requests the line of the word for writing, ahead of
 // reading the word. A CPU that releases what another one has allocated would else request the line twice.
 #define REQUEST \
 	BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x0C; BYTE $0xD4
 
-// The word from {SI, live, biased to this CPU} to R11.
+// The word from {SI, live, biased to this CPU} to R11, where SI is below the limit. Neither id nor CPU needs a check:
+// no other word is biased (docs/fast-path.md).
 #define UNBIAS(n, limit, state, unbiased, begin, end) \
 	BEGIN(n, begin); \
-	MOVL 4(R9), CX; \
-	CMPL CX, limit(DI); \
+	CMPQ SI, limit(DI); \
 	JCC  unbiased; \
 	REQUEST; \
+	MOVL 4(R9), CX; \
 	SHLQ $CPU_SHIFT, CX; \
 	LEAQ (state+BIASED)(CX)(SI*1), CX; \
 	CMPQ CX, (R12)(DX*8); \

@@ -187,11 +187,11 @@ TEXT ·release(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ DI, DI
 	JEQ  protected
 	MOVQ BX, SI
-	SPLIT(REF_LIMIT, refused)
+	SPLIT
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
 	AREA
-	UNBIAS(4, RELEASE_CPUS, LIVE, plain, begin4, end4)
+	UNBIAS(4, REF_LIMIT, LIVE, plain, begin4, end4)
 give:
 	PUSH(5, freed, COMMIT_GIVEN, begin5, end5)
 	XORL AX, AX
@@ -202,6 +202,7 @@ freed:
 	GO_ON(4)
 	ABORT(4, begin4, end4)
 plain:
+	SWAPPABLE(REF_LIMIT, refused)
 	SWAP_PLAIN(refused)
 	// Behind the swap: the thread that switches a protection on looks at the words next.
 	CMPL PROTECT(DI), $0
@@ -219,11 +220,11 @@ refused:
 // The same in a pool that may have secure, bit_guard, or both, which DI has.
 TEXT ·releaseProtected(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ BX, SI
-	SPLIT(REF_END, refused)
+	SPLIT
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
 	AREA
-	UNBIAS(6, RSEQ_CPUS, LIVE, plain, begin6, end6)
+	UNBIAS(6, REF_END, LIVE, plain, begin6, end6)
 free:
 	// Behind the free word: the thread that switches a protection on looks at the words next.
 	MOVL PROTECT(DI), R11
@@ -296,6 +297,7 @@ wipe:
 	GO_ON(5)
 	ABORT(6, begin6, end6)
 plain:
+	SWAPPABLE(REF_END, refused)
 	SWAP_PLAIN(refused)
 	JMP  free
 refused:
@@ -316,8 +318,6 @@ TEXT ·deallocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	AREA
 	BEGIN(7, begin7)
 	MOVL 4(R9), CX
-	CMPL CX, RELEASE_CPUS(DI)
-	JCC  plain
 	// Without REQUEST, which takes a twenty-fifth of a pair by id; who releases elsewhere by id asks for the line twice.
 	SHLQ $CPU_SHIFT, CX
 	ADDQ $(LIVE_FAST+BIASED), CX
