@@ -7,7 +7,14 @@ import math
 import operator
 from enum import IntEnum
 
-from slabby._errors import ColdOptionError, InvalidArgumentError, InvalidOptionError
+from slabby._errors import (
+    CapacityExceededError,
+    ColdOptionError,
+    InvalidArgumentError,
+    InvalidCapacityError,
+    InvalidOptionError,
+    InvalidSlabSizeError,
+)
 from slabby._options import OPTIONS, OptionInfo
 from slabby._types import Pool
 
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slabby._backend_protocol import Core
+    from slabby._base_error import SlabbyError
 
 NANOSECONDS = 1_000_000_000
 INT64_MAXIMUM = 2**63 - 1
@@ -56,6 +64,15 @@ def clamped(number: int) -> int:
     return max(-(2**63), min(number, INT64_MAXIMUM))
 
 
+def _refusal_of(name: str, number: int) -> type[SlabbyError]:
+    """The error that the core raises for such a number where it can read it."""
+    if name == "slab_size":
+        return InvalidSlabSizeError
+    if name == "capacity":
+        return InvalidCapacityError if number < 1 else CapacityExceededError
+    return InvalidArgumentError
+
+
 def whole(name: str, value: object) -> int:
     """A whole number within the range of the argument."""
     number = integer(name, value)
@@ -66,7 +83,7 @@ def whole(name: str, value: object) -> int:
         is_possible = 0 <= number <= UINT64_MAXIMUM
     if is_possible:
         return number
-    raise InvalidArgumentError(
+    raise _refusal_of(name, number)(
         f"{name} is {number}; choose {minimum} to {maximum}{unit}",
         value=clamped(number),
         minimum=minimum,
@@ -201,8 +218,10 @@ def number(name: str, info: OptionInfo, value: object) -> int:
             f"{name} takes a whole number from {info.minimum} to {info.maximum}, not {value!r}"
         )
     if not -INT64_MAXIMUM <= whole_value <= INT64_MAXIMUM:
+        unit = "%" if info.kind == "percent" else ""
         raise InvalidOptionError(
-            f"{name} is {whole_value}; choose {info.minimum} to {info.maximum}", option=name
+            f"{name} is {whole_value}{unit}; choose {info.minimum}{unit} to {info.maximum}{unit}",
+            option=name,
         )
     return whole_value
 

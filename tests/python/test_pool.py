@@ -138,7 +138,7 @@ def test_timeouts(pool):
         pool.allocate(1, 2)
 
 
-@pytest.mark.parametrize("size", [0, 2**30 + 1, 2**64 - 1])
+@pytest.mark.parametrize("size", [-1, 0, 2**30 + 1, 2**64 - 1, 2**70])
 def test_slab_sizes_beyond_the_limits(size):
     with pytest.raises(slabby.InvalidSlabSizeError) as caught:
         slabby.Allocator(size, 1)
@@ -147,10 +147,12 @@ def test_slab_sizes_beyond_the_limits(size):
 
 
 def test_capacities_beyond_the_limits():
-    with pytest.raises(slabby.InvalidCapacityError):
-        slabby.Allocator(64, 0)
-    with pytest.raises(slabby.CapacityExceededError):
-        slabby.Allocator(64, 2**31)
+    for too_few in (-1, 0):
+        with pytest.raises(slabby.InvalidCapacityError):
+            slabby.Allocator(64, too_few)
+    for too_many in (2**31, 2**70):
+        with pytest.raises(slabby.CapacityExceededError):
+            slabby.Allocator(64, too_many)
     for wrong in ("10", 1.5, None, True):
         with pytest.raises(TypeError, match="capacity"):
             slabby.Allocator(64, wrong)
