@@ -67,14 +67,14 @@ func WithShards(count int) AllocatorOption {
 	return numberOption(OptionShards, int64(count))
 }
 
-// WithAlignment sets `alignment`: of every slab's first byte, a power of two. 1 to 2097152
-// bytes, a power of two; default cache line.
+// WithAlignment sets `alignment`: each slab begins at a multiple of this. 1 to 2097152 bytes, a
+// power of two; default cache line.
 func WithAlignment(size int) AllocatorOption {
 	return numberOption(OptionAlignment, int64(size))
 }
 
-// WithCacheLine sets `alignment`: of every slab's first byte, a power of two. 1 to 2097152
-// bytes, a power of two; default cache line.
+// WithCacheLine sets `alignment`: each slab begins at a multiple of this. 1 to 2097152 bytes, a
+// power of two; default cache line.
 func WithCacheLine(size int) AllocatorOption {
 	return numberOption(OptionAlignment, int64(size))
 }
@@ -153,8 +153,8 @@ func WithCorruptionPolicy(value CorruptionPolicy) AllocatorOption {
 	return numberOption(OptionCorruptionPolicy, int64(value))
 }
 
-// WithReuseDelay sets `reuse_delay`: other releases until a released slab is reused; so many
-// slabs wait for each CPU, first in first out. 0 to 2147483647; default 0.
+// WithReuseDelay sets `reuse_delay`: how many other releases must follow before a released slab
+// is allocated again, counted for each CPU. 0 to 2147483647; default 0.
 func WithReuseDelay(count int) AllocatorOption {
 	return numberOption(OptionReuseDelay, int64(count))
 }
@@ -176,15 +176,15 @@ func WithDebug() AllocatorOption {
 	return numberOption(OptionDebug, 1)
 }
 
-// WithAudit sets `audit`: audit records kept, rounded up to a power of two; 0 means none. Each
-// CPU that works on the pool may use 24 bytes for each, reading 32 more. 0 to 16777216; default
-// 0.
+// WithAudit sets `audit`: audit records kept, rounded up to a power of two; 0 means none.
+// Memory: up to 24 bytes for each record and CPU, and 32 more for each record once they are
+// read. 0 to 16777216; default 0.
 func WithAudit(count int) AllocatorOption {
 	return numberOption(OptionAudit, int64(count))
 }
 
-// WithHeapFallback sets `heap_fallback`: serve from the heap when every slab is in use. Hot:
-// SetOption changes it in a running pool.
+// WithHeapFallback sets `heap_fallback`: serve from the heap when no slab of the pool is free.
+// Hot: SetOption changes it in a running pool.
 func WithHeapFallback() AllocatorOption {
 	return numberOption(OptionHeapFallback, 1)
 }
@@ -225,9 +225,9 @@ func WithSurviveAt(percent int) AllocatorOption {
 	return numberOption(OptionSurviveAt, int64(percent))
 }
 
-// WithMaxCapacity sets `max_capacity`: how far Resize can go: address space and bookkeeping are
-// reserved for so many slabs; their memory counts only as the capacity needs it. 1 to
-// 2147483647; default capacity.
+// WithMaxCapacity sets `max_capacity`: how far Resize can go, at least the capacity: address
+// space and bookkeeping are reserved for so many slabs; their memory counts only as the
+// capacity needs it. 1 to 2147483647; default capacity.
 func WithMaxCapacity(count int) AllocatorOption {
 	return numberOption(OptionMaxCapacity, int64(count))
 }

@@ -22,8 +22,9 @@
  *               without the final NUL and may be null; too small a buffer gives BufferTooSmall, with the needed
  *               length stored and as much text as fits, always NUL-terminated when capacity is above 0.
  *   Handles     A slabby_allocator is opaque. Its memory is never unmapped: a destroyed handle answers Closed
- *               until the process has created so many pools that its entry is reused. A null handle, or
- *               a pointer that never was a handle, answers InvalidArgument.
+ *               until another pool gets its entry: after 4,094 other pools, or fewer if many are open. From then on
+ *               the old handle names that other pool. A null handle, or a pointer that never was a handle, answers
+ *               InvalidArgument.
  *   References  A slabby_ref is a value that names one allocation of one slab. 0 is never valid. Copies are free;
  *               after the release every copy is stale and is recognised as such.
  *   Units       Sizes are bytes, durations nanoseconds.
@@ -31,11 +32,14 @@
  *               below do; the core fills min(its own size, the caller's). A struct_size below 8 answers AbiMismatch; a
  *               slabby_error with such a size is taken for one of version 0.1.0. Arrays of records take their stride
  *               from the struct_size of the first record.
- *   Errors      Cold functions take a nullable slabby_error last and say there what was wrong, with the value and
- *               its limits. Hot functions return the status alone; slabby_explain tells the rest afterwards.
+ *   Errors      Cold functions take a nullable slabby_error last and, where they fail, say there what was wrong, with
+ *               the value and its limits; a call that succeeds does not write to it. Hot functions return the status
+ *               alone; slabby_explain tells the rest afterwards.
  *   Threads     Every function may be called from any thread at any time, unless its comment says otherwise. "May
  *               block" marks those that may wait for other threads or keep the system busy for long.
- *   Signals     "Signal-safe" marks functions that a signal handler may call. No other is to be called from one.
+ *   Signals     "Signal-safe" marks functions that a signal handler may call. No other is to be called from one. Those
+ *               that allocate or release are not safe there with `debug` or `guard_sample_rate`, and not where a slab
+ *               comes from or goes to the heap (`heap_fallback`).
  *   Facts       The lines from "Statuses:" on are written by ./dev gen from bindings/contract.toml: what a call may
  *               answer, why in parentheses, and the marks above. Edit them there.
  *   Fork        See slabby_create. A child made by fork works on its own copy of every pool.
@@ -74,7 +78,8 @@ enum slabby_status_code {
     SLABBY_INVALID_SLAB_SIZE = -2,
     /* the capacity must be at least 1 */
     SLABBY_INVALID_CAPACITY = -3,
-    /* capacity with the slabs of the heap is above what a reference can number */
+    /* the capacity is above max_capacity or, with the slabs of the heap, above what a reference
+     * can number */
     SLABBY_CAPACITY_EXCEEDED = -4,
     /* no such option, or the value is outside the option's range */
     SLABBY_INVALID_OPTION = -5,
@@ -82,9 +87,10 @@ enum slabby_status_code {
     SLABBY_OPTION_CONFLICT = -6,
     /* this option is fixed when the pool is made */
     SLABBY_COLD_OPTION = -7,
-    /* the batch must hold between 1 and capacity slabs */
+    /* the batch must hold 1 to capacity slabs, with heap_fallback on up to heap_fallback_limit
+     * more */
     SLABBY_INVALID_BATCH_SIZE = -8,
-    /* every slab of the pool is in use */
+    /* every slab of the pool is in use or out of service */
     SLABBY_OUT_OF_MEMORY = -9,
     /* the operating system refused memory */
     SLABBY_NO_SYSTEM_MEMORY = -10,
@@ -114,11 +120,13 @@ enum slabby_status_code {
     SLABBY_LATENCY_EXCEEDED = -22,
     /* the pool is closed */
     SLABBY_CLOSED = -23,
-    /* a signal handler interrupted its own thread inside the pool; try again later */
+    /* the pool or the library is busy with something that cannot be waited for here: this
+     * thread's own interrupted call, a stopped thread, another writer, or too many watchers; try
+     * again later */
     SLABBY_BUSY = -24,
     /* the text does not fit the buffer; the needed length was stored */
     SLABBY_BUFFER_TOO_SMALL = -25,
-    /* this build or this system does not offer it */
+    /* this build, this system or this pool does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
     /* struct_size was not set to the size of its struct, or the other side was built for another
      * core */
@@ -133,7 +141,7 @@ enum slabby_option_id {
     SLABBY_OPTION_NAME = 1,
     /* lock-free free lists, rounded up to a power of two */
     SLABBY_OPTION_SHARDS = 2,
-    /* of every slab's first byte, a power of two */
+    /* each slab begins at a multiple of this */
     SLABBY_OPTION_ALIGNMENT = 3,
     /* keep a small stack of free slabs per CPU */
     SLABBY_OPTION_PER_CPU_CACHE = 4,
@@ -161,8 +169,8 @@ enum slabby_option_id {
     SLABBY_OPTION_GUARD_SLOTS = 15,
     /* what becomes of a slab whose guard bytes were overwritten */
     SLABBY_OPTION_CORRUPTION_POLICY = 16,
-    /* other releases until a released slab is reused; so many slabs wait for each CPU, first in
-     * first out */
+    /* how many other releases must follow before a released slab is allocated again, counted for
+     * each CPU */
     SLABBY_OPTION_REUSE_DELAY = 17,
     /* hand slabs out in random order */
     SLABBY_OPTION_SHUFFLE = 18,
@@ -170,10 +178,10 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept, rounded up to a power of two; 0 means none. Each CPU that works on the
-     * pool may use 24 bytes for each, reading 32 more */
+    /* audit records kept, rounded up to a power of two; 0 means none. Memory: up to 24 bytes for
+     * each record and CPU, and 32 more for each record once they are read */
     SLABBY_OPTION_AUDIT = 21,
-    /* serve from the heap when every slab is in use */
+    /* serve from the heap when no slab of the pool is free */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
     /* slabs the heap may add at the same time */
     SLABBY_OPTION_HEAP_FALLBACK_LIMIT = 23,
@@ -192,8 +200,8 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many
-     * slabs; their memory counts only as the capacity needs it */
+    /* how far slabby_resize can go, at least the capacity: address space and bookkeeping are
+     * reserved for so many slabs; their memory counts only as the capacity needs it */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
@@ -573,7 +581,8 @@ enum slabby_metric_part {
 #define slabby_watch_read SLABBY_PREFIXED(SLABBY_PREFIX, slabby_watch_read)
 #endif
 
-/* Compilers warn where the status of a call is dropped that stores something only where it succeeds. */
+/* Compilers warn where a program drops the status of a call that the rest depends on: there may be no slab, no pool, no
+ * pin, no ticket, or an option may not be set. */
 #if defined(__GNUC__) && !defined(SWIG)
 #define SLABBY_CHECK __attribute__((warn_unused_result))
 #else
@@ -973,7 +982,8 @@ SLABBY_CHECK slabby_status slabby_options_preset(slabby_options *options, const 
 /*
  * slabby_options_set_logger: which function is called with events; null means none. context is handed back on each
  * call and must live as long as the pool. An event caused inside the logger goes to slabby_events_read alone, as does
- * one of a signal handler that interrupted the pool. Handlers that use the pool must be able to call the logger.
+ * one of a signal handler that interrupted the pool. If a signal handler uses the pool, the logger may run inside it
+ * and must be safe there.
  * Statuses: OK, InvalidArgument (null options).
  */
 slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
@@ -1002,14 +1012,14 @@ slabby_status slabby_retain(slabby_allocator *allocator);
 
 /*
  * slabby_handle: the pool as two numbers, to hand it to another language in this process. Does not retain.
- * Statuses: OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed (destroyed).
  */
 slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id, slabby_allocator *allocator);
 
 /*
  * slabby_adopt: the pool behind two numbers of slabby_handle, retained for the caller, who destroys it.
  * Statuses: OK, InvalidArgument (no such handle), AbiMismatch (the handle is of another loaded core: compare
- * slabby_instance_id), Closed.
+ * slabby_instance_id), Closed (destroyed, or abandoned by its last owner).
  */
 SLABBY_CHECK slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
                                         uint64_t instance_id, slabby_error *out_error);
@@ -1026,8 +1036,7 @@ slabby_status slabby_close(slabby_allocator *allocator);
 /*
  * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool, or refuses with InUse. A
  * destructor that must not fail calls slabby_abandon instead: the pool's memory then goes with its last reference.
- * No other thread may still be using the handle for the last owner's call to make sense to it; one that does gets
- * Closed.
+ * After the last owner's call, other threads that still use the handle get Closed.
  * Statuses: OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed before), Busy
  * (from a signal handler). May block.
  */
@@ -1036,7 +1045,7 @@ slabby_status slabby_destroy(slabby_allocator *allocator);
 /*
  * slabby_abandon: drops one owner without looking back, as a finalizer must; null is accepted. The last owner's
  * call closes the pool; its memory goes with the last reference and pin.
- * Statuses: OK, InvalidArgument, Closed. May block.
+ * Statuses: OK, InvalidArgument, Closed (destroyed). May block.
  */
 slabby_status slabby_abandon(slabby_allocator *allocator);
 
@@ -1044,21 +1053,21 @@ slabby_status slabby_abandon(slabby_allocator *allocator);
 
 /*
  * slabby_allocate: one slab, at once or not at all.
- * out_ref: required. out_data: may be null; its slab_size bytes belong to the caller until release. Content is
- * undefined (zero with `secure` or on first use).
- * Never blocks. Not signal-safe where `heap_fallback` is on and the pool has no free slab: that slab comes from malloc.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier). Signal-safe.
+ * out_ref: required. out_data: may be null; its slab_size bytes belong to the caller until release. Their content is
+ * undefined; zero with `secure`, and when a slab of the pool itself is used for the first time (not one of the heap).
+ * Never blocks.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier). Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
- * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes a thread that waits.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier), Timeout. May block.
+ * timeout_ns = 0 tries once, UINT64_MAX waits without end. A plain slabby_allocate never overtakes a thread that waits.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier), Timeout. May block.
  */
 SLABBY_CHECK slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
                                                    slabby_allocator *allocator, uint64_t timeout_ns);
@@ -1066,8 +1075,8 @@ SLABBY_CHECK slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **o
 /*
  * slabby_try_allocate: as slabby_allocate, for those who go on to wait where there is nothing: OutOfMemory is neither
  * counted, nor recorded, nor a failure to the breaker.
- * Statuses: OK, InvalidArgument, OutOfMemory, Closed, Busy, CircuitBreakerOpen, LatencyExceeded, NoSystemMemory.
- * Signal-safe.
+ * Statuses: OK, InvalidArgument, OutOfMemory, Closed (closed or destroyed), Busy, CircuitBreakerOpen, LatencyExceeded,
+ * NoSystemMemory. Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
                                                slabby_allocator *allocator);
@@ -1077,9 +1086,9 @@ SLABBY_CHECK slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_d
  * out_refs: count places. out_datas: count places, or null. count: 1 to capacity, with heap_fallback on plus its
  * limit.
  * The arrays' content is undefined after an error.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier), InvalidBatchSize. Signal-safe.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier), InvalidBatchSize. Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
                                                  slabby_allocator *allocator, uint64_t count);
@@ -1087,7 +1096,7 @@ SLABBY_CHECK slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **ou
 /*
  * slabby_release: gives a slab back. Every copy of the reference is stale from then on. Of several threads that
  * release the same reference exactly one succeeds.
- * Never blocks. Not signal-safe for slabs of the heap.
+ * Never blocks.
  * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), Pinned (a pin or a
  * view holds it: nothing changed), MemoryCorruption (guard bytes were overwritten: the reference is consumed), Closed
  * (the pool was destroyed). Signal-safe.
@@ -1116,9 +1125,9 @@ slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *all
 /*
  * slabby_allocate_fast: one slab known by its bare id, for those who need no reference. An id carries no
  * generation: after a release the same id may be another owner's, and a stale id cannot be told from a fresh one.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier). Signal-safe.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier). Signal-safe.
  */
 SLABBY_CHECK slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                                 slabby_allocator *allocator);
@@ -1126,7 +1135,7 @@ SLABBY_CHECK slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_i
 /*
  * slabby_deallocate_fast: gives a slab of slabby_allocate_fast back.
  * Statuses: OK, InvalidArgument, InvalidSlabID (out of range, or the slab is owned by a reference), DoubleDeallocation
- * (the slab is free), MemoryCorruption, Closed. Signal-safe.
+ * (the slab is free), MemoryCorruption, Closed (destroyed). Signal-safe.
  */
 slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
 
@@ -1225,11 +1234,10 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
 /*
  * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
  * pool was closed, and stays so until everything was taken; it belongs to the listener. Null: the listener has no
- * descriptor, and a thread sleeps in slabby_listener_wait. The listener owns its pool with others until it is
- * destroyed. Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value
+ * descriptor, and a thread sleeps in slabby_listener_wait. The listener is one owner of the pool until it is
+ * destroyed. Where the system refuses a descriptor, out_error->value is the errno.
+ * Statuses: OK, InvalidArgument, Closed (destroyed), NoSystemMemory (where a descriptor was refused, out_error->value
  * is the errno).
- * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value is the
- * errno).
  */
 SLABBY_CHECK slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                   slabby_allocator *allocator, slabby_error *out_error);
@@ -1247,13 +1255,15 @@ slabby_status slabby_listener_destroy(slabby_listener *listener);
  * ticket with the reference 0. Set it where a loop may end and nothing destroys its listener.
  * The thread slabby-health revokes late grants, at most half the time late; an allocation that finds the pool empty
  * revokes them at once.
- * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (no thread could be started; nothing changed).
+ * Statuses: OK, InvalidArgument, Closed (the pool was closed), NoSystemMemory (no thread could be started; nothing
+ * changed).
  */
 slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns);
 
 /*
  * slabby_listener_wait: sleeps until the listener has something to take or its pool was closed, or the time has
- * passed. One thread at a time. For threads that have no event loop, or no descriptor to spare.
+ * passed; UINT64_MAX waits without end. One thread at a time. For threads that have no event loop, or no descriptor
+ * to spare.
  * Statuses: OK, InvalidArgument, Timeout. May block.
  */
 slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_ns);
@@ -1264,7 +1274,7 @@ slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_n
  * out_ticket: above 0, its upper 12 bits are 0: no pool has the tag 0, so every call that takes a reference refuses a
  * ticket with InvalidReference. user_data: a value of the caller's, a pointer or a number, that slabby_wait_take hands
  * back with the ticket.
- * Statuses: OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
+ * Statuses: OK, InvalidArgument, Closed (the pool was closed), NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
 SLABBY_CHECK slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
                                              uint64_t user_data);
@@ -1313,7 +1323,7 @@ slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *all
 
 /*
  * slabby_stats_json, slabby_memory_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
- * Statuses: OK, BufferTooSmall, InvalidArgument, Closed.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, Closed (destroyed).
  */
 slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                 slabby_allocator *allocator);
@@ -1324,10 +1334,10 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 
 /*
  * slabby_set_option: changes a hot option of a running pool.
- * Statuses: OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), Closed, Busy
- * (secure, when a thread is stopped inside a call), CapacityExceeded (heap_fallback where the capacity leaves no ids
- * for it), NoSystemMemory (debug, guard_sample_rate: no room for their tables; health_checks: no thread),
- * OptionConflict (degrade_at not below survive_at). May block.
+ * Statuses: OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), Closed
+ * (destroyed), Busy (secure, when a thread is stopped inside a call), CapacityExceeded (heap_fallback where the
+ * capacity leaves no ids for it), NoSystemMemory (debug, guard_sample_rate: no room for their tables; health_checks:
+ * no thread), OptionConflict (degrade_at not below survive_at). May block.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -1336,23 +1346,23 @@ slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int
  * slabby_set_option_text: the same by name, from text as slabby_options_set_text reads it: "30s", "250us", "on", "off",
  * a word of an enumeration. Both texts are read during the call only.
  * Statuses: OK, InvalidArgument, InvalidOption (unknown, unreadable, out of range), ColdOption (fixed at creation;
- * out_error says why), Closed, Busy (secure, when a thread is stopped inside a call), CapacityExceeded (heap_fallback
- * where the capacity leaves no ids for it), NoSystemMemory (debug, guard_sample_rate: no room for their tables;
- * health_checks: no thread), OptionConflict (degrade_at not below survive_at). May block.
+ * out_error says why), Closed (destroyed), Busy (secure, when a thread is stopped inside a call), CapacityExceeded
+ * (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug, guard_sample_rate: no room for their
+ * tables; health_checks: no thread), OptionConflict (degrade_at not below survive_at). May block.
  */
 slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name, const char *text,
                                      slabby_error *out_error);
 
 /*
  * slabby_get_option: the effective value: what the pool uses after rounding and defaults.
- * Statuses: OK, InvalidArgument (null, or a text option), InvalidOption, Closed.
+ * Statuses: OK, InvalidArgument (null, or a text option), InvalidOption, Closed (destroyed).
  */
 slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
 
 /*
  * slabby_get_option_text: the same by name, as text that slabby_options_set_text reads: "30s", "on", a word of an
  * enumeration, and for "name" the pool's name. The name is read during the call only.
- * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidOption, Closed.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidOption, Closed (destroyed).
  */
 slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *out_length,
                                      slabby_allocator *allocator, const char *name);
@@ -1366,8 +1376,8 @@ slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *
  * lock_memory, guard_pages and the like); other threads that need the gate wait meanwhile.
  * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
  * Statuses: OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), NoSystemMemory (a higher
- * capacity than any before, for which the system refused memory: nothing changed), Closed, Busy (from a signal handler
- * that interrupted its own thread inside the pool). May block.
+ * capacity than any before, for which the system refused memory: nothing changed), Closed (closed or destroyed), Busy
+ * (from a signal handler that interrupted its own thread inside the pool). May block.
  */
 slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                             slabby_error *out_error);
@@ -1376,8 +1386,8 @@ slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, 
  * slabby_trim: gives the pages of free slabs back to the system; they come back as zeros on demand. Works in steps of
  * a sixteenth of the pool (at least 16,384 slabs); allocations of other threads wait for one step.
  * out_bytes: what went back, may be null; stored also with Busy, when some steps were done before.
- * Statuses: OK, InvalidArgument, Closed, Busy (from a signal handler, or a thread is stopped inside a call). May
- * block.
+ * Statuses: OK, InvalidArgument, Closed (destroyed), Busy (from a signal handler, or a thread is stopped inside a
+ * call). May block.
  */
 slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
@@ -1385,21 +1395,21 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
  * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
  * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came
  * back; may be null.
- * Statuses: OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed (destroyed).
  */
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
 /*
  * slabby_health_tick: notes the score of this moment for the trend, which looks at the last 32; for those who want no
  * thread.
- * Statuses: OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed (destroyed).
  */
 slabby_status slabby_health_tick(slabby_allocator *allocator);
 
 /*
  * slabby_breaker_force: what an operator wants of the circuit breaker, a breaker_mode of codes.h: normal; forced_open
  * refuses every allocation; disabled counts nothing; metrics_only moves through its states and refuses nothing.
- * Statuses: OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed (destroyed).
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 
@@ -1448,14 +1458,14 @@ slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_coun
  * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on: those in users'
  * hands first, then those that were granted to tickets and not taken. out_count is 1, or 0 at the end. Slabs that come
  * and go meanwhile may or may not be seen.
- * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
  */
 slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                slabby_allocator *allocator);
 
 /*
  * slabby_report_leak: what a binding calls when it finds a reference that no code can release any more. Counted once a
- * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
+ * reference in `leaks` and told as an event. stack: where the slab was allocated in the words of the caller's
  * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
  * slabby_release_deferred does; 0 leaves it out, for memory that may still be in use.
  * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
@@ -1540,7 +1550,8 @@ slabby_status slabby_watch_end(int32_t descriptor);
  * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost.
  * out_findings: `capacity` places, may be null with 0. out_count: how many were found, which may be more than
  * fitted. Finding something is still OK.
- * Statuses: OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler). May block.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed), NoSystemMemory, Busy (from a signal handler). May
+ * block.
  */
 slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, slabby_allocator *allocator,
                             uint64_t capacity);
@@ -1562,7 +1573,7 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
  * turns is odd; with the bit guarded the slab lies on a guard slot, not at its place among the slabs. Read words as you
  * like; only the core may change them. They are mapped as long as the pool has an owner: who reads them owns a share
  * (slabby_retain) until behind the last read.
- * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
 
@@ -1610,7 +1621,7 @@ slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
  * count: 1 to 4,096. layout: the one that the caller was written for, 1 here.
  * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the pool has no caches, or
  * is too small for so many), NoSystemMemory, Busy (from a signal handler that interrupted this thread inside the
- * pool), Closed. May block.
+ * pool), Closed (destroyed). May block.
  */
 slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator, uint64_t count,
                                   uint32_t layout);
@@ -1618,24 +1629,24 @@ slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *alloc
 /*
  * slabby_lease_detach: gives back the leases that slabby_lease_attach answered. No thread uses them by then.
  * Statuses: OK, InvalidArgument (no such leases), Busy (from a signal handler that interrupted this thread inside the
- * pool), Closed. May block.
+ * pool), Closed (destroyed). May block.
  */
 slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address);
 
 /*
  * slabby_lease_allocate: slabby_allocate for the user of a lease that is empty, locked or to be timed; it refills the
  * lease. An address without a lease is as none.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier).
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier).
  */
 slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
 
 /*
  * slabby_lease_allocate_fast: the same for slabby_allocate_fast.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier).
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier).
  */
 slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator,
                                          uint64_t address);
@@ -1643,9 +1654,9 @@ slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id, slab
 /*
  * slabby_lease_try: slabby_lease_allocate for a caller who will wait where there is nothing: OutOfMemory is not counted
  * and does not move the breaker.
- * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
- * (heap tier).
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed (closed or
+ * destroyed), Busy (from a signal handler that interrupted this thread inside the pool), CircuitBreakerOpen,
+ * LatencyExceeded, NoSystemMemory (heap tier).
  */
 slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
 
@@ -1654,7 +1665,7 @@ slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
  * full or locked, or protections act. It empties a full lease. A caller that passes a slab that it did not free this
  * moment hands the slab out twice.
  * name: the reference, or with by_id = 1 the id.
- * Statuses: OK, InvalidArgument (no such slab, or it is not free), MemoryCorruption, Closed.
+ * Statuses: OK, InvalidArgument (no such slab, or it is not free), MemoryCorruption, Closed (destroyed).
  */
 slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
                                   int32_t by_id);
@@ -1683,7 +1694,7 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
  * never.
  * layout: the one that the caller was written for, 2 here.
  * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the CPU caches of this pool
- * work without restartable sequences, or it has none), Closed.
+ * work without restartable sequences, or it has none), Closed (destroyed).
  */
 slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout);
 
@@ -1691,7 +1702,7 @@ slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, 
  * slabby_sequence_uncount: takes back the count of one use by id, fast_taken or fast_given. A sequence counts ahead of
  * its commit, so one that is restarted in between has counted a use that did not happen.
  * released: 0 for an allocation, 1 for a release.
- * Statuses: OK, InvalidArgument (released is neither 0 nor 1), Closed.
+ * Statuses: OK, InvalidArgument (released is neither 0 nor 1), Closed (destroyed).
  */
 slabby_status slabby_sequence_uncount(slabby_allocator *allocator, int32_t released);
 

@@ -644,7 +644,8 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",
         "the capacity must be at least 1"},
     [-SLABBY_CAPACITY_EXCEEDED] = {SLABBY_CAPACITY_EXCEEDED, "CapacityExceeded",
-        "capacity with the slabs of the heap is above what a reference can number"},
+        "the capacity is above max_capacity or, with the slabs of the heap, above what a "
+        "reference can number"},
     [-SLABBY_INVALID_OPTION] = {SLABBY_INVALID_OPTION, "InvalidOption",
         "no such option, or the value is outside the option's range"},
     [-SLABBY_OPTION_CONFLICT] = {SLABBY_OPTION_CONFLICT, "OptionConflict",
@@ -652,9 +653,10 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_COLD_OPTION] = {SLABBY_COLD_OPTION, "ColdOption",
         "this option is fixed when the pool is made"},
     [-SLABBY_INVALID_BATCH_SIZE] = {SLABBY_INVALID_BATCH_SIZE, "InvalidBatchSize",
-        "the batch must hold between 1 and capacity slabs"},
+        "the batch must hold 1 to capacity slabs, with heap_fallback on up to "
+        "heap_fallback_limit more"},
     [-SLABBY_OUT_OF_MEMORY] = {SLABBY_OUT_OF_MEMORY, "OutOfMemory",
-        "every slab of the pool is in use"},
+        "every slab of the pool is in use or out of service"},
     [-SLABBY_NO_SYSTEM_MEMORY] = {SLABBY_NO_SYSTEM_MEMORY, "NoSystemMemory",
         "the operating system refused memory"},
     [-SLABBY_INVALID_REFERENCE] = {SLABBY_INVALID_REFERENCE, "InvalidReference",
@@ -684,11 +686,13 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_CLOSED] = {SLABBY_CLOSED, "Closed",
         "the pool is closed"},
     [-SLABBY_BUSY] = {SLABBY_BUSY, "Busy",
-        "a signal handler interrupted its own thread inside the pool; try again later"},
+        "the pool or the library is busy with something that cannot be waited for here: this "
+        "thread's own interrupted call, a stopped thread, another writer, or too many watchers;"
+        " try again later"},
     [-SLABBY_BUFFER_TOO_SMALL] = {SLABBY_BUFFER_TOO_SMALL, "BufferTooSmall",
         "the text does not fit the buffer; the needed length was stored"},
     [-SLABBY_NOT_SUPPORTED] = {SLABBY_NOT_SUPPORTED, "NotSupported",
-        "this build or this system does not offer it"},
+        "this build, this system or this pool does not offer it"},
     [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
         "struct_size was not set to the size of its struct, or the other side was built for "
         "another core"},
@@ -717,7 +721,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "alignment",
         .default_value = 0, .minimum = 1, .maximum = 2097152,
         .enumerators = NULL,
-        .meaning = "of every slab's first byte, a power of two",
+        .meaning = "each slab begins at a multiple of this",
         .kind = SLB_KIND_BYTES, .default_rule = SLB_DEFAULT_CACHE_LINE,
         .hot = 0, .power_of_two = 1,
     },
@@ -830,8 +834,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "reuse_delay",
         .default_value = 0, .minimum = 0, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "other releases until a released slab is reused; so many slabs wait for each"
-                   " CPU, first in first out",
+        .meaning = "how many other releases must follow before a released slab is allocated "
+                   "again, counted for each CPU",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -863,8 +867,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .enumerators = NULL,
-        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Each CPU "
-                   "that works on the pool may use 24 bytes for each, reading 32 more",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Memory: up "
+                   "to 24 bytes for each record and CPU, and 32 more for each record once they "
+                   "are read",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -872,7 +877,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "heap_fallback",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .enumerators = NULL,
-        .meaning = "serve from the heap when every slab is in use",
+        .meaning = "serve from the heap when no slab of the pool is free",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .power_of_two = 0,
     },
@@ -946,8 +951,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "max_capacity",
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
-                   "for so many slabs; their memory counts only as the capacity needs it",
+        .meaning = "how far slabby_resize can go, at least the capacity: address space and "
+                   "bookkeeping are reserved for so many slabs; their memory counts only as the"
+                   " capacity needs it",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -5817,7 +5823,7 @@ static slabby_status slb_unknown_option(int32_t id, slabby_error *error) {
                          "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
-/* A value in the unit that its user writes: "30s", not 30000000000. */
+/* A value in the unit that its user writes: "30s", not 30000000000; "80%", not 80. */
 struct slb_spelled {
     char text[40];
 };
@@ -5825,7 +5831,8 @@ struct slb_spelled {
 static struct slb_spelled slb_spell(int32_t id, int64_t value) {
     struct slb_spelled slb_spelled;
     struct slb_text text = {.buffer = slb_spelled.text, .capacity = sizeof slb_spelled.text};
-    if (slb_option_info(id)->kind == SLB_KIND_DURATION)
+    uint8_t kind = slb_option_info(id)->kind;
+    if (kind == SLB_KIND_DURATION || kind == SLB_KIND_PERCENT)
         slb_option_format(&text, id, value);
     else
         slb_text_add(&text, "%" PRId64, value);
@@ -11372,6 +11379,12 @@ SLB_INLINE void slb_notification_none(struct slb_notification *out) {
     out->function = NULL;
 }
 
+/* How texts call a pool: its name, or "pool17", as slabby_explain and its label do, if it has none. */
+struct slb_shown_name {
+    char text[SLB_NAME_BYTES];
+};
+SLB_PRIVATE SLB_COLD struct slb_shown_name slb_shown_name(const struct slabby_allocator *pool);
+
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
@@ -11392,7 +11405,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
                                                uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
 
-/* Reports an allocation that found every slab in use: it was refused, or served by the heap. */
+/* Reports an allocation that found every slab in use: it was refused or waits, or the heap serves it. */
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
 /* Reports that the pool accepts no more allocations, with `live` slabs still out. */
@@ -11408,7 +11421,7 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
  *
  *   slabby:slow        name, status, tier       an allocation that no CPU cache served has ended
  *   slabby:drain       name, slabs, ticks       the gate closed and emptied the CPU caches
- *   slabby:exhausted   name, capacity, refused  no slab was free; refused = 0: the heap served
+ *   slabby:exhausted   name, capacity, refused  no slab was free; 1: refused or waits, 0: the heap served
  *   slabby:breaker     name, state, wait_ns     the circuit breaker changed its state
  *   slabby:corruption  name, id, offset         guard bytes were found overwritten
  */
@@ -11615,6 +11628,17 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
     va_end(arguments);
 }
 
+SLB_PRIVATE SLB_COLD struct slb_shown_name slb_shown_name(const struct slabby_allocator *pool) {
+    struct slb_shown_name name;
+    struct slb_text text = {.buffer = name.text, .capacity = sizeof name.text};
+    memcpy(name.text, pool->options.name, sizeof name.text);
+    if (name.text[0] == '\0') {
+        slb_plain_add(&text, "pool");
+        slb_plain_number(&text, slb_pool_tag(pool));
+    }
+    return name;
+}
+
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
@@ -11647,20 +11671,20 @@ SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, boo
     SLB_TRACE(exhausted, pool, slb_capacity(pool), refused);
     if (refused)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
-                  "all %" PRIu32
-                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  slb_capacity(pool), pool->options.name);
+                  "no slab of pool \"%s\" is free (capacity %" PRIu32 "): an allocation was refused or waits",
+                  slb_shown_name(pool).text, slb_capacity(pool));
     else
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
-                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  slb_capacity(pool), pool->options.name);
+                  "no slab of pool \"%s\" is free (capacity %" PRIu32 "): the heap serves",
+                  slb_shown_name(pool).text, slb_capacity(pool));
 }
 
 SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
                                   uint64_t live) {
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
-                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+                      "pool \"%s\" was closed with %" PRIu64 " slab%s still out", slb_shown_name(pool).text,
+                      live, live == 1 ? "" : "s");
 }
 
 /* -------------------- observe/stacks.c */
@@ -14550,7 +14574,7 @@ SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
     slb_plain_add(text, " of pool \"");
-    slb_plain_add(text, pool->options.name);
+    slb_plain_add(text, slb_shown_name(pool).text);
     slb_plain_add(text, "\"");
     if (stack != NULL && stack[0] != 0) {
         slb_plain_add(text, ", allocated at ");
@@ -14612,7 +14636,7 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
     slb_count(&pool->counts.leaks, lost);
     if (seen > SLB_NAMED_AT_END)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, slb_at_end[ending].code, 0, (int64_t)seen,
-                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
+                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, slb_shown_name(pool).text,
                   slb_at_end[ending].end);
 }
 
@@ -16011,7 +16035,7 @@ static void slb_die_of_corruption(struct slabby_allocator *pool, uint32_t id, co
             "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
-            pool->options.name, id, damage->offset, damage->expected, damage->found);
+            slb_shown_name(pool).text, id, damage->offset, damage->expected, damage->found);
     char stacks[4096];
     struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
     uint64_t generation;
@@ -16027,7 +16051,7 @@ static void slb_raise_corruption(struct slabby_allocator *pool, uint32_t id, con
     (void)snprintf(event.text, sizeof event.text,
                    "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
                    " is 0x%02x, expected 0x%02x",
-                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+                   slb_shown_name(pool).text, id, damage->offset, damage->found, damage->expected);
     if (out_notification != NULL && out_notification->function == NULL)
         slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
     else
@@ -17052,8 +17076,8 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
 }
 
 /* The sums behind peak_used touch every CPU's lines. So a CPU checks the peak when, by its own numbers, it has drawn
- * half a batch (8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use, checks are
- * rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
+ * half a batch (at least 8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use,
+ * checks are rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
 #define SLB_PEAK_SLABS 8u
 #define SLB_PEAK_MOVES 16u
 #define SLB_PEAK_CPUS 8u
@@ -17739,26 +17763,26 @@ static void slb_notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_OPEN, wait_ns);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
-              pool->options.name, wait_ns / 1000);
+              slb_shown_name(pool).text, wait_ns / 1000);
 }
 
 static void slb_notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_HALF_OPEN, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
-              pool->options.name, probes);
+              slb_shown_name(pool).text, probes);
 }
 
 static void slb_notify_closed(struct slabby_allocator *pool) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_CLOSED, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
-              "the breaker of pool \"%s\" closed", pool->options.name);
+              "the breaker of pool \"%s\" closed", slb_shown_name(pool).text);
 }
 
 static void slb_notify_forced(struct slabby_allocator *pool, int32_t mode) {
     static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
-              "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
+              "the breaker of pool \"%s\" was set to %s", slb_shown_name(pool).text, modes[mode]);
 }
 
 /* Needs the gate lock. */
@@ -18147,7 +18171,7 @@ static void slb_notify_step(struct slabby_allocator *pool, struct slb_notificati
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
                       "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
                       " audit records left out",
-                      pool->options.name, slb_state_name(from), slb_state_name(to), used, slb_capacity(pool),
+                      slb_shown_name(pool).text, slb_state_name(from), slb_state_name(to), used, slb_capacity(pool),
                       left_out);
 }
 
@@ -18769,7 +18793,7 @@ static bool slb_resize_step(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_SHRINKING);
     if (pool->capacity.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
-                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
+                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", slb_shown_name(pool).text,
                   slb_capacity(pool));
     pool->capacity.changing = false;
     return false;
@@ -18829,8 +18853,8 @@ static bool slb_is_open(struct slabby_allocator *pool) {
 /* Under the gate lock. */
 static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
-              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
-              slb_capacity(pool), capacity);
+              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs",
+              slb_shown_name(pool).text, slb_capacity(pool), capacity);
     pool->capacity.changing = true;
 }
 
@@ -19953,7 +19977,7 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     slb_stop_ticks(pool, SLB_EVERY_TICK);
     slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
               "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
-              pool->options.name);
+              slb_shown_name(pool).text);
 }
 
 /* -------------------- resilience/fork.c */
@@ -20493,14 +20517,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     }
     *out = pool;
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
-              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
-              slab_size);
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", slb_shown_name(pool).text,
+              capacity, slab_size);
     if (softened)
         slb_event(
             pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, 0,
             "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
             " in all pools",
-            options.name, slb_os_guard_limit());
+            slb_shown_name(pool).text, slb_os_guard_limit());
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 
@@ -21402,7 +21426,7 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
         return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
                              "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
                              "records to keep",
-                             pool->options.name);
+                             slb_shown_name(pool).text);
     if (fd < 0)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, fd, 0, INT32_MAX,
                              "descriptor %d cannot be open", (int)fd);
@@ -23425,11 +23449,17 @@ static void slb_explain_slab(struct slb_text *text, struct slabby_allocator *poo
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     uint32_t state = slb_word_state(word);
     slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
-    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
-                 slb_word_generation(pool->id_bits, word));
-    if (slb_word_pins(word) != 0)
-        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
+    slb_text_add(text, ", which is %s now",
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged");
+    generation = slb_word_generation(pool->id_bits, word);
+    if (state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
+        state == SLABBY_SLAB_STATE_DYING)
+        slb_text_add(text, " in allocation %" PRIu64, generation);
+    else if (state != SLABBY_SLAB_STATE_RETIRED)
+        slb_text_add(text, " (next allocation: %" PRIu64 ")", generation);
+    uint32_t pins = slb_word_pins(word);
+    if (pins != 0)
+        slb_text_add(text, " with %" PRIu32 " pin%s", pins, pins == 1 ? "" : "s");
 }
 
 static void slb_explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
@@ -23443,7 +23473,8 @@ static void slb_explain(struct slb_text *text, struct slabby_allocator *pool, sl
         slb_text_add(text, " was destroyed");
         return;
     }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
+    slb_text_add(text, " (%" PRIu32 " slab%s of %" PRIu64 " byte%s)", slb_capacity(pool),
+                 slb_capacity(pool) == 1 ? "" : "s", pool->slab_size, pool->slab_size == 1 ? "" : "s");
     if (ref != 0)
         slb_explain_slab(text, pool, ref);
     struct slb_damage damage;
@@ -24584,7 +24615,7 @@ static slabby_status slb_set_name(struct slb_options *options, int32_t id, const
     size_t length = strlen(text);
     if (length >= SLB_NAME_BYTES)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
-                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
+                             "the name has %zu bytes; at most %d are allowed", length, SLB_NAME_BYTES - 1);
     memcpy(options->name, text, length + 1);
     options->set |= 1ull << (id - 1);
     return SLABBY_OK;
@@ -24661,7 +24692,7 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
     if (status == SLABBY_OK)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
                   "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
-                  slb_option_info(option)->name, pool->options.name, value, before);
+                  slb_option_info(option)->name, slb_shown_name(pool).text, value, before);
     return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
 }
 

@@ -41,8 +41,8 @@ type AllocatorStats struct {
 	FastDeallocations uint64 `json:"fast_deallocations" slabby:"counter"`
 
 	// RefPoolHits: references issued without allocating memory for them: total_allocations -
-	// fast_allocations; ahead by the calls of AllocateFast that were under way during a look,
-	// until as many references more were issued (count).
+	// fast_allocations; while calls of AllocateFast run it may be too high by their number
+	// (count).
 	RefPoolHits uint64 `json:"ref_pool_hits" slabby:"counter"`
 
 	// AvgAllocTimeNs: mean of the measured allocation times, weighted by what each sample stands
@@ -110,8 +110,8 @@ type AllocatorStats struct {
 	// HeapSlabs: live slabs that came from the heap (slabs).
 	HeapSlabs uint64 `json:"heap_slabs"`
 
-	// PeakUsed: largest used_slabs seen; a peak that came and went is missed by at most one batch
-	// for each CPU that allocates and releases; docs/health.md has the other cases (slabs).
+	// PeakUsed: largest used_slabs seen; a peak that came and went may be missed by some slabs for
+	// each CPU: docs/health.md says by how many (slabs).
 	PeakUsed uint64 `json:"peak_used" slabby:"maximum"`
 
 	// LatencySamples: allocations that were timed (count).
@@ -136,7 +136,8 @@ type AllocatorStats struct {
 	// HeapBytes: bytes of live heap slabs (bytes).
 	HeapBytes uint64 `json:"heap_bytes"`
 
-	// Errors: refused calls by status (count).
+	// Errors: refused calls by status; in JSON an object with the name of each status that is not
+	// 0 (count).
 	Errors ErrorCounts `json:"errors" slabby:"counter"`
 
 	// ReservedSlabs: slabs there is room for: max_capacity (slabs).

@@ -52,8 +52,8 @@ var (
 	// ErrInvalidCapacity: the capacity must be at least 1.
 	ErrInvalidCapacity error = &sentinels[-StatusInvalidCapacity]
 
-	// ErrCapacityExceeded: capacity with the slabs of the heap is above what a reference can
-	// number.
+	// ErrCapacityExceeded: the capacity is above max_capacity or, with the slabs of the heap,
+	// above what a reference can number.
 	ErrCapacityExceeded error = &sentinels[-StatusCapacityExceeded]
 
 	// ErrInvalidOption: no such option, or the value is outside the option's range.
@@ -65,10 +65,11 @@ var (
 	// ErrColdOption: this option is fixed when the pool is made.
 	ErrColdOption error = &sentinels[-StatusColdOption]
 
-	// ErrInvalidBatchSize: the batch must hold between 1 and capacity slabs.
+	// ErrInvalidBatchSize: the batch must hold 1 to capacity slabs, with heap_fallback on up to
+	// heap_fallback_limit more.
 	ErrInvalidBatchSize error = &sentinels[-StatusInvalidBatchSize]
 
-	// ErrOutOfMemory: every slab of the pool is in use.
+	// ErrOutOfMemory: every slab of the pool is in use or out of service.
 	ErrOutOfMemory error = &sentinels[-StatusOutOfMemory]
 
 	// ErrNoSystemMemory: the operating system refused memory.
@@ -114,13 +115,15 @@ var (
 	// ErrClosed: the pool is closed.
 	ErrClosed error = &sentinels[-StatusClosed]
 
-	// ErrBusy: a signal handler interrupted its own thread inside the pool; try again later.
+	// ErrBusy: the pool or the library is busy with something that cannot be waited for here: this
+	// thread's own interrupted call, a stopped thread, another writer, or too many watchers; try
+	// again later.
 	ErrBusy error = &sentinels[-StatusBusy]
 
 	// ErrBufferTooSmall: the text does not fit the buffer; the needed length was stored.
 	ErrBufferTooSmall error = &sentinels[-StatusBufferTooSmall]
 
-	// ErrNotSupported: this build or this system does not offer it.
+	// ErrNotSupported: this build, this system or this pool does not offer it.
 	ErrNotSupported error = &sentinels[-StatusNotSupported]
 
 	// ErrAbiMismatch: struct_size was not set to the size of its struct, or the other side was
@@ -139,7 +142,8 @@ var sentinels = [...]Error{
 	-StatusInvalidCapacity: {Status: StatusInvalidCapacity, Text: "" +
 		"the capacity must be at least 1"},
 	-StatusCapacityExceeded: {Status: StatusCapacityExceeded, Text: "" +
-		"capacity with the slabs of the heap is above what a reference can number"},
+		"the capacity is above max_capacity or, with the slabs of the heap, above what a " +
+		"reference can number"},
 	-StatusInvalidOption: {Status: StatusInvalidOption, Text: "" +
 		"no such option, or the value is outside the option's range"},
 	-StatusOptionConflict: {Status: StatusOptionConflict, Text: "" +
@@ -147,9 +151,10 @@ var sentinels = [...]Error{
 	-StatusColdOption: {Status: StatusColdOption, Text: "" +
 		"this option is fixed when the pool is made"},
 	-StatusInvalidBatchSize: {Status: StatusInvalidBatchSize, Text: "" +
-		"the batch must hold between 1 and capacity slabs"},
+		"the batch must hold 1 to capacity slabs, with heap_fallback on up to " +
+		"heap_fallback_limit more"},
 	-StatusOutOfMemory: {Status: StatusOutOfMemory, Text: "" +
-		"every slab of the pool is in use"},
+		"every slab of the pool is in use or out of service"},
 	-StatusNoSystemMemory: {Status: StatusNoSystemMemory, Text: "" +
 		"the operating system refused memory"},
 	-StatusInvalidReference: {Status: StatusInvalidReference, Text: "" +
@@ -180,11 +185,13 @@ var sentinels = [...]Error{
 	-StatusClosed: {Status: StatusClosed, Text: "" +
 		"the pool is closed"},
 	-StatusBusy: {Status: StatusBusy, Text: "" +
-		"a signal handler interrupted its own thread inside the pool; try again later"},
+		"the pool or the library is busy with something that cannot be waited for here: " +
+		"this thread's own interrupted call, a stopped thread, another writer, or too " +
+		"many watchers; try again later"},
 	-StatusBufferTooSmall: {Status: StatusBufferTooSmall, Text: "" +
 		"the text does not fit the buffer; the needed length was stored"},
 	-StatusNotSupported: {Status: StatusNotSupported, Text: "" +
-		"this build or this system does not offer it"},
+		"this build, this system or this pool does not offer it"},
 	-StatusAbiMismatch: {Status: StatusAbiMismatch, Text: "" +
 		"struct_size was not set to the size of its struct, or the other side was built " +
 		"for another core"},

@@ -176,7 +176,9 @@ def _functions(contract: Contract) -> list[str]:
         "",
         "`core/include/slabby/slabby.h` has the prototypes and describes them in full. A function that",
         "blocks may wait for other threads or keep the system busy; bindings let their own other",
-        "threads run meanwhile.",
+        "threads run meanwhile. In signal handlers, calls that allocate or release are not safe with",
+        "`debug` or `guard_sample_rate`, and not where a slab comes from or goes to the heap",
+        "(`heap_fallback`).",
         "",
     ]
     titles = ["function", "does", "blocks", "in signal handlers", "since", "answers"]

@@ -25,7 +25,7 @@ static slabby_status unknown_option(int32_t id, slabby_error *error) {
                          "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
-/* A value in the unit that its user writes: "30s", not 30000000000. */
+/* A value in the unit that its user writes: "30s", not 30000000000; "80%", not 80. */
 struct spelled {
     char text[40];
 };
@@ -33,7 +33,8 @@ struct spelled {
 static struct spelled spell(int32_t id, int64_t value) {
     struct spelled spelled;
     struct slb_text text = {.buffer = spelled.text, .capacity = sizeof spelled.text};
-    if (slb_option_info(id)->kind == SLB_KIND_DURATION)
+    uint8_t kind = slb_option_info(id)->kind;
+    if (kind == SLB_KIND_DURATION || kind == SLB_KIND_PERCENT)
         slb_option_format(&text, id, value);
     else
         slb_text_add(&text, "%" PRId64, value);

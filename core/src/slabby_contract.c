@@ -124,7 +124,8 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",
         "the capacity must be at least 1"},
     [-SLABBY_CAPACITY_EXCEEDED] = {SLABBY_CAPACITY_EXCEEDED, "CapacityExceeded",
-        "capacity with the slabs of the heap is above what a reference can number"},
+        "the capacity is above max_capacity or, with the slabs of the heap, above what a "
+        "reference can number"},
     [-SLABBY_INVALID_OPTION] = {SLABBY_INVALID_OPTION, "InvalidOption",
         "no such option, or the value is outside the option's range"},
     [-SLABBY_OPTION_CONFLICT] = {SLABBY_OPTION_CONFLICT, "OptionConflict",
@@ -132,9 +133,10 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_COLD_OPTION] = {SLABBY_COLD_OPTION, "ColdOption",
         "this option is fixed when the pool is made"},
     [-SLABBY_INVALID_BATCH_SIZE] = {SLABBY_INVALID_BATCH_SIZE, "InvalidBatchSize",
-        "the batch must hold between 1 and capacity slabs"},
+        "the batch must hold 1 to capacity slabs, with heap_fallback on up to "
+        "heap_fallback_limit more"},
     [-SLABBY_OUT_OF_MEMORY] = {SLABBY_OUT_OF_MEMORY, "OutOfMemory",
-        "every slab of the pool is in use"},
+        "every slab of the pool is in use or out of service"},
     [-SLABBY_NO_SYSTEM_MEMORY] = {SLABBY_NO_SYSTEM_MEMORY, "NoSystemMemory",
         "the operating system refused memory"},
     [-SLABBY_INVALID_REFERENCE] = {SLABBY_INVALID_REFERENCE, "InvalidReference",
@@ -164,11 +166,13 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_CLOSED] = {SLABBY_CLOSED, "Closed",
         "the pool is closed"},
     [-SLABBY_BUSY] = {SLABBY_BUSY, "Busy",
-        "a signal handler interrupted its own thread inside the pool; try again later"},
+        "the pool or the library is busy with something that cannot be waited for here: this "
+        "thread's own interrupted call, a stopped thread, another writer, or too many watchers;"
+        " try again later"},
     [-SLABBY_BUFFER_TOO_SMALL] = {SLABBY_BUFFER_TOO_SMALL, "BufferTooSmall",
         "the text does not fit the buffer; the needed length was stored"},
     [-SLABBY_NOT_SUPPORTED] = {SLABBY_NOT_SUPPORTED, "NotSupported",
-        "this build or this system does not offer it"},
+        "this build, this system or this pool does not offer it"},
     [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
         "struct_size was not set to the size of its struct, or the other side was built for "
         "another core"},
@@ -197,7 +201,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "alignment",
         .default_value = 0, .minimum = 1, .maximum = 2097152,
         .enumerators = NULL,
-        .meaning = "of every slab's first byte, a power of two",
+        .meaning = "each slab begins at a multiple of this",
         .kind = SLB_KIND_BYTES, .default_rule = SLB_DEFAULT_CACHE_LINE,
         .hot = 0, .power_of_two = 1,
     },
@@ -310,8 +314,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "reuse_delay",
         .default_value = 0, .minimum = 0, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "other releases until a released slab is reused; so many slabs wait for each"
-                   " CPU, first in first out",
+        .meaning = "how many other releases must follow before a released slab is allocated "
+                   "again, counted for each CPU",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -343,8 +347,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .enumerators = NULL,
-        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Each CPU "
-                   "that works on the pool may use 24 bytes for each, reading 32 more",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Memory: up "
+                   "to 24 bytes for each record and CPU, and 32 more for each record once they "
+                   "are read",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -352,7 +357,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "heap_fallback",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .enumerators = NULL,
-        .meaning = "serve from the heap when every slab is in use",
+        .meaning = "serve from the heap when no slab of the pool is free",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .power_of_two = 0,
     },
@@ -426,8 +431,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "max_capacity",
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .enumerators = NULL,
-        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
-                   "for so many slabs; their memory counts only as the capacity needs it",
+        .meaning = "how far slabby_resize can go, at least the capacity: address space and "
+                   "bookkeeping are reserved for so many slabs; their memory counts only as the"
+                   " capacity needs it",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },

@@ -78,7 +78,7 @@ var reasons = []reasonInfo{
 		"the pool shrinks and gives out no slab until enough came back",
 		"release slabs, or resize to a larger capacity"},
 	{"degraded", "stats", "degradation_state", "is_not", "\"healthy\"", "", false,
-		"the pool is short of slabs and saves on measurements and caches",
+		"few slabs are left, so the pool has stopped measuring latencies and, from survive_at on, emptied its CPU caches",
 		"relieve the pool, or raise its capacity, degrade_at or survive_at"},
 	{"degrading", "health", "recent_trend", "is", "\"degrading\"", "", false,
 		"the health score has been falling over the last 32 ticks",

@@ -166,7 +166,7 @@ REASONS = (
         '"healthy"',
         '',
         False,
-        'the pool is short of slabs and saves on measurements and caches',
+        'few slabs are left, so the pool has stopped measuring latencies and, from survive_at on, emptied its CPU caches',
         'relieve the pool, or raise its capacity, degrade_at or survive_at',
     ),
     ReasonInfo(

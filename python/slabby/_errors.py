@@ -62,10 +62,11 @@ class InvalidCapacityError(SlabbyError, builtins.ValueError):
 
 
 class CapacityExceededError(SlabbyError, builtins.ValueError):
-    """Capacity with the slabs of the heap is above what a reference can number."""
+    """The capacity is above max_capacity or, with the slabs of the heap, above what a reference can
+    number."""
 
     status = Status.CAPACITY_EXCEEDED
-    hint = "lower the capacity, heap_fallback_limit or guard_slots"
+    hint = "lower the capacity, heap_fallback_limit or guard_slots, or raise max_capacity"
 
 
 class InvalidOptionError(SlabbyError, builtins.ValueError):
@@ -90,17 +91,17 @@ class ColdOptionError(SlabbyError, builtins.RuntimeError):
 
 
 class InvalidBatchSizeError(SlabbyError, builtins.ValueError):
-    """The batch must hold between 1 and capacity slabs."""
+    """The batch must hold 1 to capacity slabs, with heap_fallback on up to heap_fallback_limit more."""
 
     status = Status.INVALID_BATCH_SIZE
-    hint = "ask for 1 to capacity slabs, in several batches if need be"
+    hint = "ask for at least 1 slab, and for many in several batches"
 
 
 class OutOfMemoryError(SlabbyError, builtins.MemoryError):
-    """Every slab of the pool is in use."""
+    """Every slab of the pool is in use or out of service."""
 
     status = Status.OUT_OF_MEMORY
-    hint = "release slabs sooner, raise the capacity, or set heap_fallback=True"
+    hint = "release slabs sooner, reclaim() quarantined ones, raise the capacity, or set heap_fallback=True"
 
 
 class NoSystemMemoryError(SlabbyError, builtins.MemoryError):
@@ -202,10 +203,11 @@ class ClosedError(SlabbyError, builtins.RuntimeError):
 
 
 class BusyError(SlabbyError, builtins.RuntimeError):
-    """A signal handler interrupted its own thread inside the pool; try again later."""
+    """The pool or the library is busy with something that cannot be waited for here: this thread's
+    own interrupted call, a stopped thread, another writer, or too many watchers; try again later."""
 
     status = Status.BUSY
-    hint = "try again outside of the signal handler"
+    hint = "try again later"
 
 
 class BufferTooSmallError(SlabbyError, builtins.ValueError):
@@ -216,10 +218,10 @@ class BufferTooSmallError(SlabbyError, builtins.ValueError):
 
 
 class NotSupportedError(SlabbyError, builtins.NotImplementedError):
-    """This build or this system does not offer it."""
+    """This build, this system or this pool does not offer it."""
 
     status = Status.NOT_SUPPORTED
-    hint = "leave the feature off on this system"
+    hint = "do without it, or make the pool with the option that it needs"
 
 
 class AbiMismatchError(SlabbyError, builtins.ImportError):

@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
     shards
         1 to 4096; default one a CPU. Lock-free free lists, rounded up to a power of two.
     alignment
-        1 to 2097152 bytes; default a cache line. Of every slab's first byte, a power of two.
+        1 to 2097152 bytes; default a cache line. Each slab begins at a multiple of this.
     per_cpu_cache
         True or False; default True. Keep a small stack of free slabs per CPU.
     cpu_cache_backend
@@ -72,8 +72,8 @@ class Options(TypedDict, total=False):
         'quarantine', 'reclaim', 'abort'; default 'quarantine'; may change while the pool runs.
         What becomes of a slab whose guard bytes were overwritten.
     reuse_delay
-        0 to 2147483647; default 0. Other releases until a released slab is reused; so many
-        slabs wait for each CPU, first in first out.
+        0 to 2147483647; default 0. How many other releases must follow before a released slab
+        is allocated again, counted for each CPU.
     shuffle
         True or False; default False. Hand slabs out in random order.
     finalizers
@@ -84,10 +84,11 @@ class Options(TypedDict, total=False):
         allocation and release.
     audit
         0 to 16777216; default 0. Audit records kept, rounded up to a power of two; 0 means
-        none. Each CPU that works on the pool may use 24 bytes for each, reading 32 more.
+        none. Memory: up to 24 bytes for each record and CPU, and 32 more for each record once
+        they are read.
     heap_fallback
         True or False; default False; may change while the pool runs. Serve from the heap when
-        every slab is in use.
+        no slab of the pool is free.
     heap_fallback_limit
         1 to 2147483646; default the capacity. Slabs the heap may add at the same time.
     circuit_breaker_threshold
@@ -111,9 +112,9 @@ class Options(TypedDict, total=False):
         0 to 100 %; default 0; may change while the pool runs. Utilisation from which on
         reuse_delay and CPU caches are emptied; 0 means never.
     max_capacity
-        1 to 2147483647; default the capacity. How far resize can go: address space and
-        bookkeeping are reserved for so many slabs; their memory counts only as the capacity
-        needs it.
+        1 to 2147483647; default the capacity. How far resize can go, at least the capacity:
+        address space and bookkeeping are reserved for so many slabs; their memory counts only
+        as the capacity needs it.
     huge_pages
         True or False; default False. Ask the system for huge pages behind the slabs.
     prefault

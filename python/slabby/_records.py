@@ -76,8 +76,8 @@ class Stats(Record):
         9,
         doc=(
             "References issued without allocating memory for them: total_allocations - "
-            "fast_allocations; ahead by the calls of allocate_fast that were under way during"
-            " a look, until as many references more were issued."
+            "fast_allocations; while calls of allocate_fast run it may be too high by their "
+            "number."
         ),
     )
     avg_alloc_time_ns: float = member(
@@ -141,9 +141,8 @@ class Stats(Record):
     peak_used: int = member(
         30,
         doc=(
-            "Largest used_slabs seen; a peak that came and went is missed by at most one "
-            "batch for each CPU that allocates and releases; docs/health.md has the other "
-            "cases."
+            "Largest used_slabs seen; a peak that came and went may be missed by some slabs "
+            "for each CPU: docs/health.md says by how many."
         ),
     )
     latency_samples: int = member(31, doc="Allocations that were timed.")
@@ -165,7 +164,14 @@ class Stats(Record):
         doc="Address space of words, lists, caches and counters, in bytes.",
     )
     heap_bytes: int = member(37, doc="Bytes of live heap slabs, in bytes.")
-    errors: dict[Status, int] = member(38, by_status, doc="Refused calls by status.")
+    errors: dict[Status, int] = member(
+        38,
+        by_status,
+        doc=(
+            "Refused calls by status; in JSON an object with the name of each status that is "
+            "not 0."
+        ),
+    )
     reserved_slabs: int = member(39, doc="Slabs there is room for: max_capacity.")
     awaited_slabs: int = member(
         40,

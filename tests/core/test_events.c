@@ -100,10 +100,46 @@ static void causes_are_reported(void **state) {
         assert_int_equal(events[i].value, 1);
         assert_non_null(strstr(events[i].text, "\"orders\""));
     }
-    assert_string_equal(log.last, "pool \"orders\" was closed with 1 slabs still out");
+    assert_string_equal(log.last, "pool \"orders\" was closed with 1 slab still out");
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
     assert_int_equal(log.count, COUNT_OF(codes));
+}
+
+/* Guards: the event of an allocation that waits does not say that it was refused, and calls a pool without a name what
+ * its label does. */
+static void a_wait_is_no_refusal(void **state) {
+    slabby_allocator *pool = NULL;
+    slabby_event events[4] = {SLABBY_EVENT_INIT};
+    slabby_stats stats = SLABBY_STATS_INIT;
+    slabby_listener *listener = NULL;
+    slabby_ref ref = 0, granted = 0;
+    uint64_t ticket = 0, taken = 0, count = 0;
+    char label[80], expected[192];
+
+    (void)state;
+    CHECK_STATUS(slabby_create(&pool, 64, 1, NULL, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_pool_label(label, sizeof label, NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&taken, &granted, NULL, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    CHECK_STATUS(slabby_get_stats(&stats, pool), SLABBY_OK);
+    assert_int_equal(stats.allocation_errors, 0);
+
+    assert_int_equal(read_events(pool, events, COUNT_OF(events)), 2);
+    (void)snprintf(expected, sizeof expected, "pool \"%s\" was opened: 1 slabs of 64 bytes", label);
+    assert_string_equal(events[0].text, expected);
+    (void)snprintf(expected, sizeof expected,
+                   "no slab of pool \"%s\" is free (capacity 1): an allocation was refused or waits", label);
+    assert_int_equal(events[1].code, SLABBY_EVENT_CODE_EXHAUSTED);
+    assert_string_equal(events[1].text, expected);
+
+    CHECK_STATUS(slabby_release(pool, granted), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
 /* Guards: the heap's serving is told, and the end of a pool that was never closed. */
@@ -440,6 +476,7 @@ static void stopped_writers_are_passed_over(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(causes_are_reported),
+        cmocka_unit_test(a_wait_is_no_refusal),
         cmocka_unit_test(heap_and_destroy_are_reported),
         cmocka_unit_test(corruption_is_reported_outside_locks),
         cmocka_unit_test(loggers_do_not_hear_themselves),

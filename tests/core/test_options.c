@@ -28,9 +28,12 @@ static void check_refused_value(const struct expected_option *option, int64_t va
     slabby_options *options = fresh_options();
     slabby_error error = fresh_error();
     char refused[32], limits[64];
+    bool is_percent = option->id == SLABBY_OPTION_DEGRADE_AT || option->id == SLABBY_OPTION_SURVIVE_AT;
+    const char *unit = is_percent ? "%" : "";
 
-    (void)snprintf(refused, sizeof refused, "cannot be %" PRId64 ";", value);
-    (void)snprintf(limits, sizeof limits, "%" PRId64 " to %" PRId64, option->minimum, option->maximum);
+    (void)snprintf(refused, sizeof refused, "cannot be %" PRId64 "%s;", value, unit);
+    (void)snprintf(limits, sizeof limits, "%" PRId64 "%s to %" PRId64 "%s", option->minimum, unit,
+                   option->maximum, unit);
     CHECK_STATUS(slabby_options_set(options, option->id, value, &error), SLABBY_INVALID_OPTION);
     assert_int_equal(error.status, SLABBY_INVALID_OPTION);
     assert_int_equal(error.option, option->id);

@@ -43,8 +43,14 @@ def ranges() -> Iterator[tuple[str, str, object, tuple[str, ...]]]:
         name, kind = option["name"], option["kind"]
         low, high = option.get("minimum", 0), option.get("maximum", 0)
         if kind in ("count", "bytes", "percent"):
+            unit = "%" if kind == "percent" else ""
             for value in (low - 1, high + 1, 2**70):
-                yield f"{name}={value}", name, value, (str(value), f"{low} to {high}")
+                yield (
+                    f"{name}={value}",
+                    name,
+                    value,
+                    (f"{value}{unit};", f"{low}{unit} to {high}{unit}"),
+                )
             yield f"{name}=1.5", name, 1.5, ("1.5", "whole number")
         elif kind == "duration":
             limits = f"{low / 1e9:g} to {high / 1e9:g} s"
@@ -242,7 +248,7 @@ def test_references(pool):
     ref = pool.allocate()
     with memoryview(ref), pytest.raises(slabby.PinnedError) as pinned:
         ref.release()
-    read_aloud(pinned.value, f"slab {ref.id}", "1 pins", "memoryview")
+    read_aloud(pinned.value, f"slab {ref.id}", "1 pin", "memoryview")
     for index in (4096, -4097):
         with pytest.raises(IndexError) as outside:
             ref[index]

@@ -108,10 +108,11 @@ def test_the_warning_tells_where_with_finalizers():
     assert "allocated at (most recent call last):\n" in text
     line = load_order.__code__.co_firstlineno + 1
     assert f'File "{__file__}", line {line}, in load_order\n' in text
-    slab, reported = leak_events(pool)[0].text.split(" of ", 1)
+    (event,) = leak_events(pool)
+    slab, reported = event.text.split(" of ", 1)
     assert slab.startswith("slab ")
     assert reported == (
-        f'pool "", allocated at test_stacks.py:{line} in load_order, '
+        f'pool "{event.pool}", allocated at test_stacks.py:{line} in load_order, '
         "was dropped without release; it went back"
     )
 

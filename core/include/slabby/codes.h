@@ -21,7 +21,8 @@ enum slabby_status_code {
     SLABBY_INVALID_SLAB_SIZE = -2,
     /* the capacity must be at least 1 */
     SLABBY_INVALID_CAPACITY = -3,
-    /* capacity with the slabs of the heap is above what a reference can number */
+    /* the capacity is above max_capacity or, with the slabs of the heap, above what a reference
+     * can number */
     SLABBY_CAPACITY_EXCEEDED = -4,
     /* no such option, or the value is outside the option's range */
     SLABBY_INVALID_OPTION = -5,
@@ -29,9 +30,10 @@ enum slabby_status_code {
     SLABBY_OPTION_CONFLICT = -6,
     /* this option is fixed when the pool is made */
     SLABBY_COLD_OPTION = -7,
-    /* the batch must hold between 1 and capacity slabs */
+    /* the batch must hold 1 to capacity slabs, with heap_fallback on up to heap_fallback_limit
+     * more */
     SLABBY_INVALID_BATCH_SIZE = -8,
-    /* every slab of the pool is in use */
+    /* every slab of the pool is in use or out of service */
     SLABBY_OUT_OF_MEMORY = -9,
     /* the operating system refused memory */
     SLABBY_NO_SYSTEM_MEMORY = -10,
@@ -61,11 +63,13 @@ enum slabby_status_code {
     SLABBY_LATENCY_EXCEEDED = -22,
     /* the pool is closed */
     SLABBY_CLOSED = -23,
-    /* a signal handler interrupted its own thread inside the pool; try again later */
+    /* the pool or the library is busy with something that cannot be waited for here: this
+     * thread's own interrupted call, a stopped thread, another writer, or too many watchers; try
+     * again later */
     SLABBY_BUSY = -24,
     /* the text does not fit the buffer; the needed length was stored */
     SLABBY_BUFFER_TOO_SMALL = -25,
-    /* this build or this system does not offer it */
+    /* this build, this system or this pool does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
     /* struct_size was not set to the size of its struct, or the other side was built for another
      * core */
@@ -80,7 +84,7 @@ enum slabby_option_id {
     SLABBY_OPTION_NAME = 1,
     /* lock-free free lists, rounded up to a power of two */
     SLABBY_OPTION_SHARDS = 2,
-    /* of every slab's first byte, a power of two */
+    /* each slab begins at a multiple of this */
     SLABBY_OPTION_ALIGNMENT = 3,
     /* keep a small stack of free slabs per CPU */
     SLABBY_OPTION_PER_CPU_CACHE = 4,
@@ -108,8 +112,8 @@ enum slabby_option_id {
     SLABBY_OPTION_GUARD_SLOTS = 15,
     /* what becomes of a slab whose guard bytes were overwritten */
     SLABBY_OPTION_CORRUPTION_POLICY = 16,
-    /* other releases until a released slab is reused; so many slabs wait for each CPU, first in
-     * first out */
+    /* how many other releases must follow before a released slab is allocated again, counted for
+     * each CPU */
     SLABBY_OPTION_REUSE_DELAY = 17,
     /* hand slabs out in random order */
     SLABBY_OPTION_SHUFFLE = 18,
@@ -117,10 +121,10 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept, rounded up to a power of two; 0 means none. Each CPU that works on the
-     * pool may use 24 bytes for each, reading 32 more */
+    /* audit records kept, rounded up to a power of two; 0 means none. Memory: up to 24 bytes for
+     * each record and CPU, and 32 more for each record once they are read */
     SLABBY_OPTION_AUDIT = 21,
-    /* serve from the heap when every slab is in use */
+    /* serve from the heap when no slab of the pool is free */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
     /* slabs the heap may add at the same time */
     SLABBY_OPTION_HEAP_FALLBACK_LIMIT = 23,
@@ -139,8 +143,8 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many
-     * slabs; their memory counts only as the capacity needs it */
+    /* how far slabby_resize can go, at least the capacity: address space and bookkeeping are
+     * reserved for so many slabs; their memory counts only as the capacity needs it */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,

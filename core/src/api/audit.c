@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "observe/audit.h"
 #include "observe/audit_rings.h"
+#include "observe/events.h"
 #include "status.h"
 
 static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
@@ -55,7 +56,7 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
         return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
                              "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
                              "records to keep",
-                             pool->options.name);
+                             slb_shown_name(pool).text);
     if (fd < 0)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, fd, 0, INT32_MAX,
                              "descriptor %d cannot be open", (int)fd);

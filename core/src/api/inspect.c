@@ -87,11 +87,17 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     uint32_t state = slb_word_state(word);
     slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
-    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
-                 slb_word_generation(pool->id_bits, word));
-    if (slb_word_pins(word) != 0)
-        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
+    slb_text_add(text, ", which is %s now",
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged");
+    generation = slb_word_generation(pool->id_bits, word);
+    if (state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
+        state == SLABBY_SLAB_STATE_DYING)
+        slb_text_add(text, " in allocation %" PRIu64, generation);
+    else if (state != SLABBY_SLAB_STATE_RETIRED)
+        slb_text_add(text, " (next allocation: %" PRIu64 ")", generation);
+    uint32_t pins = slb_word_pins(word);
+    if (pins != 0)
+        slb_text_add(text, " with %" PRIu32 " pin%s", pins, pins == 1 ? "" : "s");
 }
 
 static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
@@ -105,7 +111,8 @@ static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby
         slb_text_add(text, " was destroyed");
         return;
     }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
+    slb_text_add(text, " (%" PRIu32 " slab%s of %" PRIu64 " byte%s)", slb_capacity(pool),
+                 slb_capacity(pool) == 1 ? "" : "s", pool->slab_size, pool->slab_size == 1 ? "" : "s");
     if (ref != 0)
         explain_slab(text, pool, ref);
     struct slb_damage damage;

@@ -48,7 +48,7 @@ static slabby_status set_name(struct slb_options *options, int32_t id, const cha
     size_t length = strlen(text);
     if (length >= SLB_NAME_BYTES)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
-                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
+                             "the name has %zu bytes; at most %d are allowed", length, SLB_NAME_BYTES - 1);
     memcpy(options->name, text, length + 1);
     options->set |= 1ull << (id - 1);
     return SLABBY_OK;
@@ -125,7 +125,7 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
     if (status == SLABBY_OK)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
                   "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
-                  slb_option_info(option)->name, pool->options.name, value, before);
+                  slb_option_info(option)->name, slb_shown_name(pool).text, value, before);
     return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
 }
 

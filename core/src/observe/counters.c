@@ -208,8 +208,8 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
 }
 
 /* The sums behind peak_used touch every CPU's lines. So a CPU checks the peak when, by its own numbers, it has drawn
- * half a batch (8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use, checks are
- * rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
+ * half a batch (at least 8 slabs) more than at any earlier check, and after every 16 moves; with more CPUs in use,
+ * checks are rarer. relaxed: the numbers are this CPU's, and a lost race costs one check. */
 #define PEAK_SLABS 8u
 #define PEAK_MOVES 16u
 #define PEAK_CPUS 8u

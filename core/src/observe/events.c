@@ -2,6 +2,7 @@
 #include "observe/events.h"
 
 #include "observe/event_watch.h"
+#include "observe/plain_text.h"
 #include "observe/pool_label.h"
 #include "observe/ring.h"
 #include "os/os.h"
@@ -179,6 +180,17 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
     va_end(arguments);
 }
 
+SLB_PRIVATE SLB_COLD struct slb_shown_name slb_shown_name(const struct slabby_allocator *pool) {
+    struct slb_shown_name name;
+    struct slb_text text = {.buffer = name.text, .capacity = sizeof name.text};
+    memcpy(name.text, pool->options.name, sizeof name.text);
+    if (name.text[0] == '\0') {
+        slb_plain_add(&text, "pool");
+        slb_plain_number(&text, slb_pool_tag(pool));
+    }
+    return name;
+}
+
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
@@ -211,18 +223,18 @@ SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, boo
     SLB_TRACE(exhausted, pool, slb_capacity(pool), refused);
     if (refused)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
-                  "all %" PRIu32
-                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  slb_capacity(pool), pool->options.name);
+                  "no slab of pool \"%s\" is free (capacity %" PRIu32 "): an allocation was refused or waits",
+                  slb_shown_name(pool).text, slb_capacity(pool));
     else
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
-                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  slb_capacity(pool), pool->options.name);
+                  "no slab of pool \"%s\" is free (capacity %" PRIu32 "): the heap serves",
+                  slb_shown_name(pool).text, slb_capacity(pool));
 }
 
 SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
                                   uint64_t live) {
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
-                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+                      "pool \"%s\" was closed with %" PRIu64 " slab%s still out", slb_shown_name(pool).text,
+                      live, live == 1 ? "" : "s");
 }

@@ -27,6 +27,12 @@ SLB_INLINE void slb_notification_none(struct slb_notification *out) {
     out->function = NULL;
 }
 
+/* How texts call a pool: its name, or "pool17", as slabby_explain and its label do, if it has none. */
+struct slb_shown_name {
+    char text[SLB_NAME_BYTES];
+};
+SLB_PRIVATE SLB_COLD struct slb_shown_name slb_shown_name(const struct slabby_allocator *pool);
+
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
@@ -47,7 +53,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
                                                uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
 
-/* Reports an allocation that found every slab in use: it was refused, or served by the heap. */
+/* Reports an allocation that found every slab in use: it was refused or waits, or the heap serves it. */
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
 /* Reports that the pool accepts no more allocations, with `live` slabs still out. */

@@ -54,7 +54,7 @@ SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
     slb_plain_add(text, " of pool \"");
-    slb_plain_add(text, pool->options.name);
+    slb_plain_add(text, slb_shown_name(pool).text);
     slb_plain_add(text, "\"");
     if (stack != NULL && stack[0] != 0) {
         slb_plain_add(text, ", allocated at ");
@@ -116,6 +116,6 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
     slb_count(&pool->counts.leaks, lost);
     if (seen > NAMED_AT_END)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
-                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
+                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, slb_shown_name(pool).text,
                   at_end[ending].end);
 }

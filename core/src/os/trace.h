@@ -6,7 +6,7 @@
  *
  *   slabby:slow        name, status, tier       an allocation that no CPU cache served has ended
  *   slabby:drain       name, slabs, ticks       the gate closed and emptied the CPU caches
- *   slabby:exhausted   name, capacity, refused  no slab was free; refused = 0: the heap served
+ *   slabby:exhausted   name, capacity, refused  no slab was free; 1: refused or waits, 0: the heap served
  *   slabby:breaker     name, state, wait_ns     the circuit breaker changed its state
  *   slabby:corruption  name, id, offset         guard bytes were found overwritten
  */

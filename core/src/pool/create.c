@@ -320,14 +320,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     }
     *out = pool;
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
-              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
-              slab_size);
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", slb_shown_name(pool).text,
+              capacity, slab_size);
     if (softened)
         slb_event(
             pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, 0,
             "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
             " in all pools",
-            options.name, slb_os_guard_limit());
+            slb_shown_name(pool).text, slb_os_guard_limit());
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 

@@ -49,7 +49,7 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
-            pool->options.name, id, damage->offset, damage->expected, damage->found);
+            slb_shown_name(pool).text, id, damage->offset, damage->expected, damage->found);
     char stacks[4096];
     struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
     uint64_t generation;
@@ -65,7 +65,7 @@ static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const s
     (void)snprintf(event.text, sizeof event.text,
                    "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
                    " is 0x%02x, expected 0x%02x",
-                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+                   slb_shown_name(pool).text, id, damage->offset, damage->found, damage->expected);
     if (out_notification != NULL && out_notification->function == NULL)
         slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
     else

@@ -28,26 +28,26 @@ static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_OPEN, wait_ns);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
-              pool->options.name, wait_ns / 1000);
+              slb_shown_name(pool).text, wait_ns / 1000);
 }
 
 static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_HALF_OPEN, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
-              pool->options.name, probes);
+              slb_shown_name(pool).text, probes);
 }
 
 static void notify_closed(struct slabby_allocator *pool) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_CLOSED, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
-              "the breaker of pool \"%s\" closed", pool->options.name);
+              "the breaker of pool \"%s\" closed", slb_shown_name(pool).text);
 }
 
 static void notify_forced(struct slabby_allocator *pool, int32_t mode) {
     static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
-              "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
+              "the breaker of pool \"%s\" was set to %s", slb_shown_name(pool).text, modes[mode]);
 }
 
 /* Needs the gate lock. */

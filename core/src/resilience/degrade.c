@@ -86,7 +86,7 @@ static void notify_step(struct slabby_allocator *pool, struct slb_notification *
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
                       "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
                       " audit records left out",
-                      pool->options.name, state_name(from), state_name(to), used, slb_capacity(pool),
+                      slb_shown_name(pool).text, state_name(from), state_name(to), used, slb_capacity(pool),
                       left_out);
 }
 

@@ -124,7 +124,7 @@ static bool resize_step(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_SHRINKING);
     if (pool->capacity.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
-                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
+                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", slb_shown_name(pool).text,
                   slb_capacity(pool));
     pool->capacity.changing = false;
     return false;
@@ -184,8 +184,8 @@ static bool is_open(struct slabby_allocator *pool) {
 /* Under the gate lock. */
 static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
-              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
-              slb_capacity(pool), capacity);
+              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs",
+              slb_shown_name(pool).text, slb_capacity(pool), capacity);
     pool->capacity.changing = true;
 }
 

@@ -237,5 +237,5 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     stop_ticks(pool, EVERY_TICK);
     slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
               "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
-              pool->options.name);
+              slb_shown_name(pool).text);
 }
