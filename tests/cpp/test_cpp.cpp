@@ -141,6 +141,9 @@ void codes_serve_where_nothing_may_be_thrown() {
     CHECK(!one && !code);
     one.release(code);
     CHECK(code == SLABBY_INVALID_REFERENCE);
+    CHECK(says(thrown([&] { one.release(); }), "the slab object is empty"));
+    CHECK(says(thrown([&] { one.set_label(1); }), "the slab object is empty"));
+    CHECK(says(thrown([&] { (void)one.label(); }), "the slab object is empty"));
 }
 
 #if !defined(__SANITIZE_ADDRESS__) /* which notices the write itself */

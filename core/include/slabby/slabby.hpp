@@ -298,6 +298,7 @@ class slab {
         std::error_code code;
         const slabby_ref given = ref_;
         slabby_allocator *const from = allocator_;
+        require_slab(SLABBY_INVALID_REFERENCE);
         release(code);
         detail::check(code.value(), from, given);
     }
@@ -319,10 +320,12 @@ class slab {
 
     /* A value of yours that live() and reports show; 0 until it is set. */
     void set_label(std::uint64_t label) {
+        require_slab(SLABBY_INVALID_ARGUMENT);
         detail::check(slabby_set_label(allocator_, ref_, label), allocator_, ref_);
     }
     std::uint64_t label() const {
         std::uint64_t label = 0;
+        require_slab(SLABBY_INVALID_ARGUMENT);
         detail::check(slabby_get_label(&label, allocator_, ref_), allocator_, ref_);
         return label;
     }
@@ -335,6 +338,12 @@ class slab {
     }
 
   private:
+    void require_slab(slabby_status otherwise) const {
+        if (ref_ == 0)
+            detail::fail(otherwise,
+                         "the slab object is empty: released, detached or moved from; allocate again");
+    }
+
     slabby_allocator *allocator_ = nullptr;
     slabby_ref ref_ = 0;
     std::byte *data_ = nullptr;
@@ -386,7 +395,7 @@ class pool {
         return alignment_;
     }
 
-    /* One slab at once. Throws OutOfMemory where every slab is in use. */
+    /* One slab at once. Throws OutOfMemory where no slab is free. */
     slab allocate() {
         std::error_code code;
         slab got = allocate(code);
@@ -398,7 +407,7 @@ class pool {
             code, [this](slabby_ref *ref, void **data) { return slabby_allocate(ref, data, handle_); });
     }
 
-    /* One slab, or an empty one where every slab is in use, which counts as no failure. Throws for anything else. */
+    /* One slab, or an empty one where no slab is free, which counts as no failure. Throws for anything else. */
     slab try_allocate() {
         std::error_code code;
         slab got = allocated(
