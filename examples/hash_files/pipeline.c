@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,22 +44,17 @@ static void die(struct pipeline *pipeline, const char *call, slabby_ref ref, sla
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
+/* Waits for a slab where none is free. The try in advance only serves to count the waits. */
 static struct block take_slab(struct pipeline *pipeline, struct file *file) {
     struct block block = {.file = file};
-    for (unsigned tries = 0;; tries++) {
-        slabby_status status = slabby_allocate(&block.ref, &block.data, pipeline->pool);
-        if (status == SLABBY_OK)
-            return block;
-        if (status != SLABBY_OUT_OF_MEMORY)
-            die(pipeline, "slabby_allocate", 0, status);
-        if (tries == 0)
-            atomic_fetch_add(&pipeline->waits, 1);
-        /* The hashers need the processor more than we do. */
-        if (tries < 8)
-            sched_yield();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    slabby_status status = slabby_try_allocate(&block.ref, &block.data, pipeline->pool);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        atomic_fetch_add(&pipeline->waits, 1);
+        status = slabby_allocate_timeout(&block.ref, &block.data, pipeline->pool, UINT64_MAX);
     }
+    if (status != SLABBY_OK)
+        die(pipeline, "slabby_allocate_timeout", 0, status);
+    return block;
 }
 
 static void release(struct pipeline *pipeline, slabby_ref ref) {
