@@ -22,6 +22,8 @@ PRICED = {
     "`lock_memory`": who.configuration("lock_memory", "lock_memory=best_effort"),
     "`no_dump`": who.configuration("no_dump", "no_dump=on"),
 }
+# The N of options that take a number, as their configuration sets it.
+NUMBERS = {"`guard_sample_rate`": 1000, "`reuse_delay`": 1000, "`audit`": 65536}
 
 
 def ratio(value: float) -> str:
@@ -33,7 +35,8 @@ def price(option: str, pairs: dict[str, Any]) -> str | None:
     found = [pairs.get(case(word, 4096).key, {}).get(PRICED[option].key) for word in WORDS]
     if not all(found):
         return None
-    return " / ".join(ratio(1 / one["ours_to_this"]["median"]) for one in found if one)
+    measured = " / ".join(ratio(1 / one["ours_to_this"]["median"]) for one in found if one)
+    return measured + (f" (N = {NUMBERS[option]:,})" if option in NUMBERS else "")
 
 
 def update(page: str, pairs: dict[str, Any]) -> str:

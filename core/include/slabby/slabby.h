@@ -438,7 +438,9 @@ SLABBY_CHECK slabby_status slabby_options_set(slabby_options *options, int32_t o
 
 /*
  * slabby_options_set_text: sets one option by name and text: "on", "off", "4096", "4KiB", "2MiB", "250us",
- * "30s", "80%", an enum's word, or the text itself for `name`. Both strings are copied.
+ * "30s", "80%", an enum's word, or the text itself for `name`. Both strings are copied. Units: B, KiB, MiB, GiB; ns,
+ * us, ms, s, m, h; %. Without a unit the number counts in the unit of the option. "true" and "1" are "on"; "false", "0"
+ * and "none" are "off", which is 0 for an option that may be 0.
  * Statuses: OK, InvalidArgument (options, name or text is null), InvalidOption (unknown, unreadable or out of range).
  */
 SLABBY_CHECK slabby_status slabby_options_set_text(slabby_options *options, const char *name,
