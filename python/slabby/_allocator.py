@@ -379,7 +379,7 @@ class Allocator(OptionAccess, Closing):
         return self._core.slabby_health_json(self)
 
     def health_tick(self) -> None:
-        """Closes one step of the health window, for programs that want no thread."""
+        """Notes the score of this moment for the trend of the last 32; for programs that want no thread."""
         self._core.slabby_health_tick(self)
 
     def memory(self) -> Memory:
