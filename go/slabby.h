@@ -1373,9 +1373,10 @@ slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *
  * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that
  * were never used, then free ones, whose pages go back to the system; what is still in use then is given up when it is
  * released, and until the last of it has been, no allocation succeeds. Growing calls off what is still awaited, then
- * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity. A higher
- * capacity than any before asks the system for the memory of the further slabs first, as the options require (prefault,
- * lock_memory, guard_pages and the like); other threads that need the gate wait meanwhile.
+ * brings slabs back that were given up. Slabs in quarantine count as part of the capacity, and so do retired ones
+ * that no slab above the capacity can replace. A higher capacity than any before asks the system for the memory of
+ * the further slabs first, as the options require (prefault, lock_memory, guard_pages and the like); other threads
+ * that need the gate wait meanwhile.
  * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
  * Statuses: OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), NoSystemMemory (a higher
  * capacity than any before, for which the system refused memory: nothing changed), Closed (closed or destroyed), Busy

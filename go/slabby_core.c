@@ -6481,8 +6481,9 @@ typedef _Atomic uint64_t slb_stack;
 
 struct slb_live_capacity {
     _Atomic uint32_t in_service; /* slabs that may be in service; under the gate lock */
-    _Atomic uint32_t given_up;   /* of the reserved ones: withheld and claimed; under the gate lock */
-    uint32_t committed; /* the highest capacity so far: so many slabs have memory; under the gate lock */
+    _Atomic uint32_t given_up;   /* of the reserved ones: withheld, claimed, replaced; under the gate lock */
+    _Atomic uint32_t replaced;   /* retired slabs for which others serve; under the gate lock */
+    uint32_t committed; /* so many slabs have memory: what all capacities so far needed; under the gate lock */
     slb_stack claimed;  /* ids, linked through pool->next */
     bool changing;      /* a resize was announced and not reported done; under the gate lock */
 };
@@ -17050,9 +17051,14 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
     return slb_used_of(pool, slb_count_live(pool));
 }
 
+/* Retired slabs for which no other one serves. Those that are replaced are read first: never more than have retired. */
+static uint64_t slb_retired_for_good(struct slabby_allocator *pool) {
+    uint32_t replaced = atomic_load_explicit(&pool->capacity.replaced, memory_order_acquire);
+    return slb_read_counter(&pool->counts.retired) - replaced;
+}
+
 static uint64_t slb_available_beside(struct slabby_allocator *pool, uint64_t used) {
-    uint64_t out_of_service =
-        used + slb_read_counter(&pool->corruption.quarantined) + slb_read_counter(&pool->counts.retired);
+    uint64_t out_of_service = used + slb_read_counter(&pool->corruption.quarantined) + slb_retired_for_good(pool);
     uint64_t total = slb_capacity(pool);
     return out_of_service < total ? total - out_of_service : 0;
 }
@@ -17207,7 +17213,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 static void slb_fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t used = slb_used_twice(pool, live, &steady);
     out->quarantined_slabs = slb_read_counter(&pool->corruption.quarantined);
-    out->retired_slabs = slb_read_counter(&pool->counts.retired) + slb_read_counter(&pool->counts.heap_retired);
+    out->retired_slabs = slb_retired_for_good(pool) + slb_read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used;
     out->available_slabs = slb_available_beside(pool, used);
@@ -18645,6 +18651,7 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
+ *   replaced   retired: its generations are used up, and another slab serves for it
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
  * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
@@ -18657,6 +18664,10 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
  *
  * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
  * least as many as the new capacity, which is stored before the first slab is given up.
+ *
+ * Of the retired slabs as many are replaced as there are slabs above the capacity, min(retired, reserved - capacity).
+ * So a pool with a max_capacity above its capacity stays whole until it has used up the generations of all its
+ * reserved slabs. A retirement asks for a step that gives the slab up and returns another one to service.
  *
  * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
  * this counts as a move of several ids, and no proof of emptiness spans it.
@@ -18671,6 +18682,9 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 /* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
+/* Whether another slab could serve for one that has retired. */
+SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool);
+
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
 
@@ -18683,6 +18697,7 @@ SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
 #endif
 
+#include <errno.h>
 #include <inttypes.h>
 
 /* How many slabs are given up or returned to service while the lock is held once. */
@@ -18785,7 +18800,51 @@ static bool slb_grow_step(struct slabby_allocator *pool, uint32_t missing) {
     return false;
 }
 
+/* Commits memory for so many slabs, those in service and the replaced ones, if they are more than ever before. Then at
+ * least as many slabs are withheld and committed as are missing, because claimed slabs are committed too. Under the
+ * gate lock. */
+static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t slabs, slabby_error *error) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    struct slb_slab_guards guards;
+    uint32_t before = pool->capacity.committed;
+    if (slabs <= before)
+        return SLABBY_OK;
+    slabby_status status = slb_slabs_commit(&area, before, slabs, &pool->options, &guards, error);
+    if (status != SLABBY_OK)
+        return status;
+    pool->claimed_guards += guards.claimed;
+    pool->capacity.committed = slabs;
+    return SLABBY_OK;
+}
+
+/* How many retired slabs are to be given up at this capacity. relaxed: a slab that retires meanwhile asks again. */
+static uint32_t slb_replaceable(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t retired = atomic_load_explicit(&pool->counts.retired, memory_order_relaxed);
+    uint32_t spare = pool->reserved - capacity;
+    return retired < spare ? (uint32_t)retired : spare;
+}
+
+SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool) {
+    return slb_replaceable(pool, slb_capacity(pool)) !=
+           atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+}
+
+/* Where the system refuses memory for the slabs that are to serve, the next retirement tries again. */
+static void slb_replace_retired(struct slabby_allocator *pool) {
+    uint32_t before = atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+    uint32_t now = slb_replaceable(pool, slb_capacity(pool));
+    int error_before = errno;
+    bool refused = now > before && slb_commit_for(pool, slb_capacity(pool) + now, NULL) != SLABBY_OK;
+    errno = error_before; /* of the program's release */
+    if (now == before || refused)
+        return;
+    slb_count_given_up(pool, (int64_t)now - before);
+    /* release: whoever reads it reads as many retired slabs */
+    atomic_store_explicit(&pool->capacity.replaced, now, memory_order_release);
+}
+
 static bool slb_resize_step(struct slabby_allocator *pool) {
+    slb_replace_retired(pool);
     int64_t over = slb_capacity_surplus(pool);
     bool more = over > 0 ? slb_shrink_step(pool, (uint32_t)over) : slb_grow_step(pool, (uint32_t)-over);
     if (slb_capacity_surplus(pool) != 0)
@@ -18822,6 +18881,7 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
     atomic_store(&pool->capacity.claimed, 0);
+    atomic_store(&pool->capacity.replaced, 0); /* the next step counts them again */
     atomic_store(&pool->capacity.given_up, withheld);
 }
 
@@ -18858,22 +18918,6 @@ static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
-/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
- * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
-static slabby_status slb_commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
-    struct slb_slab_area area = slb_slab_area_of(pool);
-    struct slb_slab_guards guards;
-    uint32_t before = pool->capacity.committed;
-    if (capacity <= before)
-        return SLABBY_OK;
-    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
-    if (status != SLABBY_OK)
-        return status;
-    pool->claimed_guards += guards.claimed;
-    pool->capacity.committed = capacity;
-    return SLABBY_OK;
-}
-
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error) {
     slabby_status status = slb_check_capacity(pool, capacity, error);
@@ -18888,7 +18932,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         slb_gate_lock(pool);
         more = slb_is_open(pool);
         if (more && !begun)
-            status = slb_commit_for(pool, (uint32_t)capacity, error);
+            status = slb_commit_for(pool, (uint32_t)capacity + slb_replaceable(pool, (uint32_t)capacity), error);
         if (status != SLABBY_OK) {
             slb_gate_unlock(pool);
             return status;
@@ -21907,6 +21951,8 @@ static SLB_COLD slabby_status slb_retire(struct slabby_allocator *pool, uint32_t
     } else {
         slb_count(&pool->counts.retired, !quarantined);
         slb_keep_out(pool, fast);
+        if (slb_resize_replaces(pool))
+            slb_pool_run_deferred(pool);
     }
     slb_event_notify(&corruption);
     slb_event_notify(&retirement);
@@ -22641,7 +22687,8 @@ static void slb_finish_all(struct slabby_allocator *pool) {
         uint32_t gate = atomic_load(&pool->gate.reasons);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
-        if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
+        if (((gate & SLB_GATE_SHRINKING) != 0 || slb_resize_replaces(pool)) && !forked && !closed &&
+            slb_pool_exists(pool))
             slb_resize_run_deferred(pool);
         if (pool->first_waiter != NULL && closed)
             slb_waiters_dismiss(pool);
@@ -23004,6 +23051,7 @@ static void slb_check_words(struct slb_check *slb_check) {
     }
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         claimed += slb_shard_withheld(pool, shard);
+    claimed += atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
     uint64_t counted = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
     if (counted != claimed)
         slb_report(slb_check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, slb_check->limit, counted, claimed,

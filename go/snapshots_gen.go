@@ -104,7 +104,8 @@ type AllocatorStats struct {
 	// QuarantinedSlabs: slabs taken out of service after corruption, until reclaimed (slabs).
 	QuarantinedSlabs uint64 `json:"quarantined_slabs"`
 
-	// RetiredSlabs: slabs whose generation is spent: out of service for good (slabs).
+	// RetiredSlabs: slabs whose generation is spent, and for which none above the capacity serves:
+	// out of service for good (slabs).
 	RetiredSlabs uint64 `json:"retired_slabs"`
 
 	// HeapSlabs: live slabs that came from the heap (slabs).

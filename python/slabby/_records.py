@@ -135,7 +135,10 @@ class Stats(Record):
     )
     retired_slabs: int = member(
         28,
-        doc="Slabs whose generation is spent: out of service for good.",
+        doc=(
+            "Slabs whose generation is spent, and for which none above the capacity serves: "
+            "out of service for good."
+        ),
     )
     heap_slabs: int = member(29, doc="Live slabs that came from the heap.")
     peak_used: int = member(

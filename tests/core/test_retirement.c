@@ -80,6 +80,60 @@ static void one_spent_slab_leaves_the_rest(void **state) {
     finish(pool);
 }
 
+/* Guards: as long as slabs above the capacity are left, they serve for retired ones: the pool keeps its capacity. */
+static void reserved_slabs_serve_for_spent_ones(void **state) {
+    enum { CAPACITY = 2, MOST = 9 };
+
+    (void)state;
+    for (int cache = 0; cache < 2; cache++) {
+        slabby_allocator *pool = make_pool(
+            64, CAPACITY, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}, {SLABBY_OPTION_MAX_CAPACITY, MOST}));
+        uint64_t count = 0, served = 0;
+        while (stats_of(pool).retired_slabs == 0) {
+            slabby_ref refs[CAPACITY];
+            CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, CAPACITY), SLABBY_OK);
+            CHECK_STATUS(slabby_release_batch(NULL, pool, refs, CAPACITY), SLABBY_OK);
+            count += CAPACITY;
+            assert_true(count <= GENERATIONS * MOST);
+            assert_int_equal(stats_of(pool).total_slabs, CAPACITY);
+            check_sound(pool, 0);
+        }
+        assert_true(count >= (GENERATIONS - 4) * (MOST - CAPACITY));
+        served = exhaust(pool, GENERATIONS * CAPACITY);
+        assert_true(count + served >= (GENERATIONS - 4) * MOST);
+        assert_int_equal(stats_of(pool).retired_slabs, CAPACITY);
+        assert_int_equal(stats_of(pool).available_slabs, 0);
+        finish(pool);
+    }
+}
+
+/* Guards: retired slabs are the first that a smaller capacity gives up, and no larger one has them back. */
+static void spent_slabs_are_given_up_first(void **state) {
+    enum { SLABS = 4 };
+    slabby_allocator *pool = make_pool(64, SLABS, NULL);
+    slabby_ref held[2], ref;
+    uint64_t awaited = 9;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, 2), SLABBY_OK);
+    while (slabby_allocate(&ref, NULL, pool) == SLABBY_OK)
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    assert_int_equal(stats_of(pool).retired_slabs, 2);
+    CHECK_STATUS(slabby_resize(&awaited, pool, 2, NULL), SLABBY_OK);
+    assert_int_equal(awaited, 0);
+    assert_int_equal(stats_of(pool).retired_slabs, 0);
+    assert_int_equal(stats_of(pool).used_slabs, 2);
+    CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
+    assert_int_equal(stats_of(pool).available_slabs, 1);
+    check_sound(pool, 1);
+    CHECK_STATUS(slabby_resize(&awaited, pool, SLABS, NULL), SLABBY_OK);
+    assert_int_equal(stats_of(pool).retired_slabs, 2);
+    assert_int_equal(stats_of(pool).available_slabs, 1);
+    check_sound(pool, 1);
+    CHECK_STATUS(slabby_release(pool, held[1]), SLABBY_OK);
+    finish(pool);
+}
+
 /* Guards: deferred releases, reset and the fast path count generations like any release. */
 static void every_way_back_spends_a_generation(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
@@ -172,6 +226,8 @@ int main(void) {
         cmocka_unit_test(spent_tickets_are_not_issued_again),
         cmocka_unit_test(spent_slabs_retire),
         cmocka_unit_test(one_spent_slab_leaves_the_rest),
+        cmocka_unit_test(reserved_slabs_serve_for_spent_ones),
+        cmocka_unit_test(spent_slabs_are_given_up_first),
         cmocka_unit_test(every_way_back_spends_a_generation),
         cmocka_unit_test(spent_by_id_retires),
         cmocka_unit_test(heap_entries_retire),

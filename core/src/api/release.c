@@ -14,6 +14,7 @@
 #include "protect/protect.h"
 #include "protect/secure.h"
 #include "ref.h"
+#include "resilience/resize.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
 #include "tiers/rseq_run.h"
@@ -85,6 +86,8 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
     } else {
         slb_count(&pool->counts.retired, !quarantined);
         slb_keep_out(pool, fast);
+        if (slb_resize_replaces(pool))
+            slb_pool_run_deferred(pool);
     }
     slb_event_notify(&corruption);
     slb_event_notify(&retirement);

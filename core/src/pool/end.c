@@ -103,7 +103,8 @@ static void finish_all(struct slabby_allocator *pool) {
         uint32_t gate = atomic_load(&pool->gate.reasons);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
-        if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
+        if (((gate & SLB_GATE_SHRINKING) != 0 || slb_resize_replaces(pool)) && !forked && !closed &&
+            slb_pool_exists(pool))
             slb_resize_run_deferred(pool);
         if (pool->first_waiter != NULL && closed)
             slb_waiters_dismiss(pool);

@@ -175,6 +175,7 @@ static void check_words(struct check *check) {
     }
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         claimed += slb_shard_withheld(pool, shard);
+    claimed += atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
     uint64_t counted = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
     if (counted != claimed)
         report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,

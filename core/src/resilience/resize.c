@@ -14,6 +14,7 @@
 #include "tiers/stack.h"
 #include "tiers/used_slabs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 /* How many slabs are given up or returned to service while the lock is held once. */
@@ -116,7 +117,51 @@ static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
     return false;
 }
 
+/* Commits memory for so many slabs, those in service and the replaced ones, if they are more than ever before. Then at
+ * least as many slabs are withheld and committed as are missing, because claimed slabs are committed too. Under the
+ * gate lock. */
+static slabby_status commit_for(struct slabby_allocator *pool, uint32_t slabs, slabby_error *error) {
+    struct slb_slab_area area = slb_slab_area_of(pool);
+    struct slb_slab_guards guards;
+    uint32_t before = pool->capacity.committed;
+    if (slabs <= before)
+        return SLABBY_OK;
+    slabby_status status = slb_slabs_commit(&area, before, slabs, &pool->options, &guards, error);
+    if (status != SLABBY_OK)
+        return status;
+    pool->claimed_guards += guards.claimed;
+    pool->capacity.committed = slabs;
+    return SLABBY_OK;
+}
+
+/* How many retired slabs are to be given up at this capacity. relaxed: a slab that retires meanwhile asks again. */
+static uint32_t replaceable(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t retired = atomic_load_explicit(&pool->counts.retired, memory_order_relaxed);
+    uint32_t spare = pool->reserved - capacity;
+    return retired < spare ? (uint32_t)retired : spare;
+}
+
+SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool) {
+    return replaceable(pool, slb_capacity(pool)) !=
+           atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+}
+
+/* Where the system refuses memory for the slabs that are to serve, the next retirement tries again. */
+static void replace_retired(struct slabby_allocator *pool) {
+    uint32_t before = atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+    uint32_t now = replaceable(pool, slb_capacity(pool));
+    int error_before = errno;
+    bool refused = now > before && commit_for(pool, slb_capacity(pool) + now, NULL) != SLABBY_OK;
+    errno = error_before; /* of the program's release */
+    if (now == before || refused)
+        return;
+    count_given_up(pool, (int64_t)now - before);
+    /* release: whoever reads it reads as many retired slabs */
+    atomic_store_explicit(&pool->capacity.replaced, now, memory_order_release);
+}
+
 static bool resize_step(struct slabby_allocator *pool) {
+    replace_retired(pool);
     int64_t over = slb_capacity_surplus(pool);
     bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
     if (slb_capacity_surplus(pool) != 0)
@@ -153,6 +198,7 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
     atomic_store(&pool->capacity.claimed, 0);
+    atomic_store(&pool->capacity.replaced, 0); /* the next step counts them again */
     atomic_store(&pool->capacity.given_up, withheld);
 }
 
@@ -189,22 +235,6 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     pool->capacity.changing = true;
 }
 
-/* Commits memory for the slabs that a capacity above all earlier ones brings into service. Then at least as many slabs
- * are withheld and committed as are missing, because claimed slabs are committed too. Under the gate lock. */
-static slabby_status commit_for(struct slabby_allocator *pool, uint32_t capacity, slabby_error *error) {
-    struct slb_slab_area area = slb_slab_area_of(pool);
-    struct slb_slab_guards guards;
-    uint32_t before = pool->capacity.committed;
-    if (capacity <= before)
-        return SLABBY_OK;
-    slabby_status status = slb_slabs_commit(&area, before, capacity, &pool->options, &guards, error);
-    if (status != SLABBY_OK)
-        return status;
-    pool->claimed_guards += guards.claimed;
-    pool->capacity.committed = capacity;
-    return SLABBY_OK;
-}
-
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error) {
     slabby_status status = check_capacity(pool, capacity, error);
@@ -219,7 +249,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         slb_gate_lock(pool);
         more = is_open(pool);
         if (more && !begun)
-            status = commit_for(pool, (uint32_t)capacity, error);
+            status = commit_for(pool, (uint32_t)capacity + replaceable(pool, (uint32_t)capacity), error);
         if (status != SLABBY_OK) {
             slb_gate_unlock(pool);
             return status;

@@ -5,6 +5,7 @@
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
+ *   replaced   retired: its generations are used up, and another slab serves for it
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
  * given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while other
@@ -17,6 +18,10 @@
  *
  * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
  * least as many as the new capacity, which is stored before the first slab is given up.
+ *
+ * Of the retired slabs as many are replaced as there are slabs above the capacity, min(retired, reserved - capacity).
+ * So a pool with a max_capacity above its capacity stays whole until it has used up the generations of all its
+ * reserved slabs. A retirement asks for a step that gives the slab up and returns another one to service.
  *
  * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
  * this counts as a move of several ids, and no proof of emptiness spans it.
@@ -32,6 +37,9 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 
 /* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
+
+/* Whether another slab could serve for one that has retired. */
+SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool);
 
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
