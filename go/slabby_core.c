@@ -4745,6 +4745,11 @@ struct slb_text {
 };
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) SLB_PRINTF(2, 3);
+/* Bytes that the buffer, which has space, holds before its end. */
+SLB_INLINE uint64_t slb_text_stored(const struct slb_text *text) {
+    return text->length < text->capacity ? text->length : text->capacity - 1;
+}
+
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
 /* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */
@@ -6140,7 +6145,7 @@ struct slb_audit {
  * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
  */
 #define SLB_AUDIT_CHAINS 4u
-#define SLB_AUDIT_LINE 512u
+#define SLB_AUDIT_LINE 1024u /* the longest line fits: observe/audit_write.c */
 
 struct slb_audit_chain {
     uint64_t device, inode;
@@ -14318,6 +14323,13 @@ SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
 #include <inttypes.h>
 #include <string.h>
 
+/* The first line of a file: each byte of the name as \u0000, three numbers, two digests. */
+_Static_assert(sizeof "{\"begin\":,\"pool\":\"\",\"tag\":,\"time_ns\":,\"previous\":\"\",\"digest\":\"\"}\n" +
+                       (sizeof(((struct slabby_allocator *)0)->options.name) - 1) * (sizeof "\\u0000" - 1) +
+                       3 * 20 + 2 * 2 * SLB_SHA256_BYTES <=
+                   SLB_AUDIT_LINE,
+               "the longest line fits");
+
 static void slb_hex_digest(char out[65], const uint8_t *digest) {
     static const char digits[] = "0123456789abcdef";
     for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
@@ -14333,12 +14345,12 @@ static void slb_seal_line(struct slb_audit_chain *chain, struct slb_text *text) 
     char digest[65];
     slb_sha256_begin(&hash);
     slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
-    slb_sha256_add(&hash, text->buffer, text->length);
+    slb_sha256_add(&hash, text->buffer, slb_text_stored(text));
     slb_sha256_end(&hash, chain->digest);
     slb_hex_digest(digest, chain->digest);
     slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
     SLB_ASSERT(text->length < text->capacity);
-    chain->rest = (uint32_t)text->length;
+    chain->rest = (uint32_t)slb_text_stored(text);
     chain->rest_at = 0;
 }
 
@@ -14662,7 +14674,7 @@ static void slb_print_report(const struct slb_fault_info *fault, const char *ver
     if (fault->used)
         (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
-    slb_os_write_error(slb_fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    slb_os_write_error(slb_fault_report, slb_text_stored(&text));
     atomic_flag_clear_explicit(&slb_fault_reporting, memory_order_release);
 }
 

@@ -28,6 +28,11 @@ struct slb_text {
 };
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) SLB_PRINTF(2, 3);
+/* Bytes that the buffer, which has space, holds before its end. */
+SLB_INLINE uint64_t slb_text_stored(const struct slb_text *text) {
+    return text->length < text->capacity ? text->length : text->capacity - 1;
+}
+
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
 /* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */

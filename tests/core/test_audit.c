@@ -224,9 +224,8 @@ static int temporary_file(char *name, size_t size) {
     return fd;
 }
 
-/* Checks the chain as docs/audit.md describes it, line by line; answers the lines. */
-static uint64_t verify_chain(const char *name) {
-    uint8_t digest[SLB_SHA256_BYTES] = {0};
+/* Checks the chain as docs/audit.md describes it, line by line, from a digest that it moves on; answers the lines. */
+static uint64_t verify_chain_from(const char *name, uint8_t *digest) {
     char line[1024];
     uint64_t lines = 0;
     FILE *file = fopen(name, "r");
@@ -239,10 +238,10 @@ static uint64_t verify_chain(const char *name) {
 
         assert_non_null(seal);
         slb_sha256_begin(&hash);
-        slb_sha256_add(&hash, digest, sizeof digest);
+        slb_sha256_add(&hash, digest, SLB_SHA256_BYTES);
         slb_sha256_add(&hash, line, (size_t)(seal - line));
         slb_sha256_end(&hash, digest);
-        for (size_t i = 0; i < sizeof digest; i++)
+        for (size_t i = 0; i < SLB_SHA256_BYTES; i++)
             snprintf(found + 2 * i, 3, "%02x", digest[i]);
         assert_memory_equal(found, seal + 11, 64);
         assert_string_equal(seal + 75, "\"}\n");
@@ -250,6 +249,12 @@ static uint64_t verify_chain(const char *name) {
     }
     fclose(file);
     return lines;
+}
+
+static uint64_t verify_chain(const char *name) {
+    uint8_t digest[SLB_SHA256_BYTES] = {0};
+
+    return verify_chain_from(name, digest);
 }
 
 /* Guards: calls go on with one chain in one file; a loss is a line; records come out once. */
@@ -278,6 +283,30 @@ static void written_lines_are_chained(void **state) {
     close(fd);
     unlink(name);
     finish(pool);
+}
+
+/* Guards: a name of the longest length is written in full, whichever bytes JSON escapes in it. */
+static void every_name_fits(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        slabby_options *options = NULL;
+        slabby_allocator *pool = NULL;
+        char file[256], name[64] = "";
+        int fd = temporary_file(file, sizeof file);
+        uint64_t cursor = 0, count = 0;
+
+        memset(name, "\"\n\xff"[i], sizeof name - 1);
+        CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+        CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_AUDIT, 8, NULL), SLABBY_OK);
+        CHECK_STATUS(slabby_options_set_text(options, "name", name, NULL), SLABBY_OK);
+        CHECK_STATUS(slabby_create(&pool, 64, 4, options, NULL), SLABBY_OK);
+        slabby_options_destroy(options);
+        CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+        assert_int_equal(verify_chain(file), 2);
+        close(fd);
+        unlink(file);
+        finish(pool);
+    }
 }
 
 enum { RECORDS = 1024, LINES_WATCHED = 20 * RECORDS };
@@ -518,6 +547,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(overwritten_records_are_counted),
         cmocka_unit_test(without_the_option_there_is_no_audit),
         cmocka_unit_test(written_lines_are_chained),
+        cmocka_unit_test(every_name_fits),
         cmocka_unit_test(writing_ends_beside_busy_threads),
         cmocka_unit_test(refused_writes_lose_nothing),
         cmocka_unit_test(full_pipes_are_waited_for),

@@ -65,7 +65,7 @@ struct slb_audit {
  * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
  */
 #define SLB_AUDIT_CHAINS 4u
-#define SLB_AUDIT_LINE 512u
+#define SLB_AUDIT_LINE 1024u /* the longest line fits: observe/audit_write.c */
 
 struct slb_audit_chain {
     uint64_t device, inode;

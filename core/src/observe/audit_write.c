@@ -19,6 +19,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* The first line of a file: each byte of the name as \u0000, three numbers, two digests. */
+_Static_assert(sizeof "{\"begin\":,\"pool\":\"\",\"tag\":,\"time_ns\":,\"previous\":\"\",\"digest\":\"\"}\n" +
+                       (sizeof(((struct slabby_allocator *)0)->options.name) - 1) * (sizeof "\\u0000" - 1) +
+                       3 * 20 + 2 * 2 * SLB_SHA256_BYTES <=
+                   SLB_AUDIT_LINE,
+               "the longest line fits");
+
 static void hex_digest(char out[65], const uint8_t *digest) {
     static const char digits[] = "0123456789abcdef";
     for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
@@ -34,12 +41,12 @@ static void seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
     char digest[65];
     slb_sha256_begin(&hash);
     slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
-    slb_sha256_add(&hash, text->buffer, text->length);
+    slb_sha256_add(&hash, text->buffer, slb_text_stored(text));
     slb_sha256_end(&hash, chain->digest);
     hex_digest(digest, chain->digest);
     slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
     SLB_ASSERT(text->length < text->capacity);
-    chain->rest = (uint32_t)text->length;
+    chain->rest = (uint32_t)slb_text_stored(text);
     chain->rest_at = 0;
 }
 

@@ -27,7 +27,7 @@ static void print_report(const struct slb_fault_info *fault, const char *verb) {
     if (fault->used)
         (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
-    slb_os_write_error(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    slb_os_write_error(fault_report, slb_text_stored(&text));
     atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
 }
 
