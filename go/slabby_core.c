@@ -1701,7 +1701,13 @@ SLB_PRIVATE void slb_os_name_thread(const char *name);
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
+
+/* The file behind a descriptor. size: UINT64_MAX where it is no regular file. */
+struct slb_file {
+    uint64_t device, inode, size;
+};
+
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out);
 
 /* Between these two calls there is no cancellation point, not even in user code. */
 SLB_PRIVATE int slb_os_hold_cancellation(void);
@@ -3561,22 +3567,34 @@ SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, cons
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
- * waiting there before. */
+static int slb_signal_of(int failure) {
+    return failure == EPIPE ? SIGPIPE : failure == EFBIG ? SIGXFSZ : 0;
+}
+
+/* Takes the signal back that a refused write has raised, unless it was waiting before. */
+static void slb_take_back(int slb_number, const sigset_t *waiting_before) {
+    sigset_t slb_waiting, raised;
+    int slb_taken;
+    if (slb_number == 0 || sigismember(waiting_before, slb_number) || sigpending(&slb_waiting) != 0 ||
+        !sigismember(&slb_waiting, slb_number))
+        return;
+    sigemptyset(&raised);
+    sigaddset(&raised, slb_number);
+    (void)sigwait(&raised, &slb_taken);
+}
+
+/* A pipe without a reader raises SIGPIPE in the writing thread, and a file at the limit of RLIMIT_FSIZE raises SIGXFSZ:
+ * blocked meanwhile. */
 static ssize_t slb_write_without_signal(int fd, const void *data, size_t size) {
-    sigset_t broken_pipe, before, slb_waiting;
-    sigemptyset(&broken_pipe);
-    sigaddset(&broken_pipe, SIGPIPE);
+    sigset_t refusals, before, slb_waiting;
+    sigemptyset(&refusals);
+    sigaddset(&refusals, SIGPIPE);
+    sigaddset(&refusals, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &refusals, &before);
     sigpending(&slb_waiting);
-    if (sigismember(&slb_waiting, SIGPIPE))
-        return write(fd, data, size);
-    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     ssize_t written = write(fd, data, size);
     int failure = errno;
-    if (written < 0 && failure == EPIPE && sigpending(&slb_waiting) == 0 && sigismember(&slb_waiting, SIGPIPE)) {
-        int slb_taken;
-        (void)sigwait(&broken_pipe, &slb_taken);
-    }
+    slb_take_back(written < 0 ? slb_signal_of(failure) : 0, &slb_waiting);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = failure;
     return written;
@@ -3605,12 +3623,13 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
     return failure;
 }
 
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out) {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return errno;
-    *out_device = (uint64_t)status.st_dev;
-    *out_inode = (uint64_t)status.st_ino;
+    out->device = (uint64_t)status.st_dev;
+    out->inode = (uint64_t)status.st_ino;
+    out->size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : UINT64_MAX;
     return 0;
 }
 
@@ -4628,15 +4647,16 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
     return 0;
 }
 
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out) {
     HANDLE file = slb_file_of(fd);
     BY_HANDLE_FILE_INFORMATION info;
-    *out_device = *out_inode = 0;
+    *out = (struct slb_file){.size = UINT64_MAX};
     if (file == INVALID_HANDLE_VALUE)
         return EBADF;
     if (GetFileInformationByHandle(file, &info)) { /* a pipe has no identity */
-        *out_device = info.dwVolumeSerialNumber;
-        *out_inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+        out->device = info.dwVolumeSerialNumber;
+        out->inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+        out->size = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
     }
     return 0;
 }
@@ -6142,7 +6162,8 @@ struct slb_audit {
 
 /*
  * A chain of written records: the file, the position, and the digest of its last line, so that the next call
- * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
+ * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused. A file that
+ * is shorter than what was written into it has begun anew: it was truncated, or is another one with the same number.
  */
 #define SLB_AUDIT_CHAINS 4u
 #define SLB_AUDIT_LINE 1024u /* the longest line fits: observe/audit_write.c */
@@ -6153,6 +6174,7 @@ struct slb_audit_chain {
     uint64_t asked;     /* the cursor of the last call, if that failed: the caller may pass it again */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
+    uint64_t written;   /* bytes that the file has of this chain */
     uint32_t rest;      /* bytes of `line` still to be written */
     uint32_t rest_at;   /* where they begin */
     uint32_t is_record; /* the line is one record, not a beginning or a loss */
@@ -14388,19 +14410,33 @@ static void slb_compose_record(struct slb_audit_chain *chain, const slabby_audit
 
 /* ---------------------------------------------------------------------------------------------- the chains */
 
+static bool slb_is_of(const struct slb_audit_chain *chain, const struct slb_file *file) {
+    return chain->device == file->device && chain->inode == file->inode;
+}
+
+/* The least recently used one. Chains of this file that it no longer holds are free. */
+static struct slb_audit_chain *slb_oldest_chain(struct slb_audit_chains *metadata, const struct slb_file *file) {
+    struct slb_audit_chain *oldest = &metadata->chains[0];
+    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
+        struct slb_audit_chain *chain = &metadata->chains[i];
+        if (slb_is_of(chain, file) && file->size < chain->written)
+            chain->used_at = 0;
+        oldest = chain->used_at < oldest->used_at ? chain : oldest;
+    }
+    return oldest;
+}
+
 /* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
  * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
-static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, const struct slb_file *file,
                                          uint64_t cursor) {
     struct slb_audit_chains *metadata = pool->audit_chains;
-    struct slb_audit_chain *oldest = &metadata->chains[0];
     const struct slb_audit_chain *before = NULL;
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
         struct slb_audit_chain *chain = &metadata->chains[i];
-        oldest = chain->used_at < oldest->used_at ? chain : oldest;
         if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
-        if (chain->device == device && chain->inode == inode)
+        if (slb_is_of(chain, file) && file->size >= chain->written)
             return chain;
         if (chain->cursor != cursor)
             continue;
@@ -14410,10 +14446,11 @@ static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, uint
     uint8_t previous[SLB_SHA256_BYTES] = {0};
     if (before != NULL)
         memcpy(previous, before->digest, sizeof previous);
+    struct slb_audit_chain *oldest = slb_oldest_chain(metadata, file);
     memset(oldest, 0, sizeof *oldest);
     memcpy(oldest->digest, previous, sizeof previous);
-    oldest->device = device;
-    oldest->inode = inode;
+    oldest->device = file->device;
+    oldest->inode = file->inode;
     oldest->cursor = oldest->asked = oldest->after = cursor;
     slb_compose_begin(pool, oldest, cursor);
     return oldest;
@@ -14427,6 +14464,7 @@ static int slb_flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *c
         int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
         chain->rest_at += (uint32_t)written;
         chain->rest -= (uint32_t)written;
+        chain->written += written;
         if (failure != 0)
             return failure;
     }
@@ -14463,7 +14501,7 @@ static slabby_status slb_report_failure(slabby_error *error, int failure, int32_
 
 static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
-    uint64_t device = 0, inode = 0;
+    struct slb_file file;
     slabby_status status = SLABBY_OK;
     slb_audit_lock(pool);
     uint64_t end = slb_audit_end(pool);
@@ -14471,10 +14509,10 @@ static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *ou
     if (*cursor > end)
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
-    int failure = slb_os_file_identity(fd, &device, &inode);
+    int failure = slb_os_file(fd, &file);
     if (failure != 0)
         return slb_report_failure(error, failure, fd);
-    struct slb_audit_chain *chain = slb_chain_for(pool, device, inode, *cursor);
+    struct slb_audit_chain *chain = slb_chain_for(pool, &file, *cursor);
     chain->used_at = ++pool->audit_chains->turn;
     failure = slb_flush_line(chain, fd, out_count);
     /* Other threads may write records as fast as this one reads them: the trail holds no more than that at a time. */

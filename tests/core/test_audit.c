@@ -20,6 +20,11 @@
 
 #define MANY 64
 
+static void use(slabby_allocator *pool, int pairs) {
+    for (int i = 0; i < pairs; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+}
+
 /* Everything that is there, through one cursor; answers how many. */
 static uint64_t read_all(slabby_allocator *pool, slabby_audit_record *records, uint64_t capacity) {
     uint64_t count = 0;
@@ -177,8 +182,7 @@ static void overwritten_records_are_counted(void **state) {
     (void)state;
     CHECK_STATUS(slabby_get_option(&stored, pool, SLABBY_OPTION_AUDIT), SLABBY_OK);
     assert_int_equal(stored, 8);
-    for (int i = 0; i < 10; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    use(pool, 10);
     CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 3), SLABBY_OK);
     assert_int_equal(count, 3);
     assert_int_equal(lost, 13);
@@ -272,8 +276,7 @@ static void written_lines_are_chained(void **state) {
     assert_int_equal(verify_chain(name), 4);
     CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
     assert_int_equal(count, 0);
-    for (int i = 0; i < 8; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    use(pool, 8);
     CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
     assert_int_equal(count, 8);
     assert_int_equal(cursor, 19);
@@ -339,8 +342,7 @@ static void writing_ends_beside_busy_threads(void **state) {
     int ends[2];
 
     (void)state;
-    for (int i = 0; i < RECORDS / 2; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    use(pool, RECORDS / 2);
     assert_int_equal(pipe(ends), 0);
     echo.from = ends[0];
     assert_int_equal(pthread_create(&thread, NULL, answer_lines, &echo), 0);
@@ -350,6 +352,19 @@ static void writing_ends_beside_busy_threads(void **state) {
     close(ends[0]);
     assert_in_range(cursor, RECORDS, 3 * RECORDS);
     finish(pool);
+}
+
+/* Writes while no file may be longer than `longest`. */
+static slabby_status write_limited(uint64_t *count, uint64_t *cursor, slabby_allocator *pool, int fd,
+                                   rlim_t longest, slabby_error *error) {
+    struct rlimit before;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit small = {.rlim_cur = longest, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    slabby_status status = slabby_audit_write(count, cursor, pool, fd, error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    return status;
 }
 
 /* Guards: a descriptor that refuses is reported, raises no signal, and the trail goes on in the
@@ -364,8 +379,7 @@ static void refused_writes_lose_nothing(void **state) {
     uint64_t count = 0;
 
     (void)state;
-    for (int i = 0; i < 8; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    use(pool, 8);
     assert_int_equal(pipe(ends), 0);
     close(ends[0]);
     CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, ends[1], &error), SLABBY_WRITE_FAILED);
@@ -377,15 +391,8 @@ static void refused_writes_lose_nothing(void **state) {
 
     uint64_t written = 0;
     for (rlim_t limit = 100; written < 17; limit += 100) {
-        struct rlimit before;
-        struct rlimit small;
-        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-        small = (struct rlimit){.rlim_cur = limit, .rlim_max = before.rlim_max};
-        signal(SIGXFSZ, SIG_IGN);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
         uint64_t given = cursor;
-        slabby_status status = slabby_audit_write(&count, &cursor, pool, fd, &error);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        slabby_status status = write_limited(&count, &cursor, pool, fd, limit, &error);
         written += count;
         assert_int_equal(cursor, written);
         CHECK_STATUS(status, written == 17 ? SLABBY_OK : SLABBY_WRITE_FAILED);
@@ -394,6 +401,37 @@ static void refused_writes_lose_nothing(void **state) {
             cursor = given; /* a caller whose language loses results when there is an error */
     }
     assert_int_equal(verify_chain(name), 18);
+    close(fd);
+    unlink(name);
+    finish(pool);
+}
+
+/* Guards: a file that was truncated begins with its own first line, also where the last one was cut, and the chain goes
+ * on where it was not. */
+static void emptied_files_begin_anew(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 64}));
+    uint8_t digest[SLB_SHA256_BYTES] = {0};
+    char name[256];
+    int fd = temporary_file(name, sizeof name);
+    uint64_t cursor = 0, count = 0;
+
+    (void)state;
+    assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
+    use(pool, 4);
+    CHECK_STATUS(write_limited(&count, &cursor, pool, fd, 600, NULL), SLABBY_WRITE_FAILED);
+    for (rlim_t limit = 100; limit < 300; limit += 100) { /* the second file is cut behind the first one's end */
+        assert_int_equal(ftruncate(fd, 0), 0);
+        CHECK_STATUS(write_limited(&count, &cursor, pool, fd, limit, NULL), SLABBY_WRITE_FAILED);
+    }
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+    assert_in_range(count, 7, 8);
+    assert_int_equal(verify_chain_from(name, digest), 1 + count);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(ftruncate(fd, 0), 0);
+        use(pool, 1);
+        CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+        assert_int_equal(verify_chain_from(name, digest), 3);
+    }
     close(fd);
     unlink(name);
     finish(pool);
@@ -424,8 +462,7 @@ static void full_pipes_are_waited_for(void **state) {
     uint64_t count = 0;
 
     (void)state;
-    for (int i = 0; i < 500; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    use(pool, 500);
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
     assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0);
     assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
@@ -526,8 +563,7 @@ static void times_are_the_systems(void **state) {
     (void)state;
     for (int round = 0; round < 20; round++) {
         int pairs = 100 + round; /* the clock is read for one in so many records: anywhere in between */
-        for (int i = 0; i < pairs; i++)
-            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        use(pool, pairs);
         cursor += 2 * (uint64_t)pairs;
         uint64_t ended = clock_ns(CLOCK_MONOTONIC);
         if (round % 2 == 0) /* until a time of the burst is seen to be old */
@@ -550,6 +586,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(every_name_fits),
         cmocka_unit_test(writing_ends_beside_busy_threads),
         cmocka_unit_test(refused_writes_lose_nothing),
+        cmocka_unit_test(emptied_files_begin_anew),
         cmocka_unit_test(full_pipes_are_waited_for),
         cmocka_unit_test(times_are_the_systems),
         cmocka_unit_test(digests_are_sha256),

@@ -62,7 +62,8 @@ struct slb_audit {
 
 /*
  * A chain of written records: the file, the position, and the digest of its last line, so that the next call
- * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
+ * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused. A file that
+ * is shorter than what was written into it has begun anew: it was truncated, or is another one with the same number.
  */
 #define SLB_AUDIT_CHAINS 4u
 #define SLB_AUDIT_LINE 1024u /* the longest line fits: observe/audit_write.c */
@@ -73,6 +74,7 @@ struct slb_audit_chain {
     uint64_t asked;     /* the cursor of the last call, if that failed: the caller may pass it again */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
+    uint64_t written;   /* bytes that the file has of this chain */
     uint32_t rest;      /* bytes of `line` still to be written */
     uint32_t rest_at;   /* where they begin */
     uint32_t is_record; /* the line is one record, not a beginning or a loss */

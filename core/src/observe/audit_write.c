@@ -84,19 +84,33 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
 
 /* ---------------------------------------------------------------------------------------------- the chains */
 
+static bool is_of(const struct slb_audit_chain *chain, const struct slb_file *file) {
+    return chain->device == file->device && chain->inode == file->inode;
+}
+
+/* The least recently used one. Chains of this file that it no longer holds are free. */
+static struct slb_audit_chain *oldest_chain(struct slb_audit_chains *metadata, const struct slb_file *file) {
+    struct slb_audit_chain *oldest = &metadata->chains[0];
+    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
+        struct slb_audit_chain *chain = &metadata->chains[i];
+        if (is_of(chain, file) && file->size < chain->written)
+            chain->used_at = 0;
+        oldest = chain->used_at < oldest->used_at ? chain : oldest;
+    }
+    return oldest;
+}
+
 /* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
  * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
-static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, const struct slb_file *file,
                                          uint64_t cursor) {
     struct slb_audit_chains *metadata = pool->audit_chains;
-    struct slb_audit_chain *oldest = &metadata->chains[0];
     const struct slb_audit_chain *before = NULL;
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
         struct slb_audit_chain *chain = &metadata->chains[i];
-        oldest = chain->used_at < oldest->used_at ? chain : oldest;
         if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
-        if (chain->device == device && chain->inode == inode)
+        if (is_of(chain, file) && file->size >= chain->written)
             return chain;
         if (chain->cursor != cursor)
             continue;
@@ -106,10 +120,11 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     uint8_t previous[SLB_SHA256_BYTES] = {0};
     if (before != NULL)
         memcpy(previous, before->digest, sizeof previous);
+    struct slb_audit_chain *oldest = oldest_chain(metadata, file);
     memset(oldest, 0, sizeof *oldest);
     memcpy(oldest->digest, previous, sizeof previous);
-    oldest->device = device;
-    oldest->inode = inode;
+    oldest->device = file->device;
+    oldest->inode = file->inode;
     oldest->cursor = oldest->asked = oldest->after = cursor;
     compose_begin(pool, oldest, cursor);
     return oldest;
@@ -123,6 +138,7 @@ static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count
         int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
         chain->rest_at += (uint32_t)written;
         chain->rest -= (uint32_t)written;
+        chain->written += written;
         if (failure != 0)
             return failure;
     }
@@ -159,7 +175,7 @@ static slabby_status report_failure(slabby_error *error, int failure, int32_t fd
 
 static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
-    uint64_t device = 0, inode = 0;
+    struct slb_file file;
     slabby_status status = SLABBY_OK;
     slb_audit_lock(pool);
     uint64_t end = slb_audit_end(pool);
@@ -167,10 +183,10 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     if (*cursor > end)
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
-    int failure = slb_os_file_identity(fd, &device, &inode);
+    int failure = slb_os_file(fd, &file);
     if (failure != 0)
         return report_failure(error, failure, fd);
-    struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
+    struct slb_audit_chain *chain = chain_for(pool, &file, *cursor);
     chain->used_at = ++pool->audit_chains->turn;
     failure = flush_line(chain, fd, out_count);
     /* Other threads may write records as fast as this one reads them: the trail holds no more than that at a time. */

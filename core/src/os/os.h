@@ -145,7 +145,13 @@ SLB_PRIVATE void slb_os_name_thread(const char *name);
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
+
+/* The file behind a descriptor. size: UINT64_MAX where it is no regular file. */
+struct slb_file {
+    uint64_t device, inode, size;
+};
+
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out);
 
 /* Between these two calls there is no cancellation point, not even in user code. */
 SLB_PRIVATE int slb_os_hold_cancellation(void);

@@ -11,22 +11,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
- * waiting there before. */
+static int signal_of(int failure) {
+    return failure == EPIPE ? SIGPIPE : failure == EFBIG ? SIGXFSZ : 0;
+}
+
+/* Takes the signal back that a refused write has raised, unless it was waiting before. */
+static void take_back(int number, const sigset_t *waiting_before) {
+    sigset_t waiting, raised;
+    int taken;
+    if (number == 0 || sigismember(waiting_before, number) || sigpending(&waiting) != 0 ||
+        !sigismember(&waiting, number))
+        return;
+    sigemptyset(&raised);
+    sigaddset(&raised, number);
+    (void)sigwait(&raised, &taken);
+}
+
+/* A pipe without a reader raises SIGPIPE in the writing thread, and a file at the limit of RLIMIT_FSIZE raises SIGXFSZ:
+ * blocked meanwhile. */
 static ssize_t write_without_signal(int fd, const void *data, size_t size) {
-    sigset_t broken_pipe, before, waiting;
-    sigemptyset(&broken_pipe);
-    sigaddset(&broken_pipe, SIGPIPE);
+    sigset_t refusals, before, waiting;
+    sigemptyset(&refusals);
+    sigaddset(&refusals, SIGPIPE);
+    sigaddset(&refusals, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &refusals, &before);
     sigpending(&waiting);
-    if (sigismember(&waiting, SIGPIPE))
-        return write(fd, data, size);
-    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     ssize_t written = write(fd, data, size);
     int failure = errno;
-    if (written < 0 && failure == EPIPE && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE)) {
-        int taken;
-        (void)sigwait(&broken_pipe, &taken);
-    }
+    take_back(written < 0 ? signal_of(failure) : 0, &waiting);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = failure;
     return written;
@@ -55,12 +67,13 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
     return failure;
 }
 
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out) {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return errno;
-    *out_device = (uint64_t)status.st_dev;
-    *out_inode = (uint64_t)status.st_ino;
+    out->device = (uint64_t)status.st_dev;
+    out->inode = (uint64_t)status.st_ino;
+    out->size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : UINT64_MAX;
     return 0;
 }
 

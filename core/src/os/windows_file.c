@@ -44,15 +44,16 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
     return 0;
 }
 
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+SLB_PRIVATE int slb_os_file(int fd, struct slb_file *out) {
     HANDLE file = file_of(fd);
     BY_HANDLE_FILE_INFORMATION info;
-    *out_device = *out_inode = 0;
+    *out = (struct slb_file){.size = UINT64_MAX};
     if (file == INVALID_HANDLE_VALUE)
         return EBADF;
     if (GetFileInformationByHandle(file, &info)) { /* a pipe has no identity */
-        *out_device = info.dwVolumeSerialNumber;
-        *out_inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+        out->device = info.dwVolumeSerialNumber;
+        out->inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+        out->size = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
     }
     return 0;
 }
