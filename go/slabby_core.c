@@ -186,7 +186,10 @@ enum slb_test_points {
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16,      /* the fence is over, the words do not say so yet */
     SLB_POINT_UNHELD = 17,       /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
-    SLB_POINT_DELAYED = 18       /* a released slab lies in its ring, whose hint does not say so yet */
+    SLB_POINT_DELAYED = 18,      /* a released slab lies in its ring, whose hint does not say so yet */
+    SLB_POINT_TIMEOUT_SET =
+        19,              /* the shortest timeout of the listeners is noted, its ticks are not switched */
+    SLB_POINT_TICKS = 20 /* the pool was found open, its ticks are not switched on yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -19472,7 +19475,7 @@ SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint6
 /* Starts or stops what was set. Without the gate lock. OK, Closed, NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool);
 
-/* How long from health tick to health tick, from now on. */
+/* How long from health tick to health tick, from now on. One that is due sooner stays. */
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
 
 /* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
@@ -19866,6 +19869,12 @@ static void slb_stop_ticks(struct slabby_allocator *pool, uint32_t what) {
         atomic_fetch_sub(&slb_ticking_pools, 1);
 }
 
+/* seq_cst: a close sets its reason before it looks for a tick under way, and a tick is announced before it looks for
+ * that reason. */
+static bool slb_is_closed(struct slabby_allocator *pool) {
+    return (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_CLOSED) != 0;
+}
+
 #define SLB_EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
 
 static void slb_own_tick(struct slabby_allocator *pool, uint32_t what) {
@@ -19879,17 +19888,25 @@ static void slb_own_tick(struct slabby_allocator *pool, uint32_t what) {
         slb_conditions_tick(pool);
 }
 
-/* Whether a tick is due; then the next one is set. relaxed: a thread that changes the interval wakes this thread
- * afterwards. */
+/* Whether a tick is due; then the next one is set, unless another thread has set it meanwhile. seq_cst: pairs with
+ * tick_by. */
 static bool slb_is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
-    if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
+    uint64_t next = atomic_load(next_ns);
+    if (now < next)
         return false;
-    uint64_t interval = atomic_load_explicit(interval_ns, memory_order_relaxed);
-    atomic_store_explicit(next_ns, now + interval, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong(next_ns, &next, now + atomic_load(interval_ns));
     return true;
 }
 
-/* When the next tick is due. relaxed: as is_due. */
+/* Moves the next tick to an earlier time, never to a later one: a caller that sets an interval again and again would
+ * put it off for good. seq_cst: behind the store of the interval, so that is_due reads that or this finds its tick. */
+static void slb_tick_by(_Atomic uint64_t *next_ns, uint64_t latest) {
+    uint64_t next = atomic_load(next_ns);
+    while (latest < next && !atomic_compare_exchange_weak(next_ns, &next, latest))
+        ;
+}
+
+/* When the next tick is due. relaxed: a thread that sets an earlier one wakes this thread afterwards. */
 static uint64_t slb_next_tick(struct slb_ticking *ticking, uint32_t on) {
     uint64_t health = atomic_load_explicit(&ticking->next_ns, memory_order_relaxed);
     uint64_t revoke = atomic_load_explicit(&ticking->revoke_next_ns, memory_order_relaxed);
@@ -19910,8 +19927,10 @@ static void slb_tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t
         return;
     atomic_store_explicit(&slb_ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
-    if (!exists)
-        slb_stop_ticks(pool, SLB_EVERY_TICK); /* ended without close, in a child that could not lock its memory */
+    if (!exists || slb_is_closed(pool))
+        slb_stop_ticks(
+            pool,
+            SLB_EVERY_TICK); /* ended without close, in a child that could not lock its memory; or see run_ticks */
     else
         slb_own_tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&slb_ticking_entry, 0, memory_order_seq_cst);
@@ -19986,16 +20005,20 @@ SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
     slb_stop_and_wait(pool, SLB_EVERY_TICK);
 }
 
-/* Starts the thread where it does not run; false where the system refuses it. */
-static bool slb_run_ticks(struct slabby_allocator *pool, uint32_t what) {
-    slb_os_mutex_lock(&slb_ticker_mutex);
-    bool running = slb_ticker_is_running();
-    if (running)
-        slb_start_ticks(pool, what);
-    slb_os_mutex_unlock(&slb_ticker_mutex);
-    if (running)
-        slb_wake_ticker();
-    return running;
+/* Starts the thread where it does not run. NoSystemMemory where the system refuses it. Closed: a close sets its reason
+ * first and stops the ticks next, so one of the two stops them. Needs the mutex. */
+static slabby_status slb_run_ticks(struct slabby_allocator *pool, uint32_t what) {
+    if (slb_is_closed(pool))
+        return SLABBY_CLOSED;
+    if (!slb_ticker_is_running())
+        return SLABBY_NO_SYSTEM_MEMORY;
+    SLB_POINT(SLB_POINT_TICKS);
+    slb_start_ticks(pool, what);
+    bool closed = slb_is_closed(pool);
+    if (closed)
+        slb_stop_ticks(pool, what);
+    slb_wake_ticker();
+    return closed ? SLABBY_CLOSED : SLABBY_OK;
 }
 
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
@@ -20003,13 +20026,16 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
         slb_stop_and_wait(pool, SLB_TICK_HEALTH);
         return SLABBY_OK;
     }
-    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
-                             "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
-    if (!slb_run_ticks(pool, SLB_TICK_HEALTH))
+    slb_os_mutex_lock(&slb_ticker_mutex);
+    slabby_status status = slb_run_ticks(pool, SLB_TICK_HEALTH);
+    slb_os_mutex_unlock(&slb_ticker_mutex);
+    if (status == SLABBY_CLOSED)
+        return slb_error_set(error, status, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+                             "option health_checks: the pool is closed, and its health is of no concern");
+    if (status != SLABBY_OK)
         return slb_error_set(
-            error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+            error, status, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
             "option health_checks: the system refused a thread; raise the limit of threads, or "
             "leave it off and call slabby_health_tick");
     return SLABBY_OK;
@@ -20018,26 +20044,37 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
 /* Half the time that a grant may wait: it is taken back at most half of it late. */
 SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns) {
     uint64_t interval = timeout_ns / 2 < SLB_SHORTEST_REVOCATION_NS ? SLB_SHORTEST_REVOCATION_NS : timeout_ns / 2;
-    atomic_store(&pool->ticking.revoke_next_ns, slb_os_now_ns() + interval);
-    atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
+    uint64_t next = slb_os_now_ns() + interval;
+    bool limited = atomic_exchange(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval) != 0;
+    if (!limited)
+        atomic_store(&pool->ticking.revoke_next_ns, next);
+    else if (timeout_ns != 0)
+        slb_tick_by(&pool->ticking.revoke_next_ns, next);
 }
 
-/* Each caller sets the interval first and comes here second, so the last one here sees the final value. */
+/* Each caller sets the interval first and comes here second. It is read under the mutex, so that the last one here acts
+ * on the final value, and none on an earlier one after that. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
-    bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
-    if (!wanted)
+    slabby_status status = SLABBY_OK;
+    SLB_POINT(SLB_POINT_TIMEOUT_SET);
+    slb_os_mutex_lock(&slb_ticker_mutex);
+    if (atomic_load(&pool->ticking.revoke_interval_ns) != 0)
+        status = slb_run_ticks(pool, SLB_TICK_REVOCATIONS);
+    else
         slb_stop_ticks(pool, SLB_TICK_REVOCATIONS);
-    else if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        return SLABBY_CLOSED;
-    else if (!slb_run_ticks(pool, SLB_TICK_REVOCATIONS))
-        return SLABBY_NO_SYSTEM_MEMORY;
-    return SLABBY_OK;
+    slb_os_mutex_unlock(&slb_ticker_mutex);
+    return status;
 }
 
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns) {
+    uint64_t next = slb_os_now_ns() + interval_ns;
+    bool on = (atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0;
     atomic_store(&pool->ticking.interval_ns, interval_ns);
-    atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
-    if ((atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0)
+    if (!on)
+        atomic_store(&pool->ticking.next_ns, next);
+    else
+        slb_tick_by(&pool->ticking.next_ns, next);
+    if (on)
         slb_wake_ticker();
 }
 

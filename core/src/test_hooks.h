@@ -26,7 +26,10 @@ enum slb_test_points {
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16,      /* the fence is over, the words do not say so yet */
     SLB_POINT_UNHELD = 17,       /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
-    SLB_POINT_DELAYED = 18       /* a released slab lies in its ring, whose hint does not say so yet */
+    SLB_POINT_DELAYED = 18,      /* a released slab lies in its ring, whose hint does not say so yet */
+    SLB_POINT_TIMEOUT_SET =
+        19,              /* the shortest timeout of the listeners is noted, its ticks are not switched */
+    SLB_POINT_TICKS = 20 /* the pool was found open, its ticks are not switched on yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */

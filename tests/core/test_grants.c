@@ -5,6 +5,7 @@
 #include "support.h"
 #include "thread_state.h"
 
+#include "pool.h"
 #include "resilience/waiters.h"
 #include "test_hooks.h"
 
@@ -203,6 +204,52 @@ static void the_thread_revokes(void **state) {
     CHECK_STATUS(slabby_listener_destroy(dead), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     finish(pool);
+}
+
+/* Guards: listeners that come and go put off no revocation. */
+static void other_listeners_put_nothing_off(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_listener *listener = listen_to(pool);
+    CHECK_STATUS(slabby_listener_set_timeout(listener, 3600 * SECOND), SLABBY_OK);
+    uint64_t next = atomic_load(&pool->ticking.revoke_next_ns);
+    CHECK_STATUS(slabby_listener_destroy(listen_to(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_set_timeout(listener, 3600 * SECOND), SLABBY_OK);
+    assert_int_equal(atomic_load(&pool->ticking.revoke_next_ns), next);
+    CHECK_STATUS(slabby_listener_set_timeout(listener, 1800 * SECOND), SLABBY_OK);
+    assert_in_range(atomic_load(&pool->ticking.revoke_next_ns), 1, next - 600 * SECOND);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
+/* What another thread does to `other` while this one is between noting a timeout and switching the ticks. */
+static slabby_listener *other;
+static uint64_t timeout_of_other;
+
+static void set_the_other(int point) {
+    if (point != SLB_POINT_TIMEOUT_SET)
+        return;
+    slb_test_point = NULL;
+    CHECK_STATUS(slabby_listener_set_timeout(other, timeout_of_other), SLABBY_OK);
+}
+
+/* Guards: of two that set timeouts at the same time, the one that switches the ticks last knows of both. */
+static void timeouts_at_the_same_time(void **state) {
+    (void)state;
+    for (uint64_t timeout = 0; timeout <= 3600 * SECOND; timeout += 3600 * SECOND) {
+        slabby_allocator *pool = make_pool(64, 1, NULL);
+        slabby_listener *listener = listen_to(pool);
+        other = listen_to(pool);
+        CHECK_STATUS(slabby_listener_set_timeout(other, 3600 * SECOND - timeout), SLABBY_OK);
+        CHECK_STATUS(slabby_listener_set_timeout(listener, 3600 * SECOND), SLABBY_OK);
+        timeout_of_other = timeout;
+        slb_test_point = set_the_other;
+        CHECK_STATUS(slabby_listener_set_timeout(listener, 0), SLABBY_OK);
+        assert_int_equal(atomic_load(&pool->ticking.on), timeout == 0 ? 0 : SLB_TICK_REVOCATIONS);
+        CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+        CHECK_STATUS(slabby_listener_destroy(other), SLABBY_OK);
+        finish(pool);
+    }
 }
 
 struct takers {
@@ -456,6 +503,8 @@ int main(void) {
         cmocka_unit_test(a_destroyed_listener_gives_back),
         cmocka_unit_test_setup_teardown(a_late_grant_is_revoked, set_clock, reset_clock),
         cmocka_unit_test(the_thread_revokes),
+        cmocka_unit_test(other_listeners_put_nothing_off),
+        cmocka_unit_test(timeouts_at_the_same_time),
         cmocka_unit_test(takes_and_revocations_meet),
         cmocka_unit_test(cancelling_is_constant),
         cmocka_unit_test(the_lock_is_held_briefly),

@@ -5,6 +5,7 @@
 #include "support.h"
 #include "threads.h"
 
+#include "pool.h"
 #include "test_hooks.h"
 
 #include <dirent.h>
@@ -174,6 +175,50 @@ static void ticks_are_hot(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+/* Guards: who switches ticks on again, or sets the interval again, puts no tick off; a shorter interval counts at
+ * once. */
+static void what_is_set_again_puts_nothing_off(void **state) {
+    const int64_t hour = 3600 * (int64_t)SECOND;
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 2, WITH({SLABBY_OPTION_HEALTH_CHECKS, 1}, {SLABBY_OPTION_HEALTH_INTERVAL, hour}));
+    uint64_t next = atomic_load(&pool->ticking.next_ns);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
+    assert_int_equal(atomic_load(&pool->ticking.next_ns), next);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour / 2, NULL), SLABBY_OK);
+    assert_in_range(atomic_load(&pool->ticking.next_ns), 1, next - (uint64_t)hour / 4);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
+    assert_in_range(atomic_load(&pool->ticking.next_ns), next, INT64_MAX);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    wait_for_threads(0);
+}
+
+static slabby_allocator *closing;
+
+static void close_at_ticks(int point) {
+    if (point == SLB_POINT_TICKS)
+        CHECK_STATUS(slabby_close(closing), SLABBY_OK);
+}
+
+/* Guards: of a close and a switch at the same time one stops the ticks: none comes after the close. */
+static void a_close_beside_the_switch(void **state) {
+    slabby_error error = fresh_error();
+    (void)state;
+    slabby_allocator *pool = closing = make_pool(64, 2, NULL);
+    slabby_ref ref = take(pool);
+    slb_test_point = close_at_ticks;
+    slabby_status status = slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, &error);
+    slb_test_point = NULL;
+    CHECK_STATUS(status, SLABBY_CLOSED);
+    assert_int_equal(atomic_load(&pool->ticking.on), 0);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    wait_for_threads(0);
+}
+
 /* ------------------------------------------------------------------------------------- loggers and endings */
 
 struct watched {
@@ -301,6 +346,8 @@ int main(void) {
         cmocka_unit_test(a_refused_thread_is_said),
         cmocka_unit_test(one_thread_serves_all_pools),
         cmocka_unit_test(ticks_are_hot),
+        cmocka_unit_test(what_is_set_again_puts_nothing_off),
+        cmocka_unit_test(a_close_beside_the_switch),
         cmocka_unit_test(no_logger_outlives_its_pool),
         cmocka_unit_test(a_logger_may_end_its_pool),
         cmocka_unit_test(pools_come_and_go),

@@ -32,6 +32,12 @@ static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
         atomic_fetch_sub(&ticking_pools, 1);
 }
 
+/* seq_cst: a close sets its reason before it looks for a tick under way, and a tick is announced before it looks for
+ * that reason. */
+static bool is_closed(struct slabby_allocator *pool) {
+    return (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_CLOSED) != 0;
+}
+
 #define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
 
 static void tick(struct slabby_allocator *pool, uint32_t what) {
@@ -45,17 +51,25 @@ static void tick(struct slabby_allocator *pool, uint32_t what) {
         slb_conditions_tick(pool);
 }
 
-/* Whether a tick is due; then the next one is set. relaxed: a thread that changes the interval wakes this thread
- * afterwards. */
+/* Whether a tick is due; then the next one is set, unless another thread has set it meanwhile. seq_cst: pairs with
+ * tick_by. */
 static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
-    if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
+    uint64_t next = atomic_load(next_ns);
+    if (now < next)
         return false;
-    uint64_t interval = atomic_load_explicit(interval_ns, memory_order_relaxed);
-    atomic_store_explicit(next_ns, now + interval, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong(next_ns, &next, now + atomic_load(interval_ns));
     return true;
 }
 
-/* When the next tick is due. relaxed: as is_due. */
+/* Moves the next tick to an earlier time, never to a later one: a caller that sets an interval again and again would
+ * put it off for good. seq_cst: behind the store of the interval, so that is_due reads that or this finds its tick. */
+static void tick_by(_Atomic uint64_t *next_ns, uint64_t latest) {
+    uint64_t next = atomic_load(next_ns);
+    while (latest < next && !atomic_compare_exchange_weak(next_ns, &next, latest))
+        ;
+}
+
+/* When the next tick is due. relaxed: a thread that sets an earlier one wakes this thread afterwards. */
 static uint64_t next_tick(struct slb_ticking *ticking, uint32_t on) {
     uint64_t health = atomic_load_explicit(&ticking->next_ns, memory_order_relaxed);
     uint64_t revoke = atomic_load_explicit(&ticking->revoke_next_ns, memory_order_relaxed);
@@ -76,8 +90,10 @@ static void tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now
         return;
     atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
-    if (!exists)
-        stop_ticks(pool, EVERY_TICK); /* ended without close, in a child that could not lock its memory */
+    if (!exists || is_closed(pool))
+        stop_ticks(
+            pool,
+            EVERY_TICK); /* ended without close, in a child that could not lock its memory; or see run_ticks */
     else
         tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
@@ -152,16 +168,20 @@ SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
     stop_and_wait(pool, EVERY_TICK);
 }
 
-/* Starts the thread where it does not run; false where the system refuses it. */
-static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
-    slb_os_mutex_lock(&ticker_mutex);
-    bool running = ticker_is_running();
-    if (running)
-        start_ticks(pool, what);
-    slb_os_mutex_unlock(&ticker_mutex);
-    if (running)
-        wake_ticker();
-    return running;
+/* Starts the thread where it does not run. NoSystemMemory where the system refuses it. Closed: a close sets its reason
+ * first and stops the ticks next, so one of the two stops them. Needs the mutex. */
+static slabby_status run_ticks(struct slabby_allocator *pool, uint32_t what) {
+    if (is_closed(pool))
+        return SLABBY_CLOSED;
+    if (!ticker_is_running())
+        return SLABBY_NO_SYSTEM_MEMORY;
+    SLB_POINT(SLB_POINT_TICKS);
+    start_ticks(pool, what);
+    bool closed = is_closed(pool);
+    if (closed)
+        stop_ticks(pool, what);
+    wake_ticker();
+    return closed ? SLABBY_CLOSED : SLABBY_OK;
 }
 
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
@@ -169,13 +189,16 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
         stop_and_wait(pool, SLB_TICK_HEALTH);
         return SLABBY_OK;
     }
-    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
-                             "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
-    if (!run_ticks(pool, SLB_TICK_HEALTH))
+    slb_os_mutex_lock(&ticker_mutex);
+    slabby_status status = run_ticks(pool, SLB_TICK_HEALTH);
+    slb_os_mutex_unlock(&ticker_mutex);
+    if (status == SLABBY_CLOSED)
+        return slb_error_set(error, status, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+                             "option health_checks: the pool is closed, and its health is of no concern");
+    if (status != SLABBY_OK)
         return slb_error_set(
-            error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+            error, status, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
             "option health_checks: the system refused a thread; raise the limit of threads, or "
             "leave it off and call slabby_health_tick");
     return SLABBY_OK;
@@ -184,26 +207,37 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
 /* Half the time that a grant may wait: it is taken back at most half of it late. */
 SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns) {
     uint64_t interval = timeout_ns / 2 < SHORTEST_REVOCATION_NS ? SHORTEST_REVOCATION_NS : timeout_ns / 2;
-    atomic_store(&pool->ticking.revoke_next_ns, slb_os_now_ns() + interval);
-    atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
+    uint64_t next = slb_os_now_ns() + interval;
+    bool limited = atomic_exchange(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval) != 0;
+    if (!limited)
+        atomic_store(&pool->ticking.revoke_next_ns, next);
+    else if (timeout_ns != 0)
+        tick_by(&pool->ticking.revoke_next_ns, next);
 }
 
-/* Each caller sets the interval first and comes here second, so the last one here sees the final value. */
+/* Each caller sets the interval first and comes here second. It is read under the mutex, so that the last one here acts
+ * on the final value, and none on an earlier one after that. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
-    bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
-    if (!wanted)
+    slabby_status status = SLABBY_OK;
+    SLB_POINT(SLB_POINT_TIMEOUT_SET);
+    slb_os_mutex_lock(&ticker_mutex);
+    if (atomic_load(&pool->ticking.revoke_interval_ns) != 0)
+        status = run_ticks(pool, SLB_TICK_REVOCATIONS);
+    else
         stop_ticks(pool, SLB_TICK_REVOCATIONS);
-    else if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        return SLABBY_CLOSED;
-    else if (!run_ticks(pool, SLB_TICK_REVOCATIONS))
-        return SLABBY_NO_SYSTEM_MEMORY;
-    return SLABBY_OK;
+    slb_os_mutex_unlock(&ticker_mutex);
+    return status;
 }
 
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns) {
+    uint64_t next = slb_os_now_ns() + interval_ns;
+    bool on = (atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0;
     atomic_store(&pool->ticking.interval_ns, interval_ns);
-    atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
-    if ((atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0)
+    if (!on)
+        atomic_store(&pool->ticking.next_ns, next);
+    else
+        tick_by(&pool->ticking.next_ns, next);
+    if (on)
         wake_ticker();
 }
 

@@ -24,7 +24,7 @@ SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint6
 /* Starts or stops what was set. Without the gate lock. OK, Closed, NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool);
 
-/* How long from health tick to health tick, from now on. */
+/* How long from health tick to health tick, from now on. One that is due sooner stays. */
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
 
 /* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
