@@ -21412,8 +21412,9 @@ static __attribute__((noinline)) slabby_status slb_try_slow(slabby_ref *out_ref,
         slb_hand_out(pool, id, word, out_ref, out_data);
     else if (status == SLABBY_OUT_OF_MEMORY)
         slb_probe_return(pool, probe);
-    return status == SLABBY_OUT_OF_MEMORY ? status
-                                          : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+    return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
+               ? status
+               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
 
 SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
@@ -21444,9 +21445,10 @@ static __attribute__((noinline)) slabby_status slb_allocate_within(slabby_ref *o
         else
             slb_probe_return(allocator, probe);
     }
-    if (status == SLABBY_OK)
-        slb_hand_out(allocator, id, word, out_ref, out_data);
-    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+    if (status != SLABBY_OK)
+        return slb_allocation_failed(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
+    slb_hand_out(allocator, id, word, out_ref, out_data);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
@@ -24200,8 +24202,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
         slb_gate_lock(listener->pool);
         slb_tickets_end(&listener->tickets, waiter);
         slb_gate_unlock(listener->pool);
-        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
-                           slb_refuse(listener->pool, status));
+        return slb_allocation_failed(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, status);
     }
     *out_ticket = ticket;
     return SLABBY_OK;

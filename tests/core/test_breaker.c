@@ -310,6 +310,47 @@ static void a_latency_limit_is_enforced(void **state) {
     finish(pool);
 }
 
+static slabby_status allocate_as(int way, slabby_allocator *pool, slabby_listener *listener) {
+    slabby_ref ref;
+    uint64_t ticket;
+    switch (way) {
+    case 0:
+        return slabby_allocate(&ref, NULL, pool);
+    case 1:
+        return slabby_allocate_timeout(&ref, NULL, pool, SECOND);
+    case 2:
+        return slabby_try_allocate(&ref, NULL, pool);
+    case 3:
+        return slabby_allocate_batch(&ref, NULL, pool, 1);
+    default:
+        return slabby_wait_begin(&ticket, listener, 0);
+    }
+}
+
+/* Guards: whichever call gives up over the limit, that is a failure to the breaker, and one that fails as a probe ends
+ * its round. */
+static void giving_up_is_a_failure_in_every_call(void **state) {
+    (void)state;
+    for (int way = 0; way < 5; way++) {
+        slabby_allocator *pool = breaker_pool(1, 1);
+        slabby_listener *listener;
+        slabby_ref ref = take(pool);
+        CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+        CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_MAX_ALLOC_LATENCY, 1, NULL), SLABBY_OK);
+        for (int i = 0; i < 2; i++) { /* closed, then half open */
+            CHECK_STATUS(allocate_as(way, pool, listener), SLABBY_LATENCY_EXCEEDED);
+            check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+            clock_ns += 12 * SECOND;
+        }
+        CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_MAX_ALLOC_LATENCY, 0, NULL), SLABBY_OK);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+        CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+        finish(pool);
+    }
+}
+
 #define BREAKER_TEST(name) cmocka_unit_test_setup_teardown(name, set_clock, reset_clock)
 
 /* Codes of the breaker's events since *cursor, each a digit. */
@@ -368,12 +409,19 @@ static void changes_are_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BREAKER_TEST(failures_in_a_row_open),          BREAKER_TEST(a_probe_closes),
-        BREAKER_TEST(a_failed_probe_opens_again),      BREAKER_TEST(a_high_rate_opens),
-        BREAKER_TEST(operators_have_the_last_word),    BREAKER_TEST(waiting_never_trips),
-        BREAKER_TEST(a_probe_that_waits_closes),       BREAKER_TEST(random_events_follow_the_model),
-        BREAKER_TEST(a_latency_limit_is_enforced),     BREAKER_TEST(changes_are_reported),
-        BREAKER_TEST(a_probe_in_vain_admits_the_next), BREAKER_TEST(a_late_probe_admits_none),
+        BREAKER_TEST(failures_in_a_row_open),
+        BREAKER_TEST(a_probe_closes),
+        BREAKER_TEST(a_failed_probe_opens_again),
+        BREAKER_TEST(a_high_rate_opens),
+        BREAKER_TEST(operators_have_the_last_word),
+        BREAKER_TEST(waiting_never_trips),
+        BREAKER_TEST(a_probe_that_waits_closes),
+        BREAKER_TEST(random_events_follow_the_model),
+        BREAKER_TEST(a_latency_limit_is_enforced),
+        BREAKER_TEST(changes_are_reported),
+        BREAKER_TEST(a_probe_in_vain_admits_the_next),
+        BREAKER_TEST(a_late_probe_admits_none),
+        BREAKER_TEST(giving_up_is_a_failure_in_every_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -491,8 +491,9 @@ static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, voi
         hand_out(pool, id, word, out_ref, out_data);
     else if (status == SLABBY_OUT_OF_MEMORY)
         slb_probe_return(pool, probe);
-    return status == SLABBY_OUT_OF_MEMORY ? status
-                                          : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+    return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
+               ? status
+               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
 
 SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
@@ -523,9 +524,10 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
         else
             slb_probe_return(allocator, probe);
     }
-    if (status == SLABBY_OK)
-        hand_out(allocator, id, word, out_ref, out_data);
-    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+    if (status != SLABBY_OK)
+        return slb_allocation_failed(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
+    hand_out(allocator, id, word, out_ref, out_data);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,

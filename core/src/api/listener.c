@@ -232,8 +232,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
         slb_gate_lock(listener->pool);
         slb_tickets_end(&listener->tickets, waiter);
         slb_gate_unlock(listener->pool);
-        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
-                           slb_refuse(listener->pool, status));
+        return slb_allocation_failed(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, status);
     }
     *out_ticket = ticket;
     return SLABBY_OK;
