@@ -175,27 +175,6 @@ static void ticks_are_hot(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-/* Guards: who switches ticks on again, or sets the interval again, puts no tick off; a shorter interval counts at
- * once. */
-static void what_is_set_again_puts_nothing_off(void **state) {
-    const int64_t hour = 3600 * (int64_t)SECOND;
-    (void)state;
-    slabby_allocator *pool =
-        make_pool(64, 2, WITH({SLABBY_OPTION_HEALTH_CHECKS, 1}, {SLABBY_OPTION_HEALTH_INTERVAL, hour}));
-    uint64_t next = atomic_load(&pool->ticking.next_ns);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
-    assert_int_equal(atomic_load(&pool->ticking.next_ns), next);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour / 2, NULL), SLABBY_OK);
-    assert_in_range(atomic_load(&pool->ticking.next_ns), 1, next - (uint64_t)hour / 4);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 0, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
-    assert_in_range(atomic_load(&pool->ticking.next_ns), next, INT64_MAX);
-    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
-    wait_for_threads(0);
-}
-
 static slabby_allocator *closing;
 
 static void close_at_ticks(int point) {
@@ -217,6 +196,26 @@ static void a_close_beside_the_switch(void **state) {
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
     wait_for_threads(0);
+}
+
+/* Guards: who switches ticks on again, or sets the interval again, puts no tick off; a shorter interval counts at
+ * once. */
+static void what_is_set_again_puts_nothing_off(void **state) {
+    const int64_t hour = 3600 * (int64_t)SECOND;
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 2, WITH({SLABBY_OPTION_HEALTH_CHECKS, 1}, {SLABBY_OPTION_HEALTH_INTERVAL, hour}));
+    uint64_t next = atomic_load(&pool->ticking.next_ns);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
+    assert_int_equal(atomic_load(&pool->ticking.next_ns), next);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour / 2, NULL), SLABBY_OK);
+    assert_in_range(atomic_load(&pool->ticking.next_ns), 1, next - (uint64_t)hour / 4);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_INTERVAL, hour, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 1, NULL), SLABBY_OK);
+    assert_in_range(atomic_load(&pool->ticking.next_ns), next, INT64_MAX);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
 /* ------------------------------------------------------------------------------------- loggers and endings */
@@ -346,12 +345,12 @@ int main(void) {
         cmocka_unit_test(a_refused_thread_is_said),
         cmocka_unit_test(one_thread_serves_all_pools),
         cmocka_unit_test(ticks_are_hot),
-        cmocka_unit_test(what_is_set_again_puts_nothing_off),
-        cmocka_unit_test(a_close_beside_the_switch),
         cmocka_unit_test(no_logger_outlives_its_pool),
         cmocka_unit_test(a_logger_may_end_its_pool),
         cmocka_unit_test(pools_come_and_go),
         cmocka_unit_test(the_child_has_its_own),
+        cmocka_unit_test(a_close_beside_the_switch),
+        cmocka_unit_test(what_is_set_again_puts_nothing_off),
     };
     return cmocka_run_group_tests(tests, set_clock, NULL);
 }
