@@ -19161,10 +19161,14 @@ static void slb_leave_the_rest(struct slabby_allocator *pool) {
 }
 
 /* With the gate closed for waiters no CPU cache holds a slab, so the pool is empty where its tiers are, and the heap
- * serves, as it serves an allocation that need not wait. Under the lock that takes one call of malloc, no more. */
+ * serves, as it serves an allocation that need not wait. While the pool shrinks, what comes back into its tiers is
+ * withdrawn. Under the lock that takes one call of malloc, no more. */
 static bool slb_take_for_waiter(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
     enum slb_tier tier;
-    bool own = slb_take_free(pool, stripe, out_id, &tier);
+    /* relaxed: under the lock */
+    bool shrinks =
+        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) != 0;
+    bool own = !shrinks && slb_take_free(pool, stripe, out_id, &tier);
     if (!own && slb_heap_take(pool, out_id) != SLABBY_OK)
         return false;
     slb_count(&stripe->hits[own ? SLB_TIER_GATE : SLB_TIER_HEAP], 1);
@@ -19174,9 +19178,7 @@ static bool slb_take_for_waiter(struct slabby_allocator *pool, struct slb_stripe
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, served = 0;
-    while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE &&
-           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_for_waiter(pool, stripe, &id)) {
+    while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE && slb_take_for_waiter(pool, stripe, &id)) {
         struct slb_waiter *oldest = pool->first_waiter;
         slb_unlink_waiter(pool, oldest);
         oldest->id = id;

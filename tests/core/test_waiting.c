@@ -79,6 +79,36 @@ static void the_heap_ends_a_wait(void **state) {
     finish(pool);
 }
 
+/* Guards: while the pool shrinks and keeps what comes back, the heap serves who waits, and nobody overtakes them. */
+static void the_heap_ends_a_wait_while_the_pool_shrinks(void **state) {
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 4, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
+    slabby_listener *listener;
+    slabby_ref refs[4], heap, ref;
+    uint64_t awaited, ticket, count;
+    for (int i = 0; i < 4; i++)
+        refs[i] = take(pool);
+    heap = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_resize(&awaited, pool, 2, NULL), SLABBY_OK);
+    assert_int_equal(awaited, 2);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
+    assert_int_equal(stats_of(pool).waiters, 1);
+    CHECK_STATUS(slabby_release(pool, heap), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(stats_of(pool).heap_slabs, 1);
+    assert_int_equal(stats_of(pool).awaited_slabs, 1);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    for (int i = 1; i < 4; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
 /* A thousand waiters, one slab: each gets it in turn, none is forgotten. */
 static void a_thousand_wait_for_one_slab(void **state) {
     enum { MOST = 1000 };
@@ -372,6 +402,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_ends_the_wait),
         cmocka_unit_test(the_heap_ends_a_wait),
+        cmocka_unit_test(the_heap_ends_a_wait_while_the_pool_shrinks),
         cmocka_unit_test(time_runs_out),
         cmocka_unit_test(a_thousand_wait_for_one_slab),
         cmocka_unit_test(close_ends_every_wait),
