@@ -15556,10 +15556,10 @@ SLB_INLINE bool slb_timing_is_due(uint64_t slb_number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+/* Each CPU's next allocation is timed. */
+SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool);
 
-/* The same under the gate lock. */
+/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. Needs the gate lock. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
 
 /* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
@@ -15768,9 +15768,9 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_lock(pool);
-    slb_latency_track_locked(pool, tracking);
+SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool) {
+    slb_gate_lock(pool); /* the option may change meanwhile; relaxed: under the lock */
+    slb_latency_track_locked(pool, atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed));
     slb_gate_unlock(pool);
 }
 
@@ -15892,8 +15892,10 @@ SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_
 
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
     double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    slb_gate_lock(pool); /* of two threads that set it, one sets both */
     atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
     atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
+    slb_gate_unlock(pool);
 }
 
 /* An allocation that began without a limit has none: nobody noted when. */
@@ -16914,7 +16916,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
     }
     atomic_store(&pool->guard_rate, rate);
     slb_guards_draw_again(pool);
-    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
+    slb_latency_sample_next(pool);
     return SLABBY_OK;
 }
 
@@ -17797,8 +17799,7 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 /* The state as the next allocation would meet it, and whether it would be refused. */
 SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses);
 
-SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
-                                       int64_t probes);
+SLB_PRIVATE void slb_breaker_set_threshold(struct slabby_allocator *pool, int64_t threshold);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
 
 #endif
@@ -18036,13 +18037,10 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out
 
 /* ------------------------------------------------------------------------------------------------- control */
 
-SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
-                                       int64_t probes) {
+SLB_PRIVATE void slb_breaker_set_threshold(struct slabby_allocator *pool, int64_t threshold) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
-    atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
-    atomic_store(&pool->breaker.probes, (uint64_t)probes);
     if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         slb_breaker_close(pool);
     slb_gate_unlock(pool);
@@ -20575,9 +20573,10 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
     slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                       slb_option(options, SLABBY_OPTION_SURVIVE_AT));
-    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    atomic_store(&pool->breaker.timeout_ns,
+                 (uint64_t)slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT));
+    atomic_store(&pool->breaker.probes, (uint64_t)slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    slb_breaker_set_threshold(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD));
     /* after everything that a section reads, or the short path without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);
@@ -24560,8 +24559,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         slb_latency_limit(pool, value);
         return SLABBY_OK;
     case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        slb_breaker_set_threshold(pool, value);
         return SLABBY_OK;
     case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
         atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);

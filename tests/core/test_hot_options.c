@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "contract_table.h"
+#include "os/os.h"
+#include "pool.h"
+#include "tiers/gate.h"
 
 enum { CAPACITY = 256, WORKERS = 8, BAG_SIZE = 16, SIZE = 100 };
 
@@ -383,11 +386,94 @@ static void cold_options_are_refused(void **state) {
     finish(pool);
 }
 
+/* ------------------------------------------------------------------------------- settings of several threads */
+
+/* What one thread sets again and again, while another sets and reads a second option. */
+struct rival {
+    slabby_allocator *pool;
+    int32_t rivals, option;
+    int64_t values[2], first;
+    _Atomic int over;
+};
+
+static void set_and_read(struct worker *worker) {
+    struct rival *rival = worker->shared;
+
+    for (uint64_t i = 0; worker->index == 0 ? i < scaled(3000) && !threads_failed() : !rival->over; i++) {
+        int64_t value = rival->first + (int64_t)(i % 3), found = -1;
+        if (worker->index != 0) {
+            (void)slabby_set_option(rival->pool, rival->rivals, rival->values[i % 2], NULL);
+            continue;
+        }
+        (void)slabby_set_option(rival->pool, rival->option, value, NULL);
+        for (int k = 0; k < 3; k++)
+            sched_yield();
+        (void)slabby_get_option(&found, rival->pool, rival->option);
+        if (found != value)
+            complain("option %d was set to %lld and is %lld", rival->option, (long long)value,
+                     (long long)found);
+    }
+    if (worker->index == 0)
+        rival->over = 1;
+}
+
+/* Guards: who sets one option undoes no setting of another. */
+static void settings_undo_no_others(void **state) {
+    struct rival rivals[] = {
+        {.rivals = SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD,
+         .values = {10, 11},
+         .option = SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT,
+         .first = 1000000},
+        {.rivals = SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD,
+         .values = {10, 11},
+         .option = SLABBY_OPTION_CIRCUIT_BREAKER_PROBES,
+         .first = 1},
+        {.rivals = SLABBY_OPTION_GUARD_SAMPLE_RATE,
+         .values = {1000, 1001},
+         .option = SLABBY_OPTION_LATENCY_TRACKING,
+         .first = SLABBY_LATENCY_TRACKING_OFF},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rivals); i++) {
+        rivals[i].pool = make_pool(SIZE, CAPACITY, NULL);
+        run_threads(2, set_and_read, &rivals[i], 0);
+        assert_no_thread_failed();
+        finish(rivals[i].pool);
+    }
+}
+
+static void set_limits(struct worker *worker) {
+    struct rival *rival = worker->shared;
+
+    for (uint64_t i = 0; worker->index != 0 && !rival->over; i++)
+        (void)slabby_set_option(rival->pool, SLABBY_OPTION_MAX_ALLOC_LATENCY, rival->values[i % 2], NULL);
+    for (uint64_t i = 0; worker->index == 0 && i < scaled(20000); i++) {
+        slb_gate_lock(rival->pool);
+        double ns = (double)atomic_load(&rival->pool->timing.limit_ns);
+        double ticks = (double)atomic_load(&rival->pool->timing.limit_ticks);
+        slb_gate_unlock(rival->pool);
+        if (ns != 0 && (ticks * slb_os_ns_per_tick() < ns / 2 || ticks * slb_os_ns_per_tick() > ns * 2))
+            complain("a limit of %g ns has %g ticks", ns, ticks);
+    }
+    rival->over = 1;
+}
+
+/* Guards: the limit that is read is the one that is in force, of several threads that set it. */
+static void limits_are_of_one_thread(void **state) {
+    struct rival rival = {.pool = make_pool(SIZE, CAPACITY, NULL), .values = {10000, 10000000}};
+
+    (void)state;
+    run_threads(3, set_limits, &rival, 0);
+    assert_no_thread_failed();
+    finish(rival.pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hot_options_change_under_load),
-        cmocka_unit_test(cases_are_hot),
-        cmocka_unit_test(cold_options_are_refused),
+        cmocka_unit_test(hot_options_change_under_load), cmocka_unit_test(cases_are_hot),
+        cmocka_unit_test(cold_options_are_refused),      cmocka_unit_test(settings_undo_no_others),
+        cmocka_unit_test(limits_are_of_one_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

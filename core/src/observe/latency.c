@@ -198,9 +198,9 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_lock(pool);
-    slb_latency_track_locked(pool, tracking);
+SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool) {
+    slb_gate_lock(pool); /* the option may change meanwhile; relaxed: under the lock */
+    slb_latency_track_locked(pool, atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed));
     slb_gate_unlock(pool);
 }
 
@@ -322,8 +322,10 @@ SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_
 
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
     double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    slb_gate_lock(pool); /* of two threads that set it, one sets both */
     atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
     atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
+    slb_gate_unlock(pool);
 }
 
 /* An allocation that began without a limit has none: nobody noted when. */

@@ -76,10 +76,10 @@ SLB_INLINE bool slb_timing_is_due(uint64_t number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+/* Each CPU's next allocation is timed. */
+SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool);
 
-/* The same under the gate lock. */
+/* Changes which allocations are timed; each CPU's next allocation is the first that is timed. Needs the gate lock. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
 
 /* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */

@@ -245,9 +245,10 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
     slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                       slb_option(options, SLABBY_OPTION_SURVIVE_AT));
-    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    atomic_store(&pool->breaker.timeout_ns,
+                 (uint64_t)slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT));
+    atomic_store(&pool->breaker.probes, (uint64_t)slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    slb_breaker_set_threshold(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD));
     /* after everything that a section reads, or the short path without CPU caches */
     atomic_store(&pool->portable_cpus,
                  pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE ? slb_used_cpus(pool) : 0);

@@ -101,8 +101,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         slb_latency_limit(pool, value);
         return SLABBY_OK;
     case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        slb_breaker_set_threshold(pool, value);
         return SLABBY_OK;
     case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
         atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);

@@ -62,7 +62,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
     }
     atomic_store(&pool->guard_rate, rate);
     slb_guards_draw_again(pool);
-    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
+    slb_latency_sample_next(pool);
     return SLABBY_OK;
 }
 

@@ -242,13 +242,10 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool, uint64_t *out
 
 /* ------------------------------------------------------------------------------------------------- control */
 
-SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
-                                       int64_t probes) {
+SLB_PRIVATE void slb_breaker_set_threshold(struct slabby_allocator *pool, int64_t threshold) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
-    atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
-    atomic_store(&pool->breaker.probes, (uint64_t)probes);
     if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_close(pool);
     slb_gate_unlock(pool);

@@ -64,8 +64,7 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 /* The state as the next allocation would meet it, and whether it would be refused. */
 SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses);
 
-SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
-                                       int64_t probes);
+SLB_PRIVATE void slb_breaker_set_threshold(struct slabby_allocator *pool, int64_t threshold);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
 
 #endif
