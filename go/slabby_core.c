@@ -14755,7 +14755,7 @@ struct slb_guard_slot {
 
 struct slb_guards {
     char *mapping;
-    uint64_t mapping_size, metadata_size;
+    uint64_t slb_mapping_size, metadata_size;
     char *bodies;
     uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
     uint32_t count;
@@ -14795,10 +14795,10 @@ static bool slb_configure_slots(struct slabby_allocator *pool, struct slb_guards
  * mappings before it runs out of slots. */
 static bool slb_guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
-        guards->mapping_size > SLB_GUARD_REGIONS_MOST)
+        guards->slb_mapping_size > SLB_GUARD_REGIONS_MOST)
         guards->way = SLB_GUARD_PROTECT;
-    if (!slb_os_commit(guards->mapping, guards->mapping_size) ||
-        !slb_os_guard(guards->mapping, guards->mapping_size, &guards->way))
+    if (!slb_os_commit(guards->mapping, guards->slb_mapping_size) ||
+        !slb_os_guard(guards->mapping, guards->slb_mapping_size, &guards->way))
         return false;
     if (guards->way == SLB_GUARD_REGION)
         return true;
@@ -14810,7 +14810,7 @@ static bool slb_guard_slots(struct slabby_allocator *pool, struct slb_guards *gu
 
 static void slb_unmap_guards(struct slb_guards *guards) {
     slb_os_return_guards(guards->claimed);
-    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards->mapping, guards->slb_mapping_size);
     slb_os_unmap(guards, guards->metadata_size);
 }
 
@@ -14830,8 +14830,8 @@ static struct slb_guards *slb_make_guards(struct slabby_allocator *pool) {
     guards->count = (uint32_t)count;
     guards->body = slb_guard_round_up(pool->slab_size, page);
     guards->stride = slb_guard_round_up(guards->body + page, slb_unit);
-    guards->mapping_size = count * guards->stride + page + slb_unit;
-    guards->mapping = slb_os_reserve(guards->mapping_size);
+    guards->slb_mapping_size = count * guards->stride + page + slb_unit;
+    guards->mapping = slb_os_reserve(guards->slb_mapping_size);
     if (guards->mapping != NULL)
         guards->bodies = (char *)slb_guard_round_up((uintptr_t)guards->mapping + page, slb_unit);
     if (guards->mapping != NULL && slb_guard_slots(pool, guards) && slb_configure_slots(pool, guards))
@@ -14871,7 +14871,7 @@ SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
     struct slb_guards *guards = slb_guards_of(pool);
-    return guards == NULL ? 0 : guards->mapping_size;
+    return guards == NULL ? 0 : guards->slb_mapping_size;
 }
 
 /* ------------------------------------------------------------------------------------------------- lookup */
@@ -15101,7 +15101,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
                                   struct slb_fault_info *out) {
     struct slb_guards *guards = slb_guards_of(pool);
     if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
-        address - (uintptr_t)guards->mapping >= guards->mapping_size)
+        address - (uintptr_t)guards->mapping >= guards->slb_mapping_size)
         return false;
     uint64_t at =
         address < (uintptr_t)guards->bodies ? 0 : (address - (uintptr_t)guards->bodies) / guards->stride;
@@ -22922,17 +22922,31 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
 #ifndef SLB_POOL_FREE_RANGE_H
 #define SLB_POOL_FREE_RANGE_H
 
-/* How many slabs one range holds: allocations wait for one range, not for the whole pool. */
+/* A sixteenth of the pool, but at least so many slabs: allocations wait for one range, not for the whole pool, and each
+ * range costs a look at every word. */
 #define SLB_FREE_RANGE 16384u
 
 /* Slabs first .. end-1, and a bit for each that was free. */
 struct slb_free_range {
-    uint32_t first, end;
+    uint32_t first, end, length; /* length: of the longest range */
     uint64_t *is_free;
+    uint64_t
+        few[SLB_FREE_RANGE / 64]; /* for the bits of small pools, and where the system refuses a mapping */
 };
+
+SLB_PRIVATE void slb_ranges_begin(struct slb_free_range *range, const struct slabby_allocator *pool);
+SLB_PRIVATE void slb_ranges_end(struct slb_free_range *range);
 
 /* Fills the bits; false if the pool did not become quiescent, or ended. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range);
+
+/* How many slabs at the start of a shard's range are worth a look. */
+typedef uint32_t slb_range_count(const struct slabby_allocator *pool, uint32_t shard);
+
+/* The next range, over slabs that `count` admits; false at the end. So the work goes by the slabs that are in use or
+ * were, not by max_capacity. */
+SLB_PRIVATE bool slb_next_range(struct slabby_allocator *pool, struct slb_free_range *range,
+                                slb_range_count *count);
 
 SLB_INLINE bool slb_range_has_free(const struct slb_free_range *range, uint32_t id) {
     uint32_t bit = id - range->first;
@@ -22964,6 +22978,45 @@ SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_f
             return true;
     }
     return false;
+}
+
+static uint64_t slb_mapping_size(uint32_t slabs) {
+    uint64_t page = slb_os_page_size();
+    return (slabs / 8 + 8 + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_ranges_begin(struct slb_free_range *range, const struct slabby_allocator *pool) {
+    range->first = range->end = 0;
+    range->length = pool->reserved / 16;
+    range->is_free = range->length > SLB_FREE_RANGE ? slb_os_map(slb_mapping_size(range->length)) : NULL;
+    if (range->is_free != NULL)
+        return;
+    range->length = SLB_FREE_RANGE;
+    range->is_free = range->few;
+}
+
+SLB_PRIVATE void slb_ranges_end(struct slb_free_range *range) {
+    if (range->is_free != range->few)
+        slb_os_unmap(range->is_free, slb_mapping_size(range->length));
+}
+
+/* Shards that lie close together share a range. */
+SLB_PRIVATE bool slb_next_range(struct slabby_allocator *pool, struct slb_free_range *range,
+                                slb_range_count *count) {
+    uint32_t from = range->end;
+    bool found = false;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
+        uint32_t first = slb_shard_start(pool, shard), end = first + count(pool, shard);
+        first = first < from ? from : first;
+        if (end <= first)
+            continue;
+        if (found && end - range->first > SLB_FREE_RANGE)
+            break;
+        range->first = found ? range->first : first;
+        range->end = end - range->first > range->length ? range->first + range->length : end;
+        found = true;
+    }
+    return found;
 }
 
 /* -------------------- pool/verify.c */
@@ -24488,19 +24541,17 @@ static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
     /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets
      * this bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
-    uint64_t bits[SLB_FREE_RANGE / 64];
-    struct slb_free_range range = {.is_free = bits};
-    for (; range.first < pool->reserved; range.first = range.end) {
-        range.end =
-            pool->reserved - range.first < SLB_FREE_RANGE ? pool->reserved : range.first + SLB_FREE_RANGE;
-        if (!slb_find_free(pool, &range))
-            return false;
-        for (uint32_t i = 0; i < range.end - range.first; i++)
-            if ((!zeroed && slb_range_has_free(&range, range.first + i)) ||
-                slb_is_quarantined(pool, range.first + i))
-                slb_secure_zero_free_slab(pool, range.first + i);
+    bool found = true;
+    struct slb_free_range range;
+    slb_ranges_begin(&range, pool);
+    while (found && slb_next_range(pool, &range, slb_shard_used)) {
+        found = slb_find_free(pool, &range);
+        for (uint32_t id = range.first; found && id < range.end; id++)
+            if ((!zeroed && slb_range_has_free(&range, id)) || slb_is_quarantined(pool, id))
+                slb_secure_zero_free_slab(pool, id);
     }
-    return true;
+    slb_ranges_end(&range);
+    return found;
 }
 
 static slabby_status slb_change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
@@ -24678,24 +24729,31 @@ static slabby_status slb_trim_step(struct slabby_allocator *pool, const struct s
     return status;
 }
 
-/* Large pools take larger steps, with their bits in a mapping. If the system refuses the mapping, small steps are
- * used. */
+/* Slabs that may have memory: of a shard's range the first, which were used, and those that share a huge page with
+ * them; or those that prefault touched. */
+static uint32_t slb_count_touched(const struct slabby_allocator *pool, uint32_t shard) {
+    uint32_t used = slb_shard_used(pool, shard);
+    uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+    uint64_t touched = used + slb_os_huge_page_size() / pool->stride + 1;
+    if (slb_option(&pool->options, SLABBY_OPTION_PREFAULT))
+        return (uint32_t)range;
+    return used == 0 ? 0 : (uint32_t)(touched < range ? touched : range);
+}
+
+/* Between two steps: long enough for threads that waited for one, which look every 50 us (slb_os_wait_a_little). */
+#define SLB_BETWEEN_STEPS_NS 200000u
+
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint64_t few[SLB_FREE_RANGE / 64];
-    uint32_t slabs = pool->reserved, length = slabs / 16;
-    uint64_t page = slb_os_page_size();
-    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
-    uint64_t *mapped = length > SLB_FREE_RANGE ? slb_os_map(mapping) : NULL;
+    struct slb_free_range range;
     slabby_status status = SLABBY_OK;
-    struct slb_free_range range = {.is_free = mapped == NULL ? few : mapped};
-    if (mapped == NULL)
-        length = SLB_FREE_RANGE;
+    slb_ranges_begin(&range, pool);
     *out_bytes = 0;
-    for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
-        range.end = slabs - range.first < length ? slabs : range.first + length;
+    while (status == SLABBY_OK && slb_next_range(pool, &range, slb_count_touched)) {
+        if (range.first != 0)
+            slb_os_sleep(SLB_BETWEEN_STEPS_NS);
         status = slb_trim_step(pool, &range, out_bytes);
     }
-    slb_os_unmap(mapped, mapping);
+    slb_ranges_end(&range);
     return status;
 }
 

@@ -251,6 +251,25 @@ static void trim_returns_free_pages(void **state) {
     finish(pool);
 }
 
+/* Guards: trim looks at the slabs that were used, and with prefault at all, and does not count what had no memory. */
+static void trim_counts_what_had_memory(void **state) {
+    enum { SIZE = 4096, SPACE = 1 << 20 };
+    slabby_allocator *pool = make_pool(SIZE, 8, WITH({SLABBY_OPTION_MAX_CAPACITY, SPACE}));
+    uint64_t bytes = 1;
+
+    (void)state;
+    CHECK_STATUS(slabby_trim(&bytes, pool), SLABBY_OK);
+    assert_int_equal(bytes, 0);
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_trim(&bytes, pool), SLABBY_OK);
+    assert_in_range(bytes, 1, (uint64_t)SPACE * SIZE / 4);
+    finish(pool);
+    pool = make_pool(SIZE, 64, WITH({SLABBY_OPTION_PREFAULT, 1}));
+    CHECK_STATUS(slabby_trim(&bytes, pool), SLABBY_OK);
+    assert_in_range(bytes, 32 * SIZE, 65 * SIZE);
+    finish(pool);
+}
+
 /* Guards: closing gives the pages back with the last slab, and reclaim has nothing to do in a
  * sound pool. */
 static void close_returns_pages(void **state) {
@@ -278,7 +297,7 @@ int main(void) {
         cmocka_unit_test(heap_serves_the_fast_path),    cmocka_unit_test(heap_fallback_is_hot),
         cmocka_unit_test(secure_hides_what_malloc_had), cmocka_unit_test(secure_hides_old_content),
         cmocka_unit_test(trim_returns_free_pages),      cmocka_unit_test(close_returns_pages),
-        cmocka_unit_test(heap_slabs_enter_no_cache),
+        cmocka_unit_test(heap_slabs_enter_no_cache),    cmocka_unit_test(trim_counts_what_had_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,9 @@
 #include "pool/free_range.h"
 
 #include "observe/counters.h"
+#include "os/os.h"
 #include "pool/quiesce.h"
+#include "tiers/shards.h"
 
 #include <string.h>
 
@@ -27,4 +29,43 @@ SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_f
             return true;
     }
     return false;
+}
+
+static uint64_t mapping_size(uint32_t slabs) {
+    uint64_t page = slb_os_page_size();
+    return (slabs / 8 + 8 + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_ranges_begin(struct slb_free_range *range, const struct slabby_allocator *pool) {
+    range->first = range->end = 0;
+    range->length = pool->reserved / 16;
+    range->is_free = range->length > SLB_FREE_RANGE ? slb_os_map(mapping_size(range->length)) : NULL;
+    if (range->is_free != NULL)
+        return;
+    range->length = SLB_FREE_RANGE;
+    range->is_free = range->few;
+}
+
+SLB_PRIVATE void slb_ranges_end(struct slb_free_range *range) {
+    if (range->is_free != range->few)
+        slb_os_unmap(range->is_free, mapping_size(range->length));
+}
+
+/* Shards that lie close together share a range. */
+SLB_PRIVATE bool slb_next_range(struct slabby_allocator *pool, struct slb_free_range *range,
+                                slb_range_count *count) {
+    uint32_t from = range->end;
+    bool found = false;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
+        uint32_t first = slb_shard_start(pool, shard), end = first + count(pool, shard);
+        first = first < from ? from : first;
+        if (end <= first)
+            continue;
+        if (found && end - range->first > SLB_FREE_RANGE)
+            break;
+        range->first = found ? range->first : first;
+        range->end = end - range->first > range->length ? range->first + range->length : end;
+        found = true;
+    }
+    return found;
 }

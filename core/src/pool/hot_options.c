@@ -13,6 +13,7 @@
 #include "resilience/ticker.h"
 #include "status.h"
 #include "tiers/gate.h"
+#include "tiers/shards.h"
 
 #include <inttypes.h>
 
@@ -30,19 +31,17 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
     /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets
      * this bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
-    uint64_t bits[SLB_FREE_RANGE / 64];
-    struct slb_free_range range = {.is_free = bits};
-    for (; range.first < pool->reserved; range.first = range.end) {
-        range.end =
-            pool->reserved - range.first < SLB_FREE_RANGE ? pool->reserved : range.first + SLB_FREE_RANGE;
-        if (!slb_find_free(pool, &range))
-            return false;
-        for (uint32_t i = 0; i < range.end - range.first; i++)
-            if ((!zeroed && slb_range_has_free(&range, range.first + i)) ||
-                is_quarantined(pool, range.first + i))
-                slb_secure_zero_free_slab(pool, range.first + i);
+    bool found = true;
+    struct slb_free_range range;
+    slb_ranges_begin(&range, pool);
+    while (found && slb_next_range(pool, &range, slb_shard_used)) {
+        found = slb_find_free(pool, &range);
+        for (uint32_t id = range.first; found && id < range.end; id++)
+            if ((!zeroed && slb_range_has_free(&range, id)) || is_quarantined(pool, id))
+                slb_secure_zero_free_slab(pool, id);
     }
-    return true;
+    slb_ranges_end(&range);
+    return found;
 }
 
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {

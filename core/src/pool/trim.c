@@ -5,6 +5,7 @@
 #include "pool/free_range.h"
 #include "pool/quiesce.h"
 #include "protect/slab_pages.h"
+#include "tiers/shards.h"
 
 /* The whole pages between the end of one slab in use and the start of the next go back. */
 static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
@@ -44,23 +45,30 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_f
     return status;
 }
 
-/* Large pools take larger steps, with their bits in a mapping. If the system refuses the mapping, small steps are
- * used. */
+/* Slabs that may have memory: of a shard's range the first, which were used, and those that share a huge page with
+ * them; or those that prefault touched. */
+static uint32_t count_touched(const struct slabby_allocator *pool, uint32_t shard) {
+    uint32_t used = slb_shard_used(pool, shard);
+    uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+    uint64_t touched = used + slb_os_huge_page_size() / pool->stride + 1;
+    if (slb_option(&pool->options, SLABBY_OPTION_PREFAULT))
+        return (uint32_t)range;
+    return used == 0 ? 0 : (uint32_t)(touched < range ? touched : range);
+}
+
+/* Between two steps: long enough for threads that waited for one, which look every 50 us (slb_os_wait_a_little). */
+#define BETWEEN_STEPS_NS 200000u
+
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint64_t few[SLB_FREE_RANGE / 64];
-    uint32_t slabs = pool->reserved, length = slabs / 16;
-    uint64_t page = slb_os_page_size();
-    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
-    uint64_t *mapped = length > SLB_FREE_RANGE ? slb_os_map(mapping) : NULL;
+    struct slb_free_range range;
     slabby_status status = SLABBY_OK;
-    struct slb_free_range range = {.is_free = mapped == NULL ? few : mapped};
-    if (mapped == NULL)
-        length = SLB_FREE_RANGE;
+    slb_ranges_begin(&range, pool);
     *out_bytes = 0;
-    for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
-        range.end = slabs - range.first < length ? slabs : range.first + length;
+    while (status == SLABBY_OK && slb_next_range(pool, &range, count_touched)) {
+        if (range.first != 0)
+            slb_os_sleep(BETWEEN_STEPS_NS);
         status = trim_step(pool, &range, out_bytes);
     }
-    slb_os_unmap(mapped, mapping);
+    slb_ranges_end(&range);
     return status;
 }
