@@ -4755,6 +4755,11 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
+/* A caller's number as slabby_error can say it. */
+SLB_INLINE int64_t slb_error_value(uint64_t value) {
+    return value < INT64_MAX ? (int64_t)value : INT64_MAX;
+}
+
 /* Reports NoSystemMemory, directly after the system has refused `size` bytes: errno is the reason. The text says what
  * the memory was for (`what`), and what to change (`remedy`). */
 SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,
@@ -5430,9 +5435,9 @@ static bool slb_parse_quantity(const char *text, const struct slb_unit *units, i
             continue;
         if (__builtin_mul_overflow(whole, factor, &value) ||
             __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
-            value + part / scale > (uint64_t)INT64_MAX)
+            __builtin_add_overflow(value, part / scale, &value) || value > (uint64_t)INT64_MAX)
             return false;
-        *out_value = (int64_t)(value + part / scale);
+        *out_value = (int64_t)value;
         return true;
     }
     return false;
@@ -5985,7 +5990,7 @@ static slabby_status slb_resolve_heap(struct slb_options *options, uint64_t capa
     if (!slb_was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, *limit == 0 ? 1 : *limit, 0, left,
                              "option heap_fallback_limit = %" PRId64 ": a capacity of %" PRId64
                              " leaves references for %" PRId64
                              " heap slabs; lower the capacity, max_capacity or "
@@ -6010,15 +6015,15 @@ static slabby_status slb_resolve_backend(struct slb_options *options, slabby_err
 static slabby_status slb_read_environment(struct slb_options *options, slabby_error *error) {
     const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
     const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
-    int64_t rate;
+    int64_t rate = 0, most = slb_option_info(id)->maximum;
     if (text == NULL || slb_was_set(options, id))
         return SLABBY_OK;
-    if (slb_option_parse_count(text, &rate))
-        return slb_option_set(options, id, rate, error);
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
-                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
-                         "or remove it",
-                         text);
+    if (slb_option_parse_count(text, &rate) && slb_option_set(options, id, rate, NULL) == SLABBY_OK)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, rate, 0, most,
+                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number from 0 to "
+                         "%" PRId64 "; correct or remove it",
+                         text, most);
 }
 
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
@@ -6924,15 +6929,15 @@ static uint64_t slb_layout_round_up(uint64_t value, uint64_t slb_unit) {
 
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
     if (slab_size < 1 || slab_size > SLB_MAX_SLAB_SIZE)
-        return slb_error_set(error, SLABBY_INVALID_SLAB_SIZE, 0, (int64_t)slab_size, 1, SLB_MAX_SLAB_SIZE,
-                             "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size,
-                             SLB_MAX_SLAB_SIZE);
+        return slb_error_set(
+            error, SLABBY_INVALID_SLAB_SIZE, 0, slb_error_value(slab_size), 1, SLB_MAX_SLAB_SIZE,
+            "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size, SLB_MAX_SLAB_SIZE);
     if (capacity < 1)
-        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, slb_error_value(capacity), 1, INT32_MAX,
                              "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity,
                              INT32_MAX);
     if (capacity > INT32_MAX)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, slb_error_value(capacity), 1, INT32_MAX,
                              "capacity %" PRIu64
                              " is above what a reference can number; choose 1 to %d slabs",
                              capacity, INT32_MAX);
@@ -14510,7 +14515,7 @@ static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *ou
     uint64_t end = slb_audit_end(pool);
     slb_audit_unlock(pool);
     if (*cursor > end)
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, slb_error_value(*cursor), 0, (int64_t)end,
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
     int failure = slb_os_file(fd, &file);
     if (failure != 0)
@@ -24062,8 +24067,9 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_listener == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or the place for the listener is null");
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
+                             pool == NULL ? "the handle is none of a pool"
+                                          : "the place for the listener is null");
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");

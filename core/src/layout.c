@@ -19,15 +19,15 @@ static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
 
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
     if (slab_size < 1 || slab_size > SLB_MAX_SLAB_SIZE)
-        return slb_error_set(error, SLABBY_INVALID_SLAB_SIZE, 0, (int64_t)slab_size, 1, SLB_MAX_SLAB_SIZE,
-                             "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size,
-                             SLB_MAX_SLAB_SIZE);
+        return slb_error_set(
+            error, SLABBY_INVALID_SLAB_SIZE, 0, slb_error_value(slab_size), 1, SLB_MAX_SLAB_SIZE,
+            "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size, SLB_MAX_SLAB_SIZE);
     if (capacity < 1)
-        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, slb_error_value(capacity), 1, INT32_MAX,
                              "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity,
                              INT32_MAX);
     if (capacity > INT32_MAX)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, slb_error_value(capacity), 1, INT32_MAX,
                              "capacity %" PRIu64
                              " is above what a reference can number; choose 1 to %d slabs",
                              capacity, INT32_MAX);

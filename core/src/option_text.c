@@ -59,9 +59,9 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
             continue;
         if (__builtin_mul_overflow(whole, factor, &value) ||
             __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
-            value + part / scale > (uint64_t)INT64_MAX)
+            __builtin_add_overflow(value, part / scale, &value) || value > (uint64_t)INT64_MAX)
             return false;
-        *out_value = (int64_t)(value + part / scale);
+        *out_value = (int64_t)value;
         return true;
     }
     return false;

@@ -159,7 +159,7 @@ static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity
     if (!was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, *limit == 0 ? 1 : *limit, 0, left,
                              "option heap_fallback_limit = %" PRId64 ": a capacity of %" PRId64
                              " leaves references for %" PRId64
                              " heap slabs; lower the capacity, max_capacity or "
@@ -184,15 +184,15 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
 static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
     const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
     const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
-    int64_t rate;
+    int64_t rate = 0, most = slb_option_info(id)->maximum;
     if (text == NULL || was_set(options, id))
         return SLABBY_OK;
-    if (slb_option_parse_count(text, &rate))
-        return slb_option_set(options, id, rate, error);
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
-                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
-                         "or remove it",
-                         text);
+    if (slb_option_parse_count(text, &rate) && slb_option_set(options, id, rate, NULL) == SLABBY_OK)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, rate, 0, most,
+                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number from 0 to "
+                         "%" PRId64 "; correct or remove it",
+                         text, most);
 }
 
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,

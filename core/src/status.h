@@ -15,6 +15,11 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
                                         ...) SLB_PRINTF(7, 8);
 
+/* A caller's number as slabby_error can say it. */
+SLB_INLINE int64_t slb_error_value(uint64_t value) {
+    return value < INT64_MAX ? (int64_t)value : INT64_MAX;
+}
+
 /* Reports NoSystemMemory, directly after the system has refused `size` bytes: errno is the reason. The text says what
  * the memory was for (`what`), and what to change (`remedy`). */
 SLB_PRIVATE slabby_status slb_error_refused(slabby_error *error, uint64_t size, const char *what,

@@ -23,6 +23,8 @@ static void check_refused(uint64_t slab_size, uint64_t capacity, const struct se
     assert_ptr_equal(pool, untouched);
     assert_int_equal(error.status, expected);
     assert_true(strlen(error.text) > 0);
+    assert_true(error.minimum == error.maximum || error.value < error.minimum || error.value > error.maximum);
+    assert_true(error.value >= 0);
     CHECK_STATUS(try_pool(&pool, slab_size, capacity, settings, NULL), expected);
 }
 
@@ -96,6 +98,7 @@ static void heap_slots_take_numbers(void **state) {
     check_refused(64, INT32_MAX,
                   WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, INT32_MAX - 1}),
                   SLABBY_CAPACITY_EXCEEDED);
+    check_refused(64, INT32_MAX, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}), SLABBY_CAPACITY_EXCEEDED);
 }
 
 /* Guards: a refused create leaves no pool, tag or mapping behind, however often it is tried. */

@@ -441,6 +441,11 @@ static void without_descriptors(void **state) {
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     CHECK_STATUS(slabby_listener_wait(NULL, 1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, (slabby_allocator *)&error, &error),
+                 SLABBY_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "the handle is none of a pool");
+    CHECK_STATUS(slabby_listener_create(NULL, NULL, pool, &error), SLABBY_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "the place for the listener is null");
     CHECK_STATUS(slabby_listener_set_timeout(NULL, 1), SLABBY_INVALID_ARGUMENT);
     finish(pool);
 }

@@ -309,6 +309,8 @@ static void the_environment_sets_the_rate(void **state) {
     assert_says(error.text, "SLABBY_GUARD_SAMPLE_RATE=\"often\"");
     assert_int_equal(setenv("SLABBY_GUARD_SAMPLE_RATE", "2000000000", 1), 0);
     CHECK_STATUS(try_pool(&pool, 64, 10, NULL, &error), SLABBY_INVALID_OPTION);
+    assert_says(error.text, "SLABBY_GUARD_SAMPLE_RATE=\"2000000000\"");
+    assert_int_equal(error.value, 2000000000);
     assert_int_equal(unsetenv("SLABBY_GUARD_SAMPLE_RATE"), 0);
 }
 

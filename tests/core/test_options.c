@@ -276,6 +276,8 @@ static void bad_text_is_refused(void **state) {
         {"shards", "0x"},
         {"shards", "9223372036854775808"},
         {"alignment", "9007199254740992KiB"},
+        {"max_alloc_latency", "5124095.5761h"}, /* of 2^64 ns and 0.25 s */
+        {"max_alloc_latency", "307445734.561826m"},
     };
     slabby_options *options = fresh_options();
 

@@ -38,8 +38,9 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_listener == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or the place for the listener is null");
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
+                             pool == NULL ? "the handle is none of a pool"
+                                          : "the place for the listener is null");
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");

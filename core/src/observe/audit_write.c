@@ -181,7 +181,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     uint64_t end = slb_audit_end(pool);
     slb_audit_unlock(pool);
     if (*cursor > end)
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, slb_error_value(*cursor), 0, (int64_t)end,
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
     int failure = slb_os_file(fd, &file);
     if (failure != 0)
