@@ -18134,6 +18134,9 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 /* The state that the next check that takes steps would lead to. */
 SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
+/* The capacity has changed. Needs the gate lock. */
+SLB_PRIVATE void slb_degrade_size(struct slabby_allocator *pool);
+
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
 }
@@ -18314,6 +18317,11 @@ static void slb_set_thresholds(struct slabby_allocator *pool, int64_t degrade_at
     atomic_store(&pool->degrade.degrade_at, (uint32_t)degrade_at);
     atomic_store(&pool->degrade.survive_at, (uint32_t)survive_at);
     atomic_store(&pool->degrade.every, on ? slb_distance_of_checks(pool) : 0);
+}
+
+SLB_PRIVATE void slb_degrade_size(struct slabby_allocator *pool) {
+    if (slb_degrade_is_on(pool))
+        atomic_store(&pool->degrade.every, slb_distance_of_checks(pool));
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
@@ -18924,6 +18932,7 @@ SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
 static void slb_set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
     atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
+    slb_degrade_size(pool);
 }
 
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
@@ -18947,7 +18956,7 @@ SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
 }
 
 static slabby_status slb_check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
-    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
+    int64_t value = slb_error_value(capacity);
     if (capacity < 1)
         return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
                              "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
@@ -18980,7 +18989,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     if (status != SLABBY_OK)
         return status;
     if (slb_in_flight())
-        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
+        return slb_error_set(error, SLABBY_BUSY, 0, slb_error_value(capacity), 0, 0,
                              "a signal handler interrupted its own thread inside the pool; try again later");
     uint64_t mark = slb_events_mark(pool);
     bool begun = false;
@@ -19003,7 +19012,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         slb_gate_unlock(pool);
     }
     if (!begun)
-        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
+        return slb_error_set(error, SLABBY_CLOSED, 0, slb_error_value(capacity), 0, 0,
                              "the pool is closed; its capacity is of no use any more");
     slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
     slb_note_peak(pool);         /* some may be with those who waited */

@@ -539,6 +539,23 @@ static void steps_under_load_lose_nothing(void **state) {
     finish(background.pool);
 }
 
+/* Guards: a pool that shrinks is looked at as often as one of its new size. */
+static void small_pools_that_were_large_notice(void **state) {
+    const int64_t degraded[] = {DEGRADED};
+    uint64_t cursor = 0, awaited;
+    slabby_ref refs[11];
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 20000, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}, {SLABBY_OPTION_DEGRADE_AT, 50}));
+    CHECK_STATUS(slabby_resize(&awaited, pool, 20, NULL), SLABBY_OK);
+    for (int i = 0; i < 11; i++)
+        refs[i] = take(pool);
+    check_reported(pool, &cursor, 1, degraded);
+    for (int i = 0; i < 11; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    finish(pool);
+}
+
 #define TIMED_TEST(name) cmocka_unit_test_setup_teardown(name, set_clock, reset_clock)
 
 int main(void) {
@@ -558,6 +575,7 @@ int main(void) {
         TIMED_TEST(thresholds_are_checked_and_hot),
         TIMED_TEST(loggers_run_outside),
         TIMED_TEST(steps_under_load_lose_nothing),
+        TIMED_TEST(small_pools_that_were_large_notice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,11 @@ static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, in
     atomic_store(&pool->degrade.every, on ? distance_of_checks(pool) : 0);
 }
 
+SLB_PRIVATE void slb_degrade_size(struct slabby_allocator *pool) {
+    if (slb_degrade_is_on(pool))
+        atomic_store(&pool->degrade.every, distance_of_checks(pool));
+}
+
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
     pool->degrade.tracking = atomic_load(&pool->timing.tracking);
     set_thresholds(pool, degrade_at, survive_at);

@@ -50,6 +50,9 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 /* The state that the next check that takes steps would lead to. */
 SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
+/* The capacity has changed. Needs the gate lock. */
+SLB_PRIVATE void slb_degrade_size(struct slabby_allocator *pool);
+
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
 }

@@ -7,6 +7,7 @@
 #include "protect/free_ids.h"
 #include "protect/slab_commit.h"
 #include "protect/slab_pages.h"
+#include "resilience/degrade.h"
 #include "status.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -185,6 +186,7 @@ SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
 static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
     atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
+    slb_degrade_size(pool);
 }
 
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
@@ -208,7 +210,7 @@ SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
 }
 
 static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
-    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
+    int64_t value = slb_error_value(capacity);
     if (capacity < 1)
         return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
                              "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
@@ -241,7 +243,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     if (status != SLABBY_OK)
         return status;
     if (slb_in_flight())
-        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
+        return slb_error_set(error, SLABBY_BUSY, 0, slb_error_value(capacity), 0, 0,
                              "a signal handler interrupted its own thread inside the pool; try again later");
     uint64_t mark = slb_events_mark(pool);
     bool begun = false;
@@ -264,7 +266,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
         slb_gate_unlock(pool);
     }
     if (!begun)
-        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
+        return slb_error_set(error, SLABBY_CLOSED, 0, slb_error_value(capacity), 0, 0,
                              "the pool is closed; its capacity is of no use any more");
     slb_gate_note_free(pool, 0); /* the slabs that came back may be enough to open the gate */
     slb_note_peak(pool);         /* some may be with those who waited */
