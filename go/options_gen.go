@@ -189,8 +189,8 @@ func WithHeapFallback() AllocatorOption {
 	return numberOption(OptionHeapFallback, 1)
 }
 
-// WithHeapFallbackLimit sets `heap_fallback_limit`: slabs the heap may add at the same time. 1
-// to 2147483646; default capacity.
+// WithHeapFallbackLimit sets `heap_fallback_limit`: slabs the heap may add at the same time;
+// takes bits of references, as max_capacity does. 1 to 2147483646; default capacity.
 func WithHeapFallbackLimit(count int) AllocatorOption {
 	return numberOption(OptionHeapFallbackLimit, int64(count))
 }
@@ -227,7 +227,9 @@ func WithSurviveAt(percent int) AllocatorOption {
 
 // WithMaxCapacity sets `max_capacity`: how far Resize can go, at least the capacity: address
 // space and bookkeeping are reserved for so many slabs; their memory counts only as the
-// capacity needs it. 1 to 2147483647; default capacity.
+// capacity needs it. A slab is retired after 2^(52 - ceil(log2(max_capacity +
+// heap_fallback_limit))) allocations; then another one serves, as long as max_capacity leaves
+// one: docs/sizing.md. 1 to 2147483647; default capacity.
 func WithMaxCapacity(count int) AllocatorOption {
 	return numberOption(OptionMaxCapacity, int64(count))
 }

@@ -888,7 +888,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "heap_fallback_limit",
         .default_value = 0, .minimum = 1, .maximum = 2147483646,
         .enumerators = NULL,
-        .meaning = "slabs the heap may add at the same time",
+        .meaning = "slabs the heap may add at the same time; takes bits of references, as "
+                   "max_capacity does",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -956,7 +957,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .enumerators = NULL,
         .meaning = "how far slabby_resize can go, at least the capacity: address space and "
                    "bookkeeping are reserved for so many slabs; their memory counts only as the"
-                   " capacity needs it",
+                   " capacity needs it. A slab is retired after 2^(52 - ceil(log2(max_capacity "
+                   "+ heap_fallback_limit))) allocations; then another one serves, as long as "
+                   "max_capacity leaves one: docs/sizing.md",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -16337,6 +16340,9 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* The retired slabs of the pool itself for which no other one serves. */
+SLB_PRIVATE uint64_t slb_count_retired(struct slabby_allocator *pool);
+
 /* Slabs in service that nobody has; 0 where the sums are of no one moment. Never waits. */
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
 
@@ -16483,7 +16489,8 @@ static void slb_fill_factors(struct slabby_allocator *pool, const slabby_stats *
     out->breaker_mode = (int32_t)atomic_load_explicit(&pool->breaker.mode, memory_order_relaxed);
     out->unacknowledged_corruptions =
         atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed);
-    out->use_factor = slb_used_factor(slb_ratio(stats->used_slabs, stats->total_slabs, 0.0));
+    out->use_factor =
+        slb_used_factor(slb_ratio(stats->used_slabs + slb_count_retired(pool), stats->total_slabs, 0.0));
     out->error_factor = 1.0 - out->error_rate;
     out->latency_factor = slb_latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
     out->breaker_factor = slb_breaker_factor(stats->breaker_state);
@@ -17112,13 +17119,13 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 /* Retired slabs for which no other one serves. Those that are replaced are read first: never more than have retired. */
-static uint64_t slb_retired_for_good(struct slabby_allocator *pool) {
+SLB_PRIVATE uint64_t slb_count_retired(struct slabby_allocator *pool) {
     uint32_t replaced = atomic_load_explicit(&pool->capacity.replaced, memory_order_acquire);
     return slb_read_counter(&pool->counts.retired) - replaced;
 }
 
 static uint64_t slb_available_beside(struct slabby_allocator *pool, uint64_t used) {
-    uint64_t out_of_service = used + slb_read_counter(&pool->corruption.quarantined) + slb_retired_for_good(pool);
+    uint64_t out_of_service = used + slb_read_counter(&pool->corruption.quarantined) + slb_count_retired(pool);
     uint64_t total = slb_capacity(pool);
     return out_of_service < total ? total - out_of_service : 0;
 }
@@ -17273,7 +17280,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 static void slb_fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t used = slb_used_twice(pool, live, &steady);
     out->quarantined_slabs = slb_read_counter(&pool->corruption.quarantined);
-    out->retired_slabs = slb_retired_for_good(pool) + slb_read_counter(&pool->counts.heap_retired);
+    out->retired_slabs = slb_count_retired(pool) + slb_read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used;
     out->available_slabs = slb_available_beside(pool, used);
@@ -18746,8 +18753,14 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 /* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
-/* Whether another slab could serve for one that has retired. */
+/* Whether another slab is to serve for one that has retired. */
 SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool);
+
+/* Whether one is left that could. relaxed: for a text. */
+SLB_INLINE bool slb_resize_has_spare(const struct slabby_allocator *pool) {
+    return pool->reserved - slb_capacity(pool) >
+           atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+}
 
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
@@ -20407,18 +20420,21 @@ static uint64_t slb_generations_left(const struct slabby_allocator *pool, uint32
 }
 
 /* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
- * references left is taken only when there is no better one. */
-static struct slabby_allocator *slb_take_entry(uint32_t id_bits) {
+ * references left is taken only when there is no better one. Where there is none at all, *out_taken entries have
+ * pools. */
+static struct slabby_allocator *slb_take_entry(uint32_t id_bits, uint32_t *out_taken) {
     struct slabby_allocator *best = NULL;
     uint64_t best_left = 1, first;
+    *out_taken = 0;
     for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
         uint32_t entry = 1 + (slb_locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = slb_generations_left(pool, id_bits, &first);
         /* acquire: pairs with the end of slb_pool_unmap_remains */
         uint64_t remains = atomic_load_explicit(&pool->remains, memory_order_acquire);
-        bool bare = (remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE;
-        if (slb_pool_exists(pool) || !bare || left <= best_left || slb_ticker_is_at(pool))
+        bool slb_taken = slb_pool_exists(pool) || (remains & SLB_REMAINS_STATE) != SLB_REMAINS_NONE;
+        *out_taken += slb_taken;
+        if (slb_taken || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -20623,6 +20639,33 @@ static slabby_status slb_map_pool(struct slb_layout *layout, struct slb_memory *
     return slb_try_map(layout, memory, slab_size, capacity, options, error);
 }
 
+static slabby_status slb_refuse_one_more(uint32_t slb_taken, const struct slb_layout *layout, slabby_error *error) {
+    uint32_t spent = SLB_POOL_ENTRIES - 1 - slb_taken;
+    if (spent == 0)
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; end one first: a closed pool lasts until "
+                             "it is destroyed or its last object is gone",
+                             slb_taken);
+    return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                         "earlier pools used up the references of %u of the %u places of this process, for "
+                         "pools with max_capacity + heap_fallback_limit = %" PRIu64
+                         "; lower these, keep pools for longer, or start anew",
+                         spent, SLB_POOL_ENTRIES - 1, layout->reserved + (uint64_t)layout->heap_limit);
+}
+
+/* Below so many allocations in all, which take a day at ten million a second, create warns. */
+#define SLB_FEW_ALLOCATIONS (1ull << 40)
+
+static void slb_warn_of_wear(struct slabby_allocator *pool) {
+    uint64_t each = pool->generations, slabs = pool->reserved;
+    if (each >= SLB_FEW_ALLOCATIONS / slabs)
+        return;
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_SLAB_RETIRED, 0, (int64_t)each,
+              "pool \"%s\": a slab is retired after %" PRIu64 " allocations, all %" PRIu64 " after %" PRIu64
+              "; lower heap_fallback_limit",
+              slb_shown_name(pool).text, each, slabs, each * slabs);
+}
+
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
                                           uint64_t capacity, const struct slb_options *asked,
                                           slabby_error *error) {
@@ -20643,16 +20686,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();
-    struct slabby_allocator *pool = slb_take_entry(layout.id_bits);
+    uint32_t slb_taken;
+    struct slabby_allocator *pool = slb_take_entry(layout.id_bits, &slb_taken);
     if (pool != NULL)
         slb_init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
     slb_pool_table_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
-        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
-                             "this process holds %u pools already; end one first: a closed pool lasts until "
-                             "it is destroyed or its last object is gone",
-                             SLB_POOL_ENTRIES - 1);
+        return slb_refuse_one_more(slb_taken, &layout, error);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
@@ -20671,6 +20712,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
             "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
             " in all pools",
             slb_shown_name(pool).text, slb_os_guard_limit());
+    slb_warn_of_wear(pool);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 
@@ -22030,13 +22072,18 @@ static slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id,
 
 static void slb_raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                              struct slb_notification *out_notification) {
-    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
-    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" is retired after %" PRIu64 " allocations; %s";
+    const int32_t code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    bool served = id < pool->reserved && slb_resize_has_spare(pool);
+    int32_t level = served ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    const char *then = served ? "another one serves for it" : "no other is left: make a new pool";
+    struct slb_shown_name name = slb_shown_name(pool);
     slabby_ref ref = slb_ref_make(pool, generation, id);
     if (out_notification != NULL)
-        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, name.text,
+                          pool->generations, then);
     else
-        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
+        slb_event(pool, level, code, ref, id, says, id, name.text, pool->generations, then);
 }
 
 /* The last generation was released: the word already says retired, and no thread will ever take the slab again. */

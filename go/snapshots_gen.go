@@ -265,7 +265,8 @@ type HealthMetrics struct {
 	// BreakerMode: what an operator forced on the circuit breaker.
 	BreakerMode BreakerMode `json:"breaker_mode"`
 
-	// UseFactor: H of the score: 1 up to 80 % of the slabs used, then down to 0.2 (ratio).
+	// UseFactor: H of the score: 1 up to 80 % of the slabs used or retired, then down to 0.2
+	// (ratio).
 	UseFactor float64 `json:"use_factor"`
 
 	// ErrorFactor: E of the score: 1 - error_rate (ratio).

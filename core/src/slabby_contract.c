@@ -365,7 +365,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "heap_fallback_limit",
         .default_value = 0, .minimum = 1, .maximum = 2147483646,
         .enumerators = NULL,
-        .meaning = "slabs the heap may add at the same time",
+        .meaning = "slabs the heap may add at the same time; takes bits of references, as "
+                   "max_capacity does",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },
@@ -433,7 +434,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .enumerators = NULL,
         .meaning = "how far slabby_resize can go, at least the capacity: address space and "
                    "bookkeeping are reserved for so many slabs; their memory counts only as the"
-                   " capacity needs it",
+                   " capacity needs it. A slab is retired after 2^(52 - ceil(log2(max_capacity "
+                   "+ heap_fallback_limit))) allocations; then another one serves, as long as "
+                   "max_capacity leaves one: docs/sizing.md",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
         .hot = 0, .power_of_two = 0,
     },

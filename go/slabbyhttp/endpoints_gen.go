@@ -67,7 +67,7 @@ var reasons = []reasonInfo{
 		"find the write beyond a slab (bit_guard, guard_sample_rate, debug), then acknowledge it with reclaim"},
 	{"exhausted", "stats", "available_slabs", "is", "0", "", false,
 		"no slab is free",
-		"release slabs sooner, resize the pool up to max_capacity, or switch heap_fallback on"},
+		"release slabs sooner, resize the pool up to max_capacity, or switch heap_fallback on; where slabs are retired, make it anew with a lower max_capacity or heap_fallback_limit"},
 	{"nearly_full", "stats", "memory_utilization", "above", "0.9", "exhausted", false,
 		"more than 90 % of the slabs are live",
 		"raise the capacity before the pool is exhausted, or look for slabs that are not released"},

@@ -123,7 +123,7 @@ REASONS = (
         '',
         False,
         'no slab is free',
-        'release slabs sooner, resize the pool up to max_capacity, or switch heap_fallback on',
+        'release slabs sooner, resize the pool up to max_capacity, or switch heap_fallback on; where slabs are retired, make it anew with a lower max_capacity or heap_fallback_limit',
     ),
     ReasonInfo(
         'nearly_full',

@@ -90,7 +90,8 @@ class Options(TypedDict, total=False):
         True or False; default False; may change while the pool runs. Serve from the heap when
         no slab of the pool is free.
     heap_fallback_limit
-        1 to 2147483646; default the capacity. Slabs the heap may add at the same time.
+        1 to 2147483646; default the capacity. Slabs the heap may add at the same time; takes
+        bits of references, as max_capacity does.
     circuit_breaker_threshold
         0 to 1000000000; default 0; may change while the pool runs. Consecutive failures that
         open the breaker; 0 means no breaker.
@@ -114,7 +115,9 @@ class Options(TypedDict, total=False):
     max_capacity
         1 to 2147483647; default the capacity. How far resize can go, at least the capacity:
         address space and bookkeeping are reserved for so many slabs; their memory counts only
-        as the capacity needs it.
+        as the capacity needs it. A slab is retired after 2^(52 - ceil(log2(max_capacity +
+        heap_fallback_limit))) allocations; then another one serves, as long as max_capacity
+        leaves one: docs/sizing.md.
     huge_pages
         True or False; default False. Ask the system for huge pages behind the slabs.
     prefault

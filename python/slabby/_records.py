@@ -255,7 +255,7 @@ class Health(Record):
     )
     use_factor: float = member(
         18,
-        doc="H of the score: 1 up to 80 % of the slabs used, then down to 0.2.",
+        doc="H of the score: 1 up to 80 % of the slabs used or retired, then down to 0.2.",
     )
     error_factor: float = member(19, doc="E of the score: 1 - error_rate.")
     latency_factor: float = member(

@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+#include "pool.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +101,65 @@ static void heap_slots_take_numbers(void **state) {
                   WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, INT32_MAX - 1}),
                   SLABBY_CAPACITY_EXCEEDED);
     check_refused(64, INT32_MAX, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}), SLABBY_CAPACITY_EXCEEDED);
+}
+
+/* The allocations of a slab that create warns of; 0 where it does not warn. */
+static int64_t warned_of(slabby_allocator *pool) {
+    slabby_event event = {.struct_size = sizeof event};
+    uint64_t cursor = 0, count = 1;
+
+    while (count != 0) {
+        CHECK_STATUS(slabby_events_read(&event, &count, NULL, &cursor, pool, 1), SLABBY_OK);
+        if (count == 0 || event.code != SLABBY_EVENT_CODE_SLAB_RETIRED)
+            continue;
+        assert_int_equal(event.level, SLABBY_EVENT_LEVEL_WARNING);
+        assert_non_null(strstr(event.text, "lower heap_fallback_limit"));
+        return event.value;
+    }
+    return 0;
+}
+
+/* Guards: a pool whose slabs wear out within days says so at once; a large one does not. */
+static void short_lives_are_announced(void **state) {
+    static const struct {
+        uint64_t capacity;
+        int64_t most, heap, warned;
+    } cases[] = {{64, 64, 64, 0},
+                 {64, 1 << 24, 64, 0},
+                 {64, 64, 100000, 0},
+                 {64, 64, 1000000, INT64_C(1) << 32},
+                 {64, 64, 1 << 24, 1 << 27},
+                 {1 << 20, 1 << 20, 64, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        slabby_allocator *pool = make_pool(8, cases[i].capacity,
+                                           WITH({SLABBY_OPTION_MAX_CAPACITY, cases[i].most},
+                                                {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, cases[i].heap}));
+        int64_t warned = warned_of(pool);
+
+        if (warned != cases[i].warned) /* an earlier pool may have used some references of this place */
+            assert_in_range(warned, cases[i].warned / 2, cases[i].warned);
+        CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    }
+}
+
+/* Guards: where the references of every place are used up, the refusal says that, and a smaller pool is made. */
+static void used_up_references_are_named(void **state) {
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+
+    (void)state;
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
+        slb_pool_table[entry].pool.tag_spent = (1ull << 52) - (1ull << 20);
+    CHECK_STATUS(try_pool(&pool, 8, 64, WITH({SLABBY_OPTION_MAX_CAPACITY, 1 << 20}), &error),
+                 SLABBY_TOO_MANY_POOLS);
+    assert_non_null(strstr(error.text, "used up the references of 4095 of the 4095 places"));
+    assert_null(strstr(error.text, "holds"));
+    pool = make_pool(8, 64, NULL);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
+        slb_pool_table[entry].pool.tag_spent = 0;
 }
 
 /* Guards: a refused create leaves no pool, tag or mapping behind, however often it is tried. */
@@ -214,6 +275,8 @@ int main(void) {
         cmocka_unit_test(capacity_has_limits),
         cmocka_unit_test(totals_do_not_overflow),
         cmocka_unit_test(heap_slots_take_numbers),
+        cmocka_unit_test(short_lives_are_announced),
+        cmocka_unit_test(used_up_references_are_named),
         cmocka_unit_test(refusals_leak_nothing),
         cmocka_unit_test(pools_are_numbered),
     };

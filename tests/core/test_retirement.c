@@ -58,6 +58,30 @@ static void spent_slabs_retire(void **state) {
         }
 }
 
+/* Guards: a retired slab is a warning that names the options, and a pool without others is not healthy. */
+static void retirement_is_reported(void **state) {
+    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_MAX_CAPACITY, 2}));
+    slabby_event event = {.struct_size = sizeof event};
+    slabby_health health = {.struct_size = sizeof health};
+    uint64_t cursor = 0, count = 1;
+    int reported = 0;
+
+    (void)state;
+    (void)exhaust(pool, 2 * GENERATIONS);
+    while (count != 0) {
+        CHECK_STATUS(slabby_events_read(&event, &count, NULL, &cursor, pool, 1), SLABBY_OK);
+        if (count == 0 || event.code != SLABBY_EVENT_CODE_SLAB_RETIRED || event.ref == 0)
+            continue;
+        assert_int_equal(event.level, reported == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING);
+        assert_non_null(strstr(event.text, reported == 0 ? "another one serves" : "no other is left"));
+        reported++;
+    }
+    assert_int_equal(reported, 2);
+    CHECK_STATUS(slabby_get_health(&health, pool), SLABBY_OK);
+    assert_true(health.use_factor < 0.21);
+    finish(pool);
+}
+
 /* Guards: retirement takes the one spent slab, its neighbours go on. */
 static void one_spent_slab_leaves_the_rest(void **state) {
     enum { SLABS = 6 };
@@ -228,6 +252,7 @@ int main(void) {
         cmocka_unit_test(one_spent_slab_leaves_the_rest),
         cmocka_unit_test(reserved_slabs_serve_for_spent_ones),
         cmocka_unit_test(spent_slabs_are_given_up_first),
+        cmocka_unit_test(retirement_is_reported),
         cmocka_unit_test(every_way_back_spends_a_generation),
         cmocka_unit_test(spent_by_id_retires),
         cmocka_unit_test(heap_entries_retire),

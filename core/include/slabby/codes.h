@@ -126,7 +126,7 @@ enum slabby_option_id {
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when no slab of the pool is free */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
-    /* slabs the heap may add at the same time */
+    /* slabs the heap may add at the same time; takes bits of references, as max_capacity does */
     SLABBY_OPTION_HEAP_FALLBACK_LIMIT = 23,
     /* consecutive failures that open the breaker; 0 means no breaker */
     SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD = 24,
@@ -144,7 +144,9 @@ enum slabby_option_id {
     /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
     /* how far slabby_resize can go, at least the capacity: address space and bookkeeping are
-     * reserved for so many slabs; their memory counts only as the capacity needs it */
+     * reserved for so many slabs; their memory counts only as the capacity needs it. A slab is
+     * retired after 2^(52 - ceil(log2(max_capacity + heap_fallback_limit))) allocations; then
+     * another one serves, as long as max_capacity leaves one: docs/sizing.md */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,

@@ -61,13 +61,18 @@ static slabby_status return_slab(struct slabby_allocator *pool, uint32_t id, uin
 
 static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                              struct slb_notification *out_notification) {
-    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
-    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" is retired after %" PRIu64 " allocations; %s";
+    const int32_t code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    bool served = id < pool->reserved && slb_resize_has_spare(pool);
+    int32_t level = served ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    const char *then = served ? "another one serves for it" : "no other is left: make a new pool";
+    struct slb_shown_name name = slb_shown_name(pool);
     slabby_ref ref = slb_ref_make(pool, generation, id);
     if (out_notification != NULL)
-        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, name.text,
+                          pool->generations, then);
     else
-        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
+        slb_event(pool, level, code, ref, id, says, id, name.text, pool->generations, then);
 }
 
 /* The last generation was released: the word already says retired, and no thread will ever take the slab again. */

@@ -183,13 +183,13 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 /* Retired slabs for which no other one serves. Those that are replaced are read first: never more than have retired. */
-static uint64_t retired_for_good(struct slabby_allocator *pool) {
+SLB_PRIVATE uint64_t slb_count_retired(struct slabby_allocator *pool) {
     uint32_t replaced = atomic_load_explicit(&pool->capacity.replaced, memory_order_acquire);
     return read_counter(&pool->counts.retired) - replaced;
 }
 
 static uint64_t available_beside(struct slabby_allocator *pool, uint64_t used) {
-    uint64_t out_of_service = used + read_counter(&pool->corruption.quarantined) + retired_for_good(pool);
+    uint64_t out_of_service = used + read_counter(&pool->corruption.quarantined) + slb_count_retired(pool);
     uint64_t total = slb_capacity(pool);
     return out_of_service < total ? total - out_of_service : 0;
 }
@@ -344,7 +344,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t used = used_twice(pool, live, &steady);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
-    out->retired_slabs = retired_for_good(pool) + read_counter(&pool->counts.heap_retired);
+    out->retired_slabs = slb_count_retired(pool) + read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used;
     out->available_slabs = available_beside(pool, used);

@@ -36,6 +36,9 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* The retired slabs of the pool itself for which no other one serves. */
+SLB_PRIVATE uint64_t slb_count_retired(struct slabby_allocator *pool);
+
 /* Slabs in service that nobody has; 0 where the sums are of no one moment. Never waits. */
 SLB_PRIVATE uint64_t slb_count_available(struct slabby_allocator *pool);
 

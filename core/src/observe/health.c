@@ -89,7 +89,8 @@ static void fill_factors(struct slabby_allocator *pool, const slabby_stats *stat
     out->breaker_mode = (int32_t)atomic_load_explicit(&pool->breaker.mode, memory_order_relaxed);
     out->unacknowledged_corruptions =
         atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed);
-    out->use_factor = used_factor(ratio(stats->used_slabs, stats->total_slabs, 0.0));
+    out->use_factor =
+        used_factor(ratio(stats->used_slabs + slb_count_retired(pool), stats->total_slabs, 0.0));
     out->error_factor = 1.0 - out->error_rate;
     out->latency_factor = latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
     out->breaker_factor = breaker_factor(stats->breaker_state);

@@ -65,18 +65,21 @@ static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t i
 }
 
 /* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
- * references left is taken only when there is no better one. */
-static struct slabby_allocator *take_entry(uint32_t id_bits) {
+ * references left is taken only when there is no better one. Where there is none at all, *out_taken entries have
+ * pools. */
+static struct slabby_allocator *take_entry(uint32_t id_bits, uint32_t *out_taken) {
     struct slabby_allocator *best = NULL;
     uint64_t best_left = 1, first;
+    *out_taken = 0;
     for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
         uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
         /* acquire: pairs with the end of slb_pool_unmap_remains */
         uint64_t remains = atomic_load_explicit(&pool->remains, memory_order_acquire);
-        bool bare = (remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE;
-        if (slb_pool_exists(pool) || !bare || left <= best_left || slb_ticker_is_at(pool))
+        bool taken = slb_pool_exists(pool) || (remains & SLB_REMAINS_STATE) != SLB_REMAINS_NONE;
+        *out_taken += taken;
+        if (taken || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -281,6 +284,33 @@ static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memo
     return try_map(layout, memory, slab_size, capacity, options, error);
 }
 
+static slabby_status refuse_one_more(uint32_t taken, const struct slb_layout *layout, slabby_error *error) {
+    uint32_t spent = SLB_POOL_ENTRIES - 1 - taken;
+    if (spent == 0)
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; end one first: a closed pool lasts until "
+                             "it is destroyed or its last object is gone",
+                             taken);
+    return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                         "earlier pools used up the references of %u of the %u places of this process, for "
+                         "pools with max_capacity + heap_fallback_limit = %" PRIu64
+                         "; lower these, keep pools for longer, or start anew",
+                         spent, SLB_POOL_ENTRIES - 1, layout->reserved + (uint64_t)layout->heap_limit);
+}
+
+/* Below so many allocations in all, which take a day at ten million a second, create warns. */
+#define FEW_ALLOCATIONS (1ull << 40)
+
+static void warn_of_wear(struct slabby_allocator *pool) {
+    uint64_t each = pool->generations, slabs = pool->reserved;
+    if (each >= FEW_ALLOCATIONS / slabs)
+        return;
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_SLAB_RETIRED, 0, (int64_t)each,
+              "pool \"%s\": a slab is retired after %" PRIu64 " allocations, all %" PRIu64 " after %" PRIu64
+              "; lower heap_fallback_limit",
+              slb_shown_name(pool).text, each, slabs, each * slabs);
+}
+
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
                                           uint64_t capacity, const struct slb_options *asked,
                                           slabby_error *error) {
@@ -301,16 +331,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();
-    struct slabby_allocator *pool = take_entry(layout.id_bits);
+    uint32_t taken;
+    struct slabby_allocator *pool = take_entry(layout.id_bits, &taken);
     if (pool != NULL)
         init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
     slb_pool_table_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
-        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
-                             "this process holds %u pools already; end one first: a closed pool lasts until "
-                             "it is destroyed or its last object is gone",
-                             SLB_POOL_ENTRIES - 1);
+        return refuse_one_more(taken, &layout, error);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
@@ -329,6 +357,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
             "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
             " in all pools",
             slb_shown_name(pool).text, slb_os_guard_limit());
+    warn_of_wear(pool);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 

@@ -38,8 +38,14 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 /* Continues a resize as far as possible without waiting. Needs the gate lock. */
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
-/* Whether another slab could serve for one that has retired. */
+/* Whether another slab is to serve for one that has retired. */
 SLB_PRIVATE bool slb_resize_replaces(struct slabby_allocator *pool);
+
+/* Whether one is left that could. relaxed: for a text. */
+SLB_INLINE bool slb_resize_has_spare(const struct slabby_allocator *pool) {
+    return pool->reserved - slb_capacity(pool) >
+           atomic_load_explicit(&pool->capacity.replaced, memory_order_relaxed);
+}
 
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
