@@ -45,12 +45,15 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_f
     return status;
 }
 
+/* What the first touch of a slab may bring into memory on most systems. Asking for the size would open a file. */
+#define HUGE_PAGE 0x200000u
+
 /* Slabs that may have memory: of a shard's range the first, which were used, and those that share a huge page with
- * them; or those that prefault touched. */
+ * them; with prefault all. */
 static uint32_t count_touched(const struct slabby_allocator *pool, uint32_t shard) {
     uint32_t used = slb_shard_used(pool, shard);
     uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
-    uint64_t touched = used + slb_os_huge_page_size() / pool->stride + 1;
+    uint64_t touched = used + HUGE_PAGE / pool->stride + 1;
     if (slb_option(&pool->options, SLABBY_OPTION_PREFAULT))
         return (uint32_t)range;
     return used == 0 ? 0 : (uint32_t)(touched < range ? touched : range);
