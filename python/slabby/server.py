@@ -208,7 +208,12 @@ class Server(ThreadingHTTPServer):
         if not self._connections.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except Exception:
+            # There is no thread that would do it, since the system refused one.
+            self._connections.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -219,8 +224,11 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that closed the connection is no error of this server."""
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Ends serve_forever(), and streams with it."""
+        """Ends serve_forever(), and streams with it. May be called again."""
         self.ended.set()
         self.shutdown()
         self.server_close()
@@ -245,11 +253,16 @@ def serve(
     hosts: Iterable[str] | None = None,
 ) -> Server:
     """A server for these pools, or for every open pool of the process, in a thread of its own until
-    close(). On loopback it answers only to names of loopback, unless `hosts` says otherwise."""
+    close() or the end of its `with` block. On loopback it answers only to names of loopback, unless `hosts` says
+    otherwise."""
     host, port = split_address(address)
     names = checked(token, hosts)
     if names is None and (host in LOOPBACK_HOSTS or host.startswith("127.")):
         names = LOOPBACK_HOSTS
     server = Server(host, port, Endpoints(shown(pools), token, exhaustion, names))
-    threading.Thread(target=server.serve_forever, name="slabby-serve", daemon=True).start()
+    try:
+        threading.Thread(target=server.serve_forever, name="slabby-serve", daemon=True).start()
+    except BaseException:
+        server.server_close()
+        raise
     return server

@@ -157,6 +157,45 @@ def test_more_clients_than_the_server_takes(monkeypatch, pool):
         server.close()
 
 
+def test_a_with_block_ends_the_server_and_its_thread(pool):
+    before = set(threading.enumerate())
+    with serving.serve([pool], "127.0.0.1:0") as server:
+        assert raw(server, GET + "\r\n")[0] == 200
+        (thread,) = (t for t in set(threading.enumerate()) - before if t.name == "slabby-serve")
+    # It would poll the closed socket for ever, and use a processor.
+    thread.join(20)
+    assert not thread.is_alive()
+    server.close()
+
+
+def refuse_threads(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_a_server_that_got_no_thread_closes_its_socket(monkeypatch, pool):
+    made = []
+    bind = serving.Server.server_bind
+    monkeypatch.setattr(serving.Server, "server_bind", lambda self: (bind(self), made.append(self)))
+    refuse_threads(monkeypatch)
+    with pytest.raises(RuntimeError, match="can't start"):
+        serving.serve([pool], "127.0.0.1:0")
+    assert made[0].fileno() == -1
+
+
+def test_the_server_answers_again_when_there_are_threads_again(monkeypatch, pool):
+    monkeypatch.setattr(serving, "CONNECTIONS", 2)
+    with serving.serve([pool], "127.0.0.1:0") as server:
+        with monkeypatch.context() as without:
+            refuse_threads(without)
+            for _ in range(4):
+                with pytest.raises((OSError, http.client.HTTPException)):
+                    raw(server, GET + "\r\n")
+        assert raw(server, GET + "\r\n")[0] == 200
+
+
 # ------------------------------------------------------------------------------------------------ answers
 
 
