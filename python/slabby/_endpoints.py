@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -108,9 +109,10 @@ class Endpoints:
     exhaustion: bool = False
     hosts: tuple[str, ...] | None = None
     streams: set[Stream] = field(default_factory=set)
+    admission: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, request: Request) -> Answer | Change | Stream:
-        """The answer, or a Change that still needs the body."""
+        """The answer, a Change that still needs the body, or a Stream for admit()."""
         try:
             return self._begin(request)
         except Problem as problem:
@@ -167,13 +169,19 @@ class Endpoints:
         if "pool" in query:
             self._find(query["pool"])
         header = request.headers.get("last-event-id", "")
-        stream = open_stream(self.pools, query.get("pool"), header, follow)
-        if follow and len(self.streams) >= STREAMS_LIMIT:
-            text = f"{STREAMS_LIMIT} streams of events are open; close one, or ask with follow=0"
-            raise Problem(503, text, {"Retry-After": "5"})
-        if follow:
+        return open_stream(self.pools, query.get("pool"), header, follow)
+
+    def admit(self, stream: Stream) -> Answer | Stream:
+        """Counts a stream that begin() returned, until its end(), or refuses it. Not in begin() itself: that may run
+        in a thread whose result is dropped when the request is cancelled."""
+        if not stream.follow:
+            return stream
+        with self.admission:
+            if len(self.streams) >= STREAMS_LIMIT:
+                text = f"{STREAMS_LIMIT} streams of events are open; close one, or ask with follow=0"
+                return refusal(Problem(503, text, {"Retry-After": "5"}))
             self.streams.add(stream)
-            stream.at_end = self.streams.discard
+        stream.at_end = self.streams.discard
         return stream
 
     def _option(self, request: Request) -> Answer | Change:

@@ -46,6 +46,9 @@ class App(EndpointApp):
         if isinstance(found, Change):
             found = await _read_change(found, receive)
         if isinstance(found, Stream):
+            # From here to its end() no cancellation can come between.
+            found = self._endpoints.admit(found)
+        if isinstance(found, Stream):
             await _stream(found, request.method == "HEAD", receive, send)
             return
         await send(_start(found.status, found.headers))

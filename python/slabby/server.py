@@ -86,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(found, Change):
             found = self._read_change(found)
         if isinstance(found, Stream):
+            found = self.server.endpoints.admit(found)
+        if isinstance(found, Stream):
             self._stream(found)
         else:
             self._send(found)

@@ -29,13 +29,25 @@ class App(EndpointApp):
         if isinstance(found, Change):
             found = _read_change(found, environ)
         if isinstance(found, Stream):
-            start_response("200 OK", [*HEADERS, ("Content-Type", PATHS["/events"].type)])
-            if request.method == "HEAD":
-                found.end()
-                return []
-            return EventBody(found)
+            found = self._endpoints.admit(found)
+        if isinstance(found, Stream):
+            return _stream(found, request.method == "HEAD", start_response)
         start_response(f"{found.status} {TITLES.get(found.status, 'OK')}", list(found.headers))
         return [] if request.method == "HEAD" else [found.body]
+
+
+def _stream(stream: Stream, head: bool, start_response: StartResponse) -> Iterable[bytes]:
+    body = EventBody(stream)
+    try:
+        start_response("200 OK", [*HEADERS, ("Content-Type", PATHS["/events"].type)])
+    except BaseException:
+        # A server that has no body does not close it.
+        body.close()
+        raise
+    if head:
+        body.close()
+        return []
+    return body
 
 
 def _read_change(change: Change, environ: dict[str, Any]) -> Answer:

@@ -311,6 +311,56 @@ def test_wsgi_streams_end_with_their_client(pool):
     assert not app._endpoints.streams
 
 
+def test_wsgi_streams_end_with_a_server_that_cannot_start_them(pool):
+    app = wsgi.App([pool])
+    for method in ("GET", "HEAD"):
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": "/events", "wsgi.input": io.BytesIO()}
+
+        def start(status, headers):
+            raise BrokenPipeError
+
+        with pytest.raises(BrokenPipeError):
+            app(environ, start)
+        assert not app._endpoints.streams
+
+
+def test_asgi_streams_that_are_cancelled_count_no_longer(monkeypatch, pool):
+    """Wherever the cancellation comes: before the thread, while it works, after it, in the stream."""
+    app = asgi.App([pool])
+    begun, go_on = threading.Event(), threading.Event()
+    begin = app._endpoints.begin
+
+    def slow(request):
+        found = begin(request)
+        begun.set()
+        assert go_on.wait(60)
+        return found
+
+    monkeypatch.setattr(app._endpoints, "begin", slow)
+
+    async def main():
+        async def never():
+            await asyncio.sleep(3600)
+
+        async def send(message):
+            pass
+
+        scope = {"type": "http", "method": "GET", "path": "/events", "headers": []}
+        task = asyncio.create_task(app(scope, never, send))
+        assert await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        go_on.set()
+        for rounds in range(200):
+            task = asyncio.create_task(app(scope, never, send))
+            await asyncio.sleep(rounds * 1e-5)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert not app._endpoints.streams
+
+
 async def drive(app, target, until, change):
     """Asks an ASGI application, changes something, and leaves when `until` has come."""
     left = asyncio.Event()
