@@ -84,7 +84,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers the request, or returns why not.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) *problem {
-	if !h.allowsHost(r.Host) {
+	// Every browser sends Host. What sends none is a program, such as a health check that speaks HTTP/1.0.
+	if (r.Host != "" || r.ProtoAtLeast(1, 1)) && !h.allowsHost(r.Host) {
 		return refuse(http.StatusMisdirectedRequest,
 			"this server does not answer to the name in Host; use an address of the machine itself")
 	}

@@ -279,6 +279,35 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
+func TestRequestsWithoutHost(t *testing.T) {
+	address, _ := serveOn(t, slabbyhttp.WithPools(newPool(t, 4)))
+	for text, status := range map[string]string{
+		"GET /livez HTTP/1.0\r\n\r\n":                               "200",
+		"GET http://localhost/livez HTTP/1.0\r\n\r\n":               "200",
+		"GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n":         "421",
+		"GET http://evil.example/livez HTTP/1.0\r\n\r\n":            "421",
+		"GET /livez HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n": "421",
+	} {
+		if line := raw(t, address, text); !strings.Contains(line, " "+status+" ") {
+			t.Errorf("%q: %q, wanted %s", text, line, status)
+		}
+	}
+}
+
+func TestATokenOfAnyTextAuthorises(t *testing.T) {
+	pool := newPool(t, 4, slabby.WithName("orders"))
+	for _, token := range []string{"schlüssel", "voilà", "鍵\u3000"} {
+		handler := slabbyhttp.New(slabbyhttp.WithPools(pool), slabbyhttp.WithToken(token))
+		request := httptest.NewRequest(http.MethodPut, "/pools/orders/options/secure", strings.NewReader("on"))
+		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Content-Type", "text/plain")
+		recorder := httptest.NewRecorder()
+		if handler.ServeHTTP(recorder, request); recorder.Code != http.StatusOK {
+			t.Errorf("%q: %d", token, recorder.Code)
+		}
+	}
+}
+
 func TestAddressWithoutHostIsLoopback(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -16,6 +16,7 @@ from slabby._allocator import Allocator
 from slabby._base_error import SlabbyError
 from slabby._demo import Demo
 from slabby._doctor import doctor
+from slabby._endpoint_app import checked
 from slabby._library import core_version
 from slabby.server import DEFAULT_ADDRESS, Server, serve, split_address
 from slabby._sizing import add_size_arguments, size
@@ -122,7 +123,7 @@ def _line_of(error: Exception) -> str:
 
 def _token(file: str | None) -> str:
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE, "")
+        return _usable(os.environ.get(TOKEN_VARIABLE, "").strip(), TOKEN_VARIABLE)
     try:
         token = Path(file).read_text("utf-8").strip()
     except OSError as error:
@@ -131,6 +132,14 @@ def _token(file: str | None) -> str:
         raise UsageError(f"the file of the token, {file!r}, must be text in UTF-8") from None
     if not token:
         raise UsageError(f"the file of the token, {file!r}, is empty")
+    return _usable(token, file)
+
+
+def _usable(token: str, source: str) -> str:
+    try:
+        checked(token, None)
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}") from None
     return token
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parameters of the applications for every server interface."""
 
+import re
 from collections.abc import Iterable
 
 from slabby._allocator import Allocator
@@ -9,9 +10,14 @@ from slabby._endpoints import Endpoints
 
 
 def checked(token: object, hosts: object) -> tuple[str, ...] | None:
-    """The names as a tuple; TypeError for what is no token or no names."""
+    """The names as a tuple; TypeError or ValueError for what is no token or no names."""
     if not isinstance(token, str):
         raise TypeError(f"token takes text, not {token!r}")
+    # The text of the error shows no part of the token.
+    if token != token.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", token):
+        raise ValueError(
+            "token begins or ends with a blank, or has a character that no header can carry; choose letters and digits"
+        )
     if hosts is None:
         return None
     if isinstance(hosts, str):

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import quote, unquote
 
@@ -19,7 +20,7 @@ from slabby._base_error import SlabbyError
 from slabby._endpoint_events import Stream, open_stream
 from slabby._endpoint_pools import NamedPool, health, metrics, observe, ready, statistics
 from slabby._endpoint_problem import Problem, no_pool, printable, refused_by_core
-from slabby._endpoint_tables import PATHS, STREAMS_LIMIT, TARGET_LIMIT, VALUE_LIMIT
+from slabby._endpoint_tables import PATHS, STREAMS_LIMIT, TARGET_LIMIT, TITLES, VALUE_LIMIT
 from slabby._options import OPTIONS
 
 HEADERS = (
@@ -74,13 +75,18 @@ class Change:
     def late(self) -> Answer:
         """The answer if the body did not come in time."""
         text = f"the value did not arrive within {BODY_TIMEOUT} s"
-        return refusal(Problem(408, text, {"Connection": "close"}))
+        return refusal(Problem(408, text))
 
     def _finish(self, body: bytes) -> Answer:
         if len(body) < self.length:
             raise Problem(400, "the value is shorter than its Content-Length")
         _set_option(self.pool.pool, self.option, body)
         return _option_answer(self.pool, self.option)
+
+
+def reason_of(status: int) -> str:
+    """The words of a status, as HTTP/1.1 sends them."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def json_body(value: object) -> bytes:
@@ -119,7 +125,9 @@ class Endpoints:
             return refusal(problem)
 
     def _begin(self, request: Request) -> Answer | Change | Stream:
-        if self.hosts is not None and not _is_host(request.headers.get("host", ""), self.hosts):
+        # Every browser sends Host. What sends none is a program, such as a health check that speaks HTTP/1.0.
+        host = request.headers.get("host")
+        if self.hosts is not None and host is not None and not _is_host(host, self.hosts):
             text = "this server does not answer to the name in Host; use an address of the machine itself"
             raise Problem(421, text)
         length = len(request.path.encode()) + len(request.query) + bool(request.query)
@@ -178,7 +186,9 @@ class Endpoints:
             return stream
         with self.admission:
             if len(self.streams) >= STREAMS_LIMIT:
-                text = f"{STREAMS_LIMIT} streams of events are open; close one, or ask with follow=0"
+                text = (
+                    f"{STREAMS_LIMIT} streams of events are open; close one, or ask with follow=0"
+                )
                 return refusal(Problem(503, text, {"Retry-After": "5"}))
             self.streams.add(stream)
         stream.at_end = self.streams.discard
@@ -207,8 +217,10 @@ class Endpoints:
         if not self.token:
             raise Problem(403, "this server is read-only; give it a token to allow changes")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        # Digests have one length: the comparison takes the same time for every token.
-        given = hashlib.sha256(token.strip().encode(errors="replace")).digest()
+        # Headers are bytes, which servers hand on as Latin-1. No other blank is stripped: its byte may be part of a
+        # character. Digests have one length: the comparison takes the same time for every token.
+        sent = token.strip(" \t").encode("latin-1", errors="replace")
+        given = hashlib.sha256(sent).digest()
         wanted = hashlib.sha256(self.token.encode()).digest()
         if scheme.lower() == "bearer" and hmac.compare_digest(given, wanted):
             return
@@ -300,7 +312,8 @@ def _with_slash(request: Request) -> str:
 
     "./" in front keeps an element with a colon from being read as a scheme, and an empty one as another host.
     """
-    element = quote(request.mount.rpartition("/")[2], safe="~!$&'()*+,;=:@")
+    mount = request.mount.encode(errors="surrogateescape")
+    element = quote(mount.rpartition(b"/")[2], safe="~!$&'()*+,;=:@")
     ahead = "./" if not element or ":" in element else ""
     query = f"?{request.query}" if request.query else ""
     return f"{ahead}{element}{'/' if element else ''}{query}"

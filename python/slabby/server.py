@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from slabby._allocator import Allocator
@@ -17,9 +17,9 @@ from slabby._endpoint_app import checked
 from slabby._endpoint_events import EVENT_INTERVAL, Stream
 from slabby._endpoint_pools import shown
 from slabby._endpoint_problem import Problem
-from slabby._endpoint_tables import PATHS, TITLES
+from slabby._endpoint_tables import PATHS
 from slabby._endpoints import BODY_TIMEOUT, HEADERS, Answer, Change, Endpoints, Request
-from slabby._endpoints import refusal
+from slabby._endpoints import reason_of, refusal
 
 DEFAULT_ADDRESS = "127.0.0.1:7227"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -79,9 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if len(self.raw_requestline) > LINE_BYTES:
             raise Problem(414, f"the first line has more than {LINE_BYTES} bytes")
-        method, path, query = _first_line(self.raw_requestline)
-        self.command = method
-        request = Request(method, path, query, self._headers())
+        line = _first_line(self.raw_requestline)
+        self.command = line.method
+        headers = self._headers()
+        if "host" not in headers and line.version != "HTTP/1.0":
+            raise Problem(400, "a request needs the header Host")
+        if line.host is not None:
+            headers["host"] = line.host
+        request = Request(line.method, line.path, line.query, headers)
         found = self.server.endpoints.begin(request)
         if isinstance(found, Change):
             found = self._read_change(found)
@@ -99,8 +104,6 @@ class _Handler(BaseHTTPRequestHandler):
             if len(line) > LINE_BYTES:
                 raise Problem(431, f"a header has more than {LINE_BYTES} bytes")
             if line in (b"\r\n", b"\n"):
-                if "host" not in headers:
-                    raise Problem(400, "a request needs the header Host")
                 return headers
             name, colon, value = line.decode("latin-1").rstrip("\r\n").partition(":")
             if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
@@ -108,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             name = name.lower()
             if name in headers and name in ("host", "content-length", "authorization"):
                 raise Problem(400, f"the header {name} is given twice")
-            headers.setdefault(name, value.strip())
+            headers.setdefault(name, value.strip(" \t"))
         raise Problem(431, f"the request has more than {HEADER_COUNT} headers")
 
     def _read_change(self, change: Change) -> Answer:
@@ -120,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
         self.connection.settimeout(WRITE_TIMEOUT)
-        lines = [f"HTTP/1.1 {status} {TITLES.get(status, 'OK')}"]
+        lines = [f"HTTP/1.1 {status} {reason_of(status)}"]
         lines += [f"{name}: {value}" for name, value in headers]
         lines += ["Connection: close", "", ""]
         self.connection.sendall("\r\n".join(lines).encode("latin-1"))
@@ -163,8 +166,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.settimeout(WRITE_TIMEOUT)
 
 
-def _first_line(line: bytes) -> tuple[str, str, str]:
-    """Method, decoded path and query."""
+class _Line(NamedTuple):
+    """The first line of a request. `path` is decoded; `host` is that of the target, which precedes the header."""
+
+    method: str
+    path: str
+    query: str
+    version: str
+    host: str | None
+
+
+def _first_line(line: bytes) -> _Line:
     words = line.decode("latin-1").rstrip("\r\n").split(" ")
     if len(words) != 3 or not re.fullmatch(r"[A-Z]{1,32}", words[0]):
         raise Problem(400, "the first line is no METHOD TARGET HTTP/1.1")
@@ -172,12 +184,14 @@ def _first_line(line: bytes) -> tuple[str, str, str]:
     if not re.fullmatch(r"HTTP/1\.[01]", version):
         status = 505 if re.fullmatch(r"HTTP/[0-9]\.[0-9]", version) else 400
         raise Problem(status, "this server speaks HTTP/1.1")
-    target = re.sub(r"^http://[^/?]*", "", target) if target.startswith("http://") else target
+    host = None
+    if whole := re.match("http://([^/?]*)", target):
+        host, target = whole[1], target[whole.end() :]
     path, _, query = target.partition("?")
     is_written = path.startswith("/") and re.fullmatch(r"[!-~]*", target)
     if not is_written or re.search(r"%(?![0-9A-Fa-f]{2})", path):
         raise Problem(400, "the target is no path")
-    return method, unquote(path, errors="replace"), query
+    return _Line(method, unquote(path, errors="replace"), query, version, host)
 
 
 class Server(ThreadingHTTPServer):

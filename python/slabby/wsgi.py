@@ -14,8 +14,8 @@ from typing import Any
 
 from slabby._endpoint_app import EndpointApp
 from slabby._endpoint_events import EVENT_INTERVAL, Stream
-from slabby._endpoint_tables import PATHS, TITLES
-from slabby._endpoints import HEADERS, Answer, Change, Request
+from slabby._endpoint_tables import PATHS
+from slabby._endpoints import HEADERS, Answer, Change, Request, reason_of
 
 StartResponse = Callable[..., Any]
 
@@ -32,7 +32,7 @@ class App(EndpointApp):
             found = self._endpoints.admit(found)
         if isinstance(found, Stream):
             return _stream(found, request.method == "HEAD", start_response)
-        start_response(f"{found.status} {TITLES.get(found.status, 'OK')}", list(found.headers))
+        start_response(f"{found.status} {reason_of(found.status)}", list(found.headers))
         return [] if request.method == "HEAD" else [found.body]
 
 
@@ -65,8 +65,10 @@ def request_of(environ: dict[str, Any]) -> Request:
         if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")
     }
     path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+    # Bytes that are no text have to come back as they were.
+    mount = environ.get("SCRIPT_NAME", "").encode("latin-1").decode(errors="surrogateescape")
     query = environ.get("QUERY_STRING", "")
-    return Request(environ["REQUEST_METHOD"], path, query, headers, environ.get("SCRIPT_NAME", ""))
+    return Request(environ["REQUEST_METHOD"], path, query, headers, mount)
 
 
 class EventBody:

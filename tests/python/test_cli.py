@@ -215,6 +215,9 @@ def test_the_token_is_text(tmp_path, capsys):
     (tmp_path / "token").write_bytes(b"\xff\xfe")
     assert main(["serve", "--demo", "--token-file", str(tmp_path / "token")]) == 2
     assert "must be text in UTF-8" in capsys.readouterr().err
+    (tmp_path / "token").write_text("a\nb")
+    assert main(["serve", "--demo", "--token-file", str(tmp_path / "token")]) == 2
+    assert "no header can carry" in capsys.readouterr().err
 
 
 def test_an_arrow_key_does_not_end_top(monkeypatch):

@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from wsgiref.util import is_hop_by_hop, setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
 import slabby
@@ -54,6 +56,14 @@ def raw(server, text):
 RAW = [
     (GET + "\r\n", 200),
     ("GET http://localhost/livez HTTP/1.0\r\nHost: localhost\r\n\r\n", 200),
+    # A health check of HTTP/1.0, which no browser is. Host is another matter if it comes.
+    ("GET /livez HTTP/1.0\r\n\r\n", 200),
+    ("GET http://localhost/livez HTTP/1.0\r\n\r\n", 200),
+    ("GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n", 421),
+    ("GET /livez HTTP/1.0\r\nHost:\r\n\r\n", 421),
+    ("GET http://evil.example/livez HTTP/1.0\r\n\r\n", 421),
+    ("GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+    ("GET http://localhost/livez HTTP/1.1\r\n\r\n", 400),
     ("GET /%6Civez HTTP/1.1\nHost: localhost\n\n", 200),
     ("GET /livez HTTP/1.1\r\n\r\n", 400),
     ("nonsense\r\n\r\n", 400),
@@ -217,6 +227,70 @@ def test_only_the_token_changes_options(pool):
     assert answer_of(app, "PUT", path, b"on", HTTP_AUTHORIZATION="bearer right")[0] == 200
     assert pool.get_option("secure") is True
     assert answer_of(wsgi.App([pool]), "PUT", path, b"off", HTTP_AUTHORIZATION="Bearer ")[0] == 403
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "voilà", "鍵", "b64-._~+/="])
+def test_a_token_of_any_text_authorises(pool, token):
+    path = "/pools/orders/options/secure"
+    sent = f"Bearer {token}".encode()
+    app = wsgi.App([pool], token=token)
+    given = {"HTTP_AUTHORIZATION": sent.decode("latin-1")}
+    assert answer_of(app, "PUT", path, b"on", **given)[0] == 200
+    assert answer_of(app, "PUT", path, b"off", HTTP_AUTHORIZATION="Bearer schl?ssel")[0] == 401
+    with serving.serve([pool], "127.0.0.1:0", token=token) as server:
+        head = PUT.encode().replace(b"Bearer t", sent) + b"Content-Length: 3\r\n\r\noff"
+        assert raw(server, head)[0] == 200
+    assert pool.get_option("secure") is False
+
+
+@pytest.mark.parametrize("token", [" t", "t ", "t\n", "a\0b", "\udc80"])
+def test_a_token_that_no_header_can_carry_is_refused(token):
+    for make in (wsgi.App, asgi.App):
+        with pytest.raises(ValueError, match="no header can carry"):
+            make([], token=token)
+
+
+def test_wsgi_answers_pass_the_check_of_wsgiref(pool):
+    """Without headers that belong to the connection, and with the words of each status."""
+
+    class Late(io.BytesIO):
+        def read(self, *_):
+            raise TimeoutError
+
+    app = validator(wsgi.App([pool], token="t"))
+    found = []
+
+    def start(status, headers, error=None):
+        assert not [name for name, _ in headers if is_hop_by_hop(name)]
+        found.append(status)
+        return lambda data: None
+
+    common = {"SCRIPT_NAME": "/x", "QUERY_STRING": "", "HTTP_AUTHORIZATION": "Bearer t"}
+    common |= {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "2"}
+    change = "/pools/orders/options/secure"
+    for method, path in (("PUT", change), ("GET", ""), ("GET", "/livez")):
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": Late(), **common}
+        setup_testing_defaults(environ)
+        parts = app(environ, start)
+        list(parts)
+        parts.close()
+    assert found == ["408 Request Timeout", "308 Permanent Redirect", "200 OK"]
+
+
+@pytest.mark.parametrize(
+    ("mount", "location"),
+    [
+        ("/a/größe".encode(), "gr%C3%B6%C3%9Fe/"),
+        (b"/\xff", "%FF/"),
+        (b"/a:b", "./a:b/"),
+        (b"", "./"),
+    ],
+)
+def test_below_a_prefix_of_any_bytes_the_redirect_stays_there(pool, mount, location):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "", "SCRIPT_NAME": mount.decode("latin-1")}
+    found = []
+    wsgi.App([pool])(environ, lambda status, headers: found.append(dict(headers)["Location"]))
+    assert found == [location]
 
 
 def test_nearly_full_above_nine_tenths():
