@@ -109,9 +109,20 @@ class LeakCheck:
         yield
         gc.collect()
         live = {key: text for key, text in _live().items() if key not in self._before}
-        dropped = [event for event in self._feed.read() if _is_leak(event)]
+        dropped = [
+            event for event in self._feed.read() if _is_leak(event) and self._is_of_the_test(event)
+        ]
         if (live or dropped) and item.get_closest_marker(MARK) is None:
             pytest.fail(_report(list(live.values()), dropped), pytrace=False)
+
+    def _is_of_the_test(self, event: Event) -> bool:
+        """False for a slab that was live before the test: that of a test that failed, for example, which pytest drops
+        with its traceback in the next one. Each counts once, because a later pool may have the same numbers."""
+        key = (event.allocator_address, event.ref)
+        if key not in self._before:
+            return True
+        self._before.discard(key)
+        return False
 
     def pytest_unconfigure(self) -> None:
         self._feed.close()

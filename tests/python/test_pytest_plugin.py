@@ -78,8 +78,31 @@ HOLDERS = {
 }
 
 
-def run_pytest(folder: Path, *arguments: str) -> str:
-    (folder / "test_slabs.py").write_text(TESTS, encoding="utf-8")
+# Pytest holds what a failed test leaves in its traceback until the next test, and sys.last_traceback does, too.
+INNOCENT = """
+import slabby
+
+pool = slabby.Allocator(64, 100, name="global")
+other = []
+
+def test_fails():
+    ref = pool.allocate()
+    other.append(pool.allocate())
+    assert False, "for its own reason"
+
+def test_innocent():
+    other.clear()
+
+def test_innocent_too():
+    pass
+
+def test_drops():
+    pool.allocate()
+"""
+
+
+def run_pytest(folder: Path, *arguments: str, tests: str = TESTS) -> str:
+    (folder / "test_slabs.py").write_text(tests, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n", encoding="utf-8")
     command = [
         sys.executable,
@@ -126,3 +149,8 @@ def test_tests_that_leave_slabs_behind_fail(tmp_path):
     assert "held.append(inner.allocate())" not in output.split("allocated at:")[0]
     assert "of pool 'inner' is live" in output
     assert "of allocate_fast() of pool 'global' is live" in output
+
+
+def test_what_a_failed_test_held_is_not_the_next_ones(tmp_path):
+    output = run_pytest(tmp_path, "--slabby-leaks", tests=INNOCENT)
+    assert named("ERROR", output) == {"test_fails", "test_drops"}
