@@ -108,6 +108,30 @@ def test_4095_views_and_no_more(pool):
     ref.release()
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda ref: io.BytesIO(b"abc").readinto(ref),
+        lambda ref: struct.pack_into("<I", ref, 0, 7),
+        lambda ref: b"".join([ref]),
+        lambda ref: bytearray().extend(ref),
+        lambda ref: bytearray().__iadd__(ref),
+    ],
+)
+def test_where_cpython_drops_the_error_the_use_is_refused_and_counted(use):
+    """docs/python.md says so: the TypeError is CPython's."""
+    with slabby.Allocator(64, 1) as pool:
+        ref = pool.allocate()
+        ref.release()
+        with pool.allocate() as next_owner:
+            with pytest.raises((TypeError, slabby.UseAfterFreeError)):
+                use(ref)
+            assert pool.stats().errors[slabby.Status.USE_AFTER_FREE] == 1
+            assert next_owner.tobytes() == bytes(64)
+            with pytest.raises(slabby.UseAfterFreeError):
+                use(memoryview(ref))
+
+
 def test_a_refused_buffer_leaves_no_pin(pool):
     with pool.allocate() as ref:
         with pytest.raises(ValueError, match="offset"):
