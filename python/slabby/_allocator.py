@@ -99,8 +99,12 @@ def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
 
 def _address(memory: int | Buffer) -> int:
     """The address at which a buffer begins, or the number itself."""
+    kind = type(memory)
+    if hasattr(kind, "__index__") and not hasattr(kind, "__len__"):
+        # A number of numpy is a buffer, too, of its own bytes. An array of numpy has a length.
+        return whole("memory", memory)
     found = _address_of(memory)
-    if not isinstance(found, int):
+    if isinstance(memory, float) or not isinstance(found, int):
         raise TypeError(f"memory takes an address or a buffer, not {memory!r}")
     return whole("memory", found)
 

@@ -4,6 +4,7 @@
 import ctypes
 import random
 
+import numpy
 import pytest
 import slabby
 
@@ -47,6 +48,31 @@ def test_a_slab_is_released_by_its_address_once(pool):
     pool.release_data(data)
     with pytest.raises(slabby.DoubleDeallocationError):
         pool.deallocate_fast(number)
+
+
+def test_an_address_may_be_a_number_of_numpy(pool):
+    """Which is a buffer, too: not its own address is meant, as that of an array is."""
+    ref = pool.allocate()
+    for kind in (numpy.uint64, numpy.int64, numpy.intp, ctypes.c_uint64):
+        if not hasattr(kind, "__index__"):
+            assert pool.ref_of(kind.from_buffer(ref)) == ref  # a buffer alone
+            continue
+        address = kind(ref.address)
+        assert pool.ref_of(address) == ref
+        assert slabby.Allocator.of(address).handle() == pool.handle()
+        assert "at offset 0 of slab" in slabby.classify_fault(address).text
+    for array in (ref.array(numpy.uint64), ref.array(numpy.uint64)[0:1].reshape(())):
+        assert pool.ref_of(array) == ref
+    del array
+    with pytest.raises(TypeError, match="memory takes an address or a buffer"):
+        pool.ref_of(numpy.float64(1.5))
+    address = numpy.uint64(ref.address)
+    ref.detach()
+    pool.release_data(address)
+    with pytest.raises(
+        slabby.UseAfterFreeError, match=f"memory is {address:#x}: .*after its release"
+    ):
+        pool.ref_of(address)
 
 
 def test_the_pool_of_an_address(pool):
