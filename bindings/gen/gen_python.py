@@ -22,7 +22,7 @@ from contract import (
 from entry import ToolError
 from header import Struct
 
-# Members of the header's structs that hold an enumerator; snapshots say so in the contract.
+# Members of the header's structs that hold an enumerator, or yes or no; snapshots say so in the contract.
 ENUM_MEMBERS = {
     ("slabby_live", "state"): "slab_state",
     ("slabby_finding", "state"): "slab_state",
@@ -34,6 +34,8 @@ ENUM_MEMBERS = {
     ("slabby_sample", "part"): "metric_part",
     ("slabby_audit_record", "operation"): "audit_operation",
     ("slabby_audit_record", "binding"): "binding",
+    ("slabby_audit_record", "status"): "status",
+    ("slabby_fault", "inside"): "bool",
 }
 
 # What to do about each error, in one clause.
@@ -387,7 +389,8 @@ def record_class(
         kind, convert = C_TO_PYTHON.get(member.type, "int"), ""
         if member.name in enums:
             kind = "bool" if enums[member.name] == "bool" else camel(enums[member.name])
-            convert = ", bool" if kind == "bool" else f', "{kind}"'
+            # An enumeration by its name is loaded when it is used; Status always is.
+            convert = f", {kind}" if kind in ("bool", "Status") else f', "{kind}"'
         elif member.length and member.type != "char":
             kind, convert = "dict[Status, int]", ", by_status"
         doc = f', doc="{docs[member.name]}"' if member.name in docs else ""
@@ -434,7 +437,7 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
             enums |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
         else:
             docs = contract.record(struct.name, visible(struct))
-        used |= {camel(enum) for enum in enums.values() if enum != "bool"}
+        used |= {camel(enum) for enum in enums.values() if enum not in ("bool", "status")}
         name, about = RECORD_NAMES[struct.name]
         parts.append(record_class(name, about, struct, enums, docs))
     names = "".join(f"    {name},\n" for name in sorted(used))

@@ -365,7 +365,7 @@ class AuditRecord(Record):
             " else 0."
         ),
     )
-    status: int = member(5, doc="How it ended.")
+    status: Status = member(5, Status, doc="How it ended.")
     binding: Binding = member(6, "Binding", doc="The language that called.")
 
 
@@ -412,7 +412,7 @@ class Fault(Record):
     """What lies at an address."""
 
     __slots__ = ()
-    inside: int = member(0, doc="Whether the address belongs to a pool.")
+    inside: bool = member(0, bool, doc="Whether the address belongs to a pool.")
     address: int = member(1, doc="The address.")
     ref: int = member(2, doc="The reference of the slab that is or was there, else 0.")
     id: int = member(3, doc="The number of the slab in its pool.")
