@@ -448,11 +448,10 @@ class Allocator(OptionAccess, Closing):
         """Passes the events since the last call to a logger, by default the one named "slabby"; returns how many.
 
         Call it at any time: each record has the event's time, its level, and the Event itself as the attribute
-        `slabby_event`."""
+        `slabby_event`. What the logger raises ends the call; the next one continues with the event after that."""
         from slabby._logging import log_new_events
 
-        logged, self._events_logged = log_new_events(self._core, self, self._events_logged, logger)
-        return logged
+        return log_new_events(self._core, self, logger)
 
     def stack(self, ref: SlabRef | int) -> str:
         """Where a slab was allocated, with the option `debug` on: Python's frames where this interpreter allocated it,

@@ -10,8 +10,8 @@ from slabby._enums import EventLevel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from slabby._allocator import Allocator
     from slabby._backend_protocol import Core
-    from slabby._types import Pool
 
 # Records asked for in one crossing.
 CHUNK = 256
@@ -50,17 +50,19 @@ def hand_over(logger: logging.Logger, event: Event) -> None:
     logger.handle(record)
 
 
-def log_new_events(
-    core: Core, pool: Pool, cursor: int, logger: logging.Logger | None
-) -> tuple[int, int]:
-    """Logs the events after the cursor; returns their number, and the cursor after them."""
+def log_new_events(core: Core, pool: Allocator, logger: logging.Logger | None) -> int:
+    """Logs the events since the last call; returns their number. A logger that raises gets none of them again."""
     target = chosen_logger(logger)
     logged, count = 0, 1
     while count:
-        records, count, lost, cursor = core.slabby_events_read(cursor, pool, CHUNK)
+        records, count, lost, after = core.slabby_events_read(pool._events_logged, pool, CHUNK)
+        events = [Event._of(record) for record in records]
         if lost:
+            pool._events_logged = events[0].sequence if events else after
             target.warning("%d events were overwritten before they were logged", lost)
-        for record in records:
-            hand_over(target, Event._of(record))
+        for event in events:
+            pool._events_logged = event.sequence + 1
+            hand_over(target, event)
+        pool._events_logged = after
         logged += count
-    return logged, cursor
+    return logged

@@ -49,6 +49,29 @@ def test_a_logger_of_ones_own_and_what_was_suppressed(caplog):
     assert {record.name for record in caplog.records} == {"mine"}
 
 
+def test_a_logger_that_raises_gets_no_event_twice():
+    pool = slabby.Allocator(64, 4)
+    for at in range(3):
+        pool.set_option("secure", at % 2 == 0)
+    seen = []
+
+    class Full(logging.Filter):
+        def filter(self, record):
+            seen.append(record.slabby_event.sequence)
+            if seen == [0, 1]:
+                raise OSError("the disk is full")
+            return False
+
+    logger = logging.getLogger("slabby.test.raises")
+    logger.setLevel(logging.DEBUG)
+    logger.addFilter(Full())
+    with pytest.raises(OSError, match="full"):
+        pool.log_events(logger)
+    assert pool.log_events(logger) == 2
+    assert pool.log_events(logger) == 0
+    assert seen == [0, 1, 2, 3]
+
+
 def test_the_audit_names_the_backend_on_every_thread():
     pool = slabby.Allocator(64, 4, audit=100)
     thread = threading.Thread(target=lambda: pool.allocate().release())
@@ -70,7 +93,8 @@ def test_the_audit_names_the_backend_on_every_thread():
         kind.UNPIN,
         kind.RELEASE,
     ]
-    assert records[5].status == slabby.Status.PINNED
+    assert records[5].status is slabby.Status.PINNED
+    assert records[0].status is slabby.Status.OK
     assert {record.binding for record in records} == {slabby.Binding[pool.backend.upper()]}
     assert records[1].thread == thread.native_id
     assert records[3].thread == threading.get_native_id()
