@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 # Recursive, because the collector or a signal handler may end a block while the same thread reads another.
 _lock = threading.RLock()
-# The open blocks of each Allocator, which reads the pool's use at each allocation while it has one.
-_blocks: weakref.WeakKeyDictionary[Allocator, list[BlockStatistics]] = weakref.WeakKeyDictionary()
+# The open blocks of each Allocator, which reads the pool's use at each allocation while it has one. A block that was
+# entered and dropped is open no longer, and does not keep its pool.
+_blocks: weakref.WeakKeyDictionary[Allocator, weakref.WeakSet[BlockStatistics]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def _after_fork() -> None:
@@ -65,7 +68,7 @@ class BlockStatistics:
             self._first = self._pool.stats()
             self._peak = self._first.used_slabs
             self._is_open = True
-            _blocks.setdefault(self._pool, []).append(self)
+            _blocks.setdefault(self._pool, weakref.WeakSet()).add(self)
             _spread_peak(self._pool)
         return self
 
@@ -80,7 +83,7 @@ class BlockStatistics:
                 raise RuntimeError("this block is not open; enter it by `with` first")
             self._refresh()
             self._is_open = False
-            _blocks[self._pool].remove(self)
+            _blocks[self._pool].discard(self)
             _spread_peak(self._pool)
 
     def _refresh(self) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 import slabby
@@ -166,6 +168,21 @@ def test_an_exception_ends_the_block(pool):
         raise ZeroDivisionError
     pool.allocate().release()
     assert (block.allocations, block.peak) == (1, 1)
+
+
+def test_a_block_that_was_dropped_does_not_keep_its_pool():
+    pool = slabby.Allocator(64, 4, name="of a dropped block")
+    slabby.statistics(pool).__enter__()
+    block = slabby.statistics(pool).__enter__()
+    with slabby.statistics(pool):
+        held = pool.allocate_batch(3)
+    held.release()
+    assert (block.peak, block.allocations) == (3, 3)
+    known = weakref.ref(pool)
+    del pool, block, held
+    gc.collect()
+    assert known() is None
+    assert "of a dropped block" not in [each.name for each in slabby.pools()]
 
 
 def test_a_child_of_fork_measures_while_a_thread_of_the_parent_does(run_script):
