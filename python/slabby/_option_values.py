@@ -124,7 +124,8 @@ def duration_text(value: object) -> str:
 
 
 def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
-    """Seconds, or a timedelta, as whole nanoseconds; infinity is the longest time where `forever` allows it."""
+    """Seconds, or a timedelta, as whole nanoseconds. With `forever` they are those of a wait: infinity is the longest
+    time, and nothing but 0 is 0, which tries once."""
     given = _in_seconds(value)
     seconds = float(given) if isinstance(given, float) else _index(given)
     if seconds is None:
@@ -133,7 +134,7 @@ def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
     if forever and seconds > INT64_MAXIMUM // NANOSECONDS:
         return INT64_MAXIMUM
     if 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
-        return round(seconds * NANOSECONDS)
+        return max(round(seconds * NANOSECONDS), 1 if forever and seconds > 0 else 0)
     if name in OPTIONS:
         raise _refused_duration(OPTIONS[name], name, seconds)
     limit = "0 s or more" if forever else f"0 to {INT64_MAXIMUM // NANOSECONDS} s"

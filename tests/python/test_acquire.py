@@ -31,7 +31,7 @@ def later(call, *arguments) -> threading.Timer:
     return timer
 
 
-@pytest.mark.parametrize("timeout", [0, 0.0, timedelta(0), 1e-12])
+@pytest.mark.parametrize("timeout", [0, 0.0, timedelta(0), -0.0])
 def test_zero_tries_once_in_every_call(pool, timeout):
     with pool.allocate_batch(8):
         for call in (pool.allocate, pool.acquire):
@@ -49,6 +49,20 @@ def test_zero_tries_once_in_every_call(pool, timeout):
             pool.allocate()
         finally:
             held.release()
+
+
+@pytest.mark.parametrize("timeout", [5e-324, 1e-12, 4e-10])
+def test_the_shortest_time_is_a_wait_in_every_call(pool, timeout):
+    with pool.allocate_batch(8):
+        for call in (pool.allocate, pool.acquire):
+            with pytest.raises(slabby.TimeoutError, match=f"the timeout of {timeout:g} s"):
+                call(timeout=timeout)
+        with pytest.raises(slabby.TimeoutError):
+            asyncio.run(pool.acquire_async(timeout))
+        with pytest.raises(slabby.TimeoutError):
+            pool.acquire_batch(1, timeout)
+        with pytest.raises(slabby.TimeoutError):
+            asyncio.run(pool.acquire_batch_async(1, timeout))
 
 
 @pytest.mark.parametrize("timeout", [None, float("inf"), 60, timedelta(minutes=1)])

@@ -231,11 +231,13 @@ def test_waits_are_futures_of_the_loop(full, own):
 
 def test_the_time_of_a_grant_means_what_it_means_elsewhere(full):
     pool, ref = full
-    for too_short in (0, 0.0, 1e-12):
+    for too_short in (0, 0.0, -1e-12):
         with pytest.raises(
             slabby.InvalidArgumentError, match="choose more than 0 s, or None for ever"
         ):
             pool.listener(timeout=too_short)
+    with pool.listener(timeout=1e-12) as listener:
+        assert listener.cancel(listener.begin()) is None
     # Infinity and None are for ever, so that no grant is revoked.
     for forever in (None, float("inf"), 10**30):
         with pool.listener(timeout=forever) as listener:
