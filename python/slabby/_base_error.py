@@ -8,7 +8,7 @@ from slabby._status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from typing import Any, ClassVar
 
 
 # The words with which the core's sentences begin their advice.
@@ -41,7 +41,7 @@ class SlabbyError(Exception):
         maximum: int = 0,
         option: str | None = None,
     ) -> None:
-        super().__init__(self._with_advice(text or " ".join((type(self).__doc__ or "").split())))
+        super().__init__(self._with_advice(text or self._meaning()))
         self.value = value
         self.minimum = minimum
         self.maximum = maximum
@@ -50,6 +50,24 @@ class SlabbyError(Exception):
     def __str__(self) -> str:
         # Not OSError's, which would show errno and strerror alone.
         return str(self.args[0])
+
+    def __reduce__(self) -> Any:
+        reduced = super().__reduce__()
+        if isinstance(self, OSError) and self.errno is not None:
+            # OSError has these two neither in its arguments nor in its dictionary.
+            state = {**vars(self), "errno": self.errno, "strerror": self.strerror}
+            return (*reduced[:2], state)
+        return reduced
+
+    @classmethod
+    def _meaning(cls) -> str:
+        """What the status means; from the core where `python -OO` has dropped the docstring."""
+        if cls.__doc__ is not None or not hasattr(cls, "status"):
+            return " ".join((cls.__doc__ or cls.__name__).split())
+        from slabby import _backend
+
+        text = _backend.chosen().core.slabby_status_message(cls.status)
+        return text[:1].upper() + text[1:]
 
     @classmethod
     def _with_advice(cls, text: str) -> str:

@@ -236,16 +236,24 @@ def typed(info: OptionInfo, value: int) -> Any:
     return bool(value) if info.kind == "flag" else value
 
 
+def _option_name(name: str) -> str | None:
+    """The name of an option; a preset is none."""
+    return name if name in OPTIONS else None
+
+
 def crossing(name: str, text: str) -> str:
     """A text that C can take: it ends at a NUL there, and has bytes."""
     at = text.find("\0")
     if at >= 0:
-        raise InvalidOptionError(f"{name} has a NUL character at offset {at}; remove it")
+        raise InvalidOptionError(
+            f"{name} has a NUL character at offset {at}; remove it", option=_option_name(name)
+        )
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise InvalidOptionError(
-            f"{name} is {text!r}, whose character at offset {error.start} is half of a pair; write text"
+            f"{name} is {text!r}, whose character at offset {error.start} is half of a pair; write text",
+            option=_option_name(name),
         ) from None
     return text
 

@@ -2,6 +2,9 @@
 """One exception for each status, with a natural base and what to do."""
 
 import builtins
+import copy
+import errno
+import os
 import pickle
 import tomllib
 from pathlib import Path
@@ -50,6 +53,39 @@ def test_errors_travel_between_processes():
         4,
     )
     assert again.option == error.option == "shards"
+
+
+@pytest.mark.parametrize(
+    "again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy]
+)
+def test_the_number_of_the_system_travels_along(again):
+    error = make_error(-28, "descriptor 4 refused", errno.EPIPE)
+    error.add_note("seen by a worker")
+    found = again(error)
+    assert type(found) is slabby.WriteFailedError and str(found) == str(error)
+    assert (found.errno, found.strerror) == (errno.EPIPE, os.strerror(errno.EPIPE))
+    assert (found.value, found.__notes__) == (errno.EPIPE, ["seen by a worker"])
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "a" * 64])
+def test_a_text_that_is_refused_names_its_option(name):
+    with pytest.raises(slabby.InvalidOptionError) as caught:
+        slabby.Allocator(64, 1, name=name)
+    assert caught.value.option == "name"
+    with pytest.raises(slabby.InvalidOptionError) as caught:
+        slabby.Allocator(64, 1, preset=name)
+    assert caught.value.option is None
+
+
+class Own(slabby.ClosedError):
+    pass
+
+
+def test_an_error_without_a_text_says_what_it_means(run_script):
+    assert str(Own()) == "The pool is closed; make a new Allocator"
+    for flags in ((), ("-OO",)):
+        done = run_script("import slabby\nprint(slabby.ClosedError(), slabby.SlabbyError)", *flags)
+        assert done.stdout.startswith("The pool is closed; make a new Allocator "), flags
 
 
 def test_errors_explain_the_case(pool):
