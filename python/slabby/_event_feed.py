@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from slabby import _backend
 from slabby._closing import Closing
+from slabby._errors import NotSupportedError
 from slabby._logging import chosen_logger, hand_over
 from slabby._records import Event
 
@@ -83,8 +84,16 @@ class _EventLogger:
             self._stopped, self._stop = os.pipe()
             resources.callback(os.close, self._stopped)
             resources.callback(os.close, self._stop)
-            self._thread = threading.Thread(target=self._run, name="slabby-events", daemon=True)
-            self._thread.start()
+            try:
+                self._thread = threading.Thread(target=self._run, name="slabby-events", daemon=True)
+                self._thread.start()
+            except RuntimeError as error:
+                if "interpreter" not in str(error):
+                    raise
+                raise NotSupportedError(
+                    "start_event_logging() needs a daemon thread, which this subinterpreter does not allow; read "
+                    "slabby.EventFeed, or call pool.log_events()"
+                ) from error
             self._resources = resources.pop_all()
         _unclosed.add(self)
 

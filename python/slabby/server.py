@@ -20,6 +20,7 @@ from slabby._endpoint_problem import Problem
 from slabby._endpoint_tables import PATHS
 from slabby._endpoints import BODY_TIMEOUT, HEADERS, Answer, Change, Endpoints, Request
 from slabby._endpoints import reason_of, refusal
+from slabby._errors import NotSupportedError
 
 DEFAULT_ADDRESS = "127.0.0.1:7227"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -278,7 +279,12 @@ def serve(
     server = Server(host, port, Endpoints(shown(pools), token, exhaustion, names))
     try:
         threading.Thread(target=server.serve_forever, name="slabby-serve", daemon=True).start()
-    except BaseException:
+    except BaseException as error:
         server.server_close()
+        if isinstance(error, RuntimeError) and "interpreter" in str(error):
+            raise NotSupportedError(
+                "serve() needs daemon threads, which this subinterpreter does not allow; serve from the main "
+                "interpreter, which shows the pools of all, or use slabby.asgi or slabby.wsgi"
+            ) from error
         raise
     return server

@@ -119,6 +119,27 @@ else:
     succeed(run_script, f"run({code!r}, True)\nprint('refused')\n", "refused")
 
 
+def test_what_needs_a_daemon_thread_says_so_where_there_are_none(run_script, monkeypatch):
+    monkeypatch.setenv("SLABBY_BACKEND", "swig")
+    code = """
+import os
+import slabby
+from slabby.server import serve
+before = len(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd') else 0
+for call in (slabby.start_event_logging, lambda: serve(address=':0')):
+    try:
+        call()
+    except slabby.NotSupportedError as error:
+        assert 'subinterpreter' in str(error), error
+    else:
+        raise SystemExit('no error')
+slabby.stop_event_logging()
+after = len(os.listdir('/proc/self/fd')) if before else 0
+assert after == before, (before, after)
+"""
+    succeed(run_script, f"run({code!r}, True)\nprint('refused')\n", "refused")
+
+
 @OWN_LOCK
 def test_interpreters_with_locks_of_their_own_run_at_once(run_script, monkeypatch):
     """One pool under four interpreters that do not wait for each other: nothing is lost, no refusal is false.
