@@ -282,9 +282,7 @@ class OptionInfo:
         """The enumeration of its values."""
         if self._enum is None:
             return None
-        from slabby import _enums
-
-        found: type[IntEnum] = getattr(_enums, self._enum)
+        found: type[IntEnum] = getattr(enumerations(), self._enum)
         return found
 '''
 
@@ -292,6 +290,8 @@ class OptionInfo:
 def options_module(contract: Contract) -> str:
     imports = textwrap.dedent("""\
         from __future__ import annotations
+
+        from slabby._enumerations import enumerations
 
         TYPE_CHECKING = False
         if TYPE_CHECKING:

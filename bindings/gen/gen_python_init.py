@@ -58,9 +58,8 @@ if not TYPE_CHECKING:
     def __getattr__(name):
         """Most programs use no enumeration but Status, and making them takes as long as all the rest."""
         if name in _status.ENUMERATIONS:
-            from slabby import _enums
-
-            globals().update({each: getattr(_enums, each) for each in _status.ENUMERATIONS})
+            made = _enumerations.enumerations()
+            globals().update({each: getattr(made, each) for each in _status.ENUMERATIONS})
             return globals()[name]
         if name in _LATER:
             found = getattr(__import__("slabby." + _LATER[name], fromlist=(name,)), name)
@@ -91,7 +90,7 @@ def init_module(enums: list[str], errors: list[str], records: list[str]) -> str:
     later = {name: module for module, group in LATER.items() for name in group}
     names = sorted([*names, *later])
     lines = [f"# {NOTICE}", f"# {LICENCE}", ABOUT, "from __future__ import annotations", ""]
-    lines += ["from slabby import _status"]
+    lines += ["from slabby import _enumerations, _status"]
     lines += [imports(module, sorted(group)) for module, group in sorted(modules.items())]
     lines += [
         "",

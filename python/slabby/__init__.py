@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from slabby import _status
+from slabby import _enumerations, _status
 from slabby._allocator import Allocator
 from slabby._base_error import SlabbyError
 from slabby._batch import Batch
@@ -215,9 +215,8 @@ if not TYPE_CHECKING:
     def __getattr__(name):
         """Most programs use no enumeration but Status, and making them takes as long as all the rest."""
         if name in _status.ENUMERATIONS:
-            from slabby import _enums
-
-            globals().update({each: getattr(_enums, each) for each in _status.ENUMERATIONS})
+            made = _enumerations.enumerations()
+            globals().update({each: getattr(made, each) for each in _status.ENUMERATIONS})
             return globals()[name]
         if name in _LATER:
             found = getattr(__import__("slabby." + _LATER[name], fromlist=(name,)), name)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from slabby._enumerations import enumerations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -178,9 +180,7 @@ class OptionInfo:
         """The enumeration of its values."""
         if self._enum is None:
             return None
-        from slabby import _enums
-
-        found: type[IntEnum] = getattr(_enums, self._enum)
+        found: type[IntEnum] = getattr(enumerations(), self._enum)
         return found
 
 

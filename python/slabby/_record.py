@@ -8,6 +8,8 @@ count them.
 
 from __future__ import annotations
 
+from slabby._enumerations import enumerations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,9 +41,7 @@ def _reader(index: int, convert: Callable[[Any], Any] | str | None) -> Callable[
         return lambda record: convert(record._raw[index])
 
     def read_enumerator(record: Record) -> Any:
-        from slabby import _enums
-
-        return getattr(_enums, convert)(record._raw[index])
+        return getattr(enumerations(), convert)(record._raw[index])
 
     return read_enumerator
 

@@ -108,3 +108,43 @@ def test_a_pool_is_a_page_in_a_notebook(pool):
     with slabby.Allocator(64, 3, name="<b>&") as other:
         assert "<b>&" not in other._repr_html_()
         assert "&lt;b&gt;&amp;" in other._repr_html_()
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 1])
+def test_enumerations_are_whole_also_in_the_middle_of_their_import(run_script, where):
+    """A destructor, the collector or the handler of a signal may look at a pool at any moment."""
+    done = run_script(
+        f"""
+import importlib.util, sys
+import slabby
+
+pool = slabby.Allocator(64, 1, name="seen")
+path = importlib.util.find_spec("slabby._enums").origin
+with open(path, encoding="utf-8") as file:
+    at = max(1, int(len(file.readlines()) * {where}) - 5)
+seen = []
+
+class Looks:
+    def __del__(self):
+        sys.settrace(None)
+        seen.extend((repr(pool), pool.stats().pool_state, slabby.Trend.STABLE))
+
+looks = Looks()
+
+def trace(frame, event, _):
+    global looks
+    if event == "line" and frame.f_code.co_filename == path and frame.f_lineno >= at:
+        looks = None
+    return trace
+
+sys.settrace(trace)
+state = pool.stats().pool_state
+assert seen[0].startswith("<Allocator seen: 1 x 64 bytes"), seen
+assert seen[1] is state is slabby.PoolState.OPEN, seen
+assert seen[2] is slabby.Trend.STABLE
+from slabby import _enums
+assert _enums is sys.modules["slabby._enums"] and _enums.PoolState is slabby.PoolState
+print("well")
+"""
+    )
+    assert (done.stdout, done.stderr) == ("well\n", "")
