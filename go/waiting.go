@@ -145,7 +145,7 @@ func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, 
 	case leftUnserved:
 		return SlabRef{}, errWait
 	case poolClosed:
-		return SlabRef{}, ErrClosed
+		return p.tryLast()
 	}
 	return p.newRef(ref), nil
 }

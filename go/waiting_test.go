@@ -242,18 +242,26 @@ func TestTimeoutAgainstGrantLosesNothing(t *testing.T) {
 	checkQuiet(t, pool)
 }
 
-// Close ends every wait, and leaves no goroutine behind.
+// Close ends every wait, and leaves no goroutine behind. Each such wait is counted and audited, once.
 func TestCloseEndsWaits(t *testing.T) {
 	before := runtime.NumGoroutine()
-	pool := newPool(t, 64, 1)
+	pool := newPool(t, 64, 1, slabby.WithAudit(64))
 	held := mustAllocate(t, pool)
 	var queue []<-chan answer
-	for range 10 {
-		queue = append(queue, waiter(t, pool, forLong(pool)))
+	for range 5 {
+		queue = append(queue, waiter(t, pool, forLong(pool)), waiter(t, pool, func() (slabby.SlabRef, error) {
+			return pool.AllocateContext(context.Background())
+		}))
 	}
 	wantError(t, "Close", pool.Close(), nil)
 	for _, answers := range queue {
 		wantError(t, "a wait", (<-answers).err, slabby.ErrClosed)
+	}
+	if s := pool.Stats(); s.Errors[slabby.StatusClosed] != 10 || s.AllocationErrors != 10 {
+		t.Errorf("ten waits that Close ended are counted as %d, %v", s.AllocationErrors, s.Errors)
+	}
+	if refused := auditedAs(t, pool, slabby.StatusClosed); refused != 10 {
+		t.Errorf("ten waits that Close ended are audited %d times", refused)
 	}
 	_, err := pool.AllocateWithTimeout(long)
 	wantError(t, "AllocateWithTimeout after Close", err, slabby.ErrClosed)
@@ -261,6 +269,19 @@ func TestCloseEndsWaits(t *testing.T) {
 	wantError(t, "AllocateContext after Close", err, slabby.ErrClosed)
 	mustRelease(t, held)
 	collect(func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// auditedAs is how many records of the audit log have a status.
+func auditedAs(t *testing.T, pool *slabby.Slabby, status slabby.Status) (count int) {
+	t.Helper()
+	records, _, _, err := pool.ReadAudit(0)
+	wantError(t, "ReadAudit", err, nil)
+	for _, record := range records {
+		if record.Status == status {
+			count++
+		}
+	}
+	return count
 }
 
 // A pool that waited and is idle again, or was dropped while idle, ends its goroutine too.
