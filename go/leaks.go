@@ -51,8 +51,14 @@ func (r SlabRef) token() *token {
 
 // forget ends the token's watch: the caller keeps the slab by its bytes, not by the reference.
 func (r SlabRef) forget() {
-	if token := r.token(); token != nil {
-		token.cleanup.Stop()
+	r.token().end()
+}
+
+// end stops the watch; only a token that is reachable until then is certainly not reported.
+func (t *token) end() {
+	if t != nil {
+		t.cleanup.Stop()
+		runtime.KeepAlive(t)
 	}
 }
 
@@ -63,8 +69,8 @@ func (t *token) check() {
 	}
 }
 
-// report runs on the collector's goroutine. The core answers with an error if the slab was released
-// after all, by its number or by another language.
+// report runs on the collector's goroutine. The core answers with an error, which it does not count, if the
+// slab was released after all: by its bytes, its number, a Reset or another language.
 func (l *leak) report() {
 	stack := C.CString(l.summary())
 	defer C.free(unsafe.Pointer(stack))
@@ -84,9 +90,18 @@ func (l *leak) report() {
 	}
 	if reclaimed {
 		l.pool.untrack(ref)
+		reclaimed = !l.pinned()
 	}
 	if l.pool.log != nil {
 		l.pool.log.logger.Warn("slabby: reference dropped without Release", "ref", name, "reclaimed", reclaimed,
 			"stack", l.stack.String())
 	}
+}
+
+// pinned reports whether pins still hold the slab of the pool that was to go back.
+func (l *leak) pinned() bool {
+	p := l.pool
+	relative := l.ref - p.refBias
+	id := relative & p.idMask
+	return id < p.reserved && atomic.LoadUint64(p.word(id))&wordCompared == relative-id+uint64(SlabStateDying)
 }

@@ -23822,6 +23822,29 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
 /* -------------------- api/leaks.c */
 /* References that a binding found dropped. */
 
+#include <stdio.h>
+
+/* The pins that keep a reclaimed slab from going back; 0 if it went. */
+static uint32_t slb_pins_left(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed); /* for a text alone */
+    return slb_word_without_pins(word) == slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_DYING)
+               ? slb_word_pins(word)
+               : 0;
+}
+
+static void slb_prepare_event(struct slabby_allocator *pool, slabby_ref ref, uint32_t id, uint64_t generation,
+                          bool reclaim, const char *slab, struct slb_notification *out_notification) {
+    char pinned[64] = "";
+    uint32_t pins = reclaim ? slb_pins_left(pool, id, generation) : 0;
+    if (pins != 0)
+        (void)snprintf(pinned, sizeof pinned, "; it goes back with its last pin (%u held)", (unsigned)pins);
+    slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+                      "%s was dropped without release%s", slab,
+                      pins != 0 ? pinned
+                      : reclaim ? "; it went back"
+                                : "");
+}
+
 /* Inside slb_enter: the pool cannot be destroyed before the event is written, no matter which thread releases the last
  * slab. */
 static slabby_status slb_report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
@@ -23833,16 +23856,15 @@ static slabby_status slb_report_inside(struct slabby_allocator *pool, slabby_ref
     bool known;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                   stack); /* before the slab can be allocated again */
-    bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
+    uint64_t generation = slb_word_generation(pool->id_bits, word);
+    slb_leak_print(&text, pool, id, generation, stack); /* before the slab can be allocated again */
+    bool first = slb_leak_is_first(pool, id, generation, reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
     slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
     if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
         slb_count(&pool->counts.leaks, 1);
-        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
-                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
+        slb_prepare_event(pool, ref, id, generation, reclaim, slab, out_notification);
     }
     return status;
 }
@@ -23860,7 +23882,8 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
     slb_fork_check(pool);
     struct slb_stripe *stripe = slb_enter(pool);
     slabby_status status = slb_report_inside(pool, ref, stack, reclaim != 0, &notification);
-    if (status != SLABBY_OK)
+    /* A stale reference is no leak, and nobody's mistake: its slab was released in another way. */
+    if (status != SLABBY_OK && status != SLABBY_DOUBLE_DEALLOCATION)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
     slb_leave(stripe);
     slb_event_notify(&notification);

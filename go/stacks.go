@@ -193,9 +193,7 @@ func (p *Slabby) allocationOf(ref uint64) *allocation {
 
 // untrack records that a reference was released.
 func (p *Slabby) untrack(ref SlabRef) {
-	if token := ref.token(); token != nil {
-		token.cleanup.Stop()
-	}
+	ref.token().end()
 	if p.allocated.Load() != nil {
 		p.allocationOf(ref.ref).end()
 	}

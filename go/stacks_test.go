@@ -251,9 +251,32 @@ func TestSeenReferencesAreReportedOnly(t *testing.T) {
 	wantError(t, "Reset", pool.Reset(), nil)
 }
 
-// Copies keep a reference; released ones are no leak, however they were released.
+// A lost slab that is pinned goes back with its last pin, and the report says so.
+func TestPinnedReferencesAreReportedAsHeld(t *testing.T) {
+	pool, lines := leakyPool(t)
+	number := func() uint64 {
+		ref := loadOrder(t, pool)
+		wantError(t, "Pin", ref.Pin(), nil)
+		return ref.Ref()
+	}()
+	collect(func() bool { return pool.Stats().Leaks == 1 })
+	if line := <-lines; !strings.Contains(line, "reclaimed=false") {
+		t.Errorf("logged %q", line)
+	}
+	events, _, _, err := pool.ReadEvents(0)
+	wantError(t, "ReadEvents", err, nil)
+	if text := events[len(events)-1].Text; !strings.HasSuffix(text, "; it goes back with its last pin (1 held)") {
+		t.Errorf("the event says %q", text)
+	}
+	wantError(t, "Unpin", pool.RefOf(number).Unpin(), nil)
+	if used := pool.Stats().UsedSlabs; used != 0 {
+		t.Errorf("%d slabs are in use after the last pin", used)
+	}
+}
+
+// Copies keep a reference; released ones are no leak and no mistake, however they were released.
 func TestReleasedReferencesAreNoLeak(t *testing.T) {
-	pool, _ := leakyPool(t)
+	pool, _ := leakyPool(t, slabby.WithAudit(64))
 	stored := func() []slabby.SlabRef {
 		first := loadOrder(t, pool)
 		return []slabby.SlabRef{first, first}
@@ -262,6 +285,7 @@ func TestReleasedReferencesAreNoLeak(t *testing.T) {
 		mustRelease(t, loadOrder(t, pool))
 		wantError(t, "RefOf(...).Release", pool.RefOf(loadOrder(t, pool).Ref()).Release(), nil)
 		wantError(t, "BatchDeallocate", pool.BatchDeallocate(take(t, pool, 3)), nil)
+		wantError(t, "ReleaseBytes", pool.ReleaseBytes(loadOrder(t, pool).GetBytes()), nil)
 		loadOrder(t, pool) // the one that tells when the collector is through
 	}()
 	collect(func() bool { return pool.Stats().Leaks > 0 })
@@ -270,6 +294,9 @@ func TestReleasedReferencesAreNoLeak(t *testing.T) {
 	}
 	if leaks := pool.Stats().Leaks; leaks != 1 || !stored[1].IsValid() {
 		t.Errorf("%d leaks, want 1; the copy is valid: %v", leaks, stored[1].IsValid())
+	}
+	if s := pool.Stats(); len(s.Errors) != 0 || auditedAs(t, pool, slabby.StatusDoubleDeallocation) != 0 {
+		t.Errorf("correct releases are counted as %v", s.Errors)
 	}
 	mustRelease(t, stored[1])
 }

@@ -38,9 +38,22 @@ static void assert_says(const char *text, const char *part) {
         fail_msg("\"%s\" is missing in: %s", part, text);
 }
 
-/* Guards: a report with reclaim counts, tells and gives the slab back; a second one finds no leak. */
+/* The audit records of one status. */
+static uint64_t audited_as(slabby_allocator *pool, slabby_status status) {
+    slabby_audit_record records[32];
+    uint64_t count = 0, found = 0, cursor = 0;
+
+    records[0].struct_size = sizeof records[0];
+    CHECK_STATUS(slabby_audit_read(records, &count, NULL, &cursor, pool, 32), SLABBY_OK);
+    for (uint64_t i = 0; i < count; i++)
+        found += records[i].status == status;
+    return found;
+}
+
+/* Guards: a report with reclaim counts, tells and gives the slab back; a second one finds no leak, which is nobody's
+ * mistake, so it is neither counted nor audited. */
 static void reports_reclaim(void **state) {
-    slabby_allocator *pool = make_pool(64, 4, NULL);
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 32}));
     slabby_ref ref = take(pool);
     slabby_event event;
 
@@ -57,6 +70,10 @@ static void reports_reclaim(void **state) {
     CHECK_STATUS(slabby_report_leak(pool, ref + (1ull << 52), NULL, 1), SLABBY_INVALID_REFERENCE);
     CHECK_STATUS(slabby_report_leak(NULL, ref, NULL, 1), SLABBY_INVALID_ARGUMENT);
     assert_int_equal(stats_of(pool).leaks, 1);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_DOUBLE_DEALLOCATION], 0);
+    assert_int_equal(audited_as(pool, SLABBY_DOUBLE_DEALLOCATION), 0);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_INVALID_REFERENCE], 1);
+    assert_int_equal(audited_as(pool, SLABBY_INVALID_REFERENCE), 1);
     finish(pool);
     CHECK_STATUS(slabby_report_leak(pool, ref, NULL, 1), SLABBY_CLOSED);
 }
@@ -81,6 +98,25 @@ static void reports_without_reclaim_count_once(void **state) {
     CHECK_STATUS(slabby_report_leak(pool, next, "", 0), SLABBY_OK);
     assert_int_equal(stats_of(pool).leaks, 2);
     CHECK_STATUS(slabby_release(pool, next), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: a reclaimed slab that is pinned goes back with its last pin, and the report says so. */
+static void reports_name_what_pins_hold(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, NULL);
+    slabby_ref ref = take(pool);
+    slabby_event event;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(slabby_pin(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_report_leak(pool, ref, NULL, 1), SLABBY_OK);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);
+    assert_says(event.text, "was dropped without release; it goes back with its last pin (2 held)");
+    assert_int_equal(stats_of(pool).used_slabs, 1);
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(slabby_unpin(pool, ref), SLABBY_OK);
+    assert_int_equal(stats_of(pool).used_slabs, 0);
     finish(pool);
 }
 
@@ -228,6 +264,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_reclaim),
         cmocka_unit_test(reports_without_reclaim_count_once),
+        cmocka_unit_test(reports_name_what_pins_hold),
         cmocka_unit_test(reports_carry_the_stack),
         cmocka_unit_test(ends_report_what_is_out),
         cmocka_unit_test(abandoned_slabs_are_leaks),
