@@ -140,7 +140,11 @@ func (p *Slabby) readView() {
 	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
 		p.allocMode = &always // a reference gets a token, through which each access to the bytes crosses
 	}
-	p.race.prepare(p.idLimit)
+	if other := poolAt(handleNumber(p.handle)); raceDetector && other != nil {
+		p.race = other.race // adopted once more: the words of its slabs are the same
+	} else {
+		p.race.prepare(p.idLimit)
+	}
 	p.readSequences()
 }
 

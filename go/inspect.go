@@ -118,6 +118,9 @@ func (p *Slabby) findings(raw []C.slabby_finding) []Finding {
 // Reset releases every live slab: all references become stale. It is refused with ErrPinned while
 // anything is pinned. For development and tests: in production other code still holds those slabs.
 func (p *Slabby) Reset() error {
+	if p != nil {
+		p.race.releasingFrom(0)
+	}
 	status := C.slabby_reset(p.c())
 	runtime.KeepAlive(p)
 	if status == 0 {

@@ -47,6 +47,19 @@ func (w *raceWatch) at(id uint64) unsafe.Pointer {
 	return unsafe.Pointer(&words[id%length])
 }
 
+// releasingFrom is releasing for every slab from an id on, of those that were ever used.
+func (w *raceWatch) releasingFrom(id uint64) {
+	const length = uint64(len(raceChunk{}))
+	for at := id / length; at < uint64(len(w.chunks)); at, id = at+1, (at+1)*length {
+		runtime.RaceDisable()
+		words := w.chunks[at].Load()
+		runtime.RaceEnable()
+		for word := id % length; words != nil && word < length; word++ {
+			runtime.RaceReleaseMerge(unsafe.Pointer(&words[word]))
+		}
+	}
+}
+
 // allocated: only the caller has the slab.
 func (w *raceWatch) allocated(id uint64) {
 	if word := w.at(id); word != nil {

@@ -35,6 +35,10 @@ func TestManyMakePools(t *testing.T) {
 func TestEveryReleaseHandsOver(t *testing.T) {
 	plain := newPool(t, 64, 100)
 	sampled := newPool(t, 64, 1000, slabby.WithGuardSampleRate(1000))
+	address, instance, err := plain.Handle()
+	wantError(t, "Handle", err, nil)
+	adopted, err := slabby.Adopt(address, instance)
+	wantError(t, "Adopt", err, nil)
 	for name, c := range map[string]struct {
 		pool    *slabby.Slabby
 		release func(ref slabby.SlabRef) error
@@ -52,6 +56,9 @@ func TestEveryReleaseHandsOver(t *testing.T) {
 		"ReleaseBytes":                 {plain, releaseBytes},
 		"ReleaseBytes on a guard slot": {sampled, releaseBytes},
 		"Release":                      {plain, slabby.SlabRef.Release},
+		"Release by another owner": {plain, func(ref slabby.SlabRef) error {
+			return adopted.RefOf(ref.Ref()).Release()
+		}},
 	} {
 		t.Run(name, func(t *testing.T) { handOver(t, c.pool, c.release) })
 	}
