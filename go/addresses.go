@@ -51,24 +51,54 @@ func (p *Slabby) ReleaseBytes(data []byte) error {
 	case wordLiveFast:
 		return p.DeallocateFast(int32((ref - p.refBias) & p.idMask))
 	}
-	p.releasingAt(first)
+	known := p.releasingAt(first)
 	status := C.slabby_release_data(p.c(), first)
 	runtime.KeepAlive(p)
+	if status == 0 || Status(status) == StatusMemoryCorruption {
+		p.releasedAt(known)
+	}
 	if status != 0 {
+		if p != nil {
+			p.log.logCorruption(status)
+		}
 		return addressError(status, first)
 	}
 	return nil
 }
 
-// releasingAt is releasing for a slab of which only the address is known, as on a guard slot or on the heap.
-func (p *Slabby) releasingAt(first unsafe.Pointer) {
-	if !raceDetector || p == nil || first == nil {
+// releasingAt is releasing for a slab of which only the address is known, as on a guard slot or on the heap. It returns
+// what was recorded of its allocation, nil for the heap: there the core finds a slab only by calls that it counts.
+func (p *Slabby) releasingAt(first unsafe.Pointer) *allocation {
+	if p == nil || first == nil || !raceDetector && p.allocated.Load() == nil {
+		return nil
+	}
+	fault := C.slabby_go_classify(C.uint64_t(uintptr(first)))
+	if fault.inside == 0 {
+		p.race.releasingFrom(p.reserved)
+	} else if uint64(fault.allocator_address) == handleNumber(p.handle) {
+		p.race.releasing(uint64(fault.id))
+		return p.allocationOf(uint64(fault.ref))
+	}
+	return nil
+}
+
+// releasedAt records that such a slab was released: the known one, or one of the heap.
+func (p *Slabby) releasedAt(known *allocation) {
+	table := p.allocated.Load()
+	if known != nil || table == nil {
+		known.end()
 		return
 	}
-	if found := C.slabby_go_ref_of(p.handle, first); found.status == 0 {
-		p.releasing(uint64(found.value))
-	} else if fault := C.slabby_go_classify(C.uint64_t(uintptr(first))); fault.inside != 0 {
-		p.race.releasing(uint64(fault.id)) // of AllocateFast
+	for id := p.reserved; id < table.limit; id++ {
+		slot := table.find(id)
+		if slot == nil {
+			id |= chunkSlots - 1 // none of this chunk
+			continue
+		}
+		last := slot.Load()
+		if last != nil && last.live.Load() && C.slabby_is_valid(p.handle, C.slabby_ref(last.ref)) == 0 {
+			last.end()
+		}
 	}
 }
 

@@ -132,6 +132,31 @@ func TestProfileOfLiveSlabs(t *testing.T) {
 	}
 }
 
+// A slab leaves the profile by its bytes too, on the heap and on guard slots; nothing of that is a mistake.
+func TestProfileOfSlabsReleasedByBytes(t *testing.T) {
+	for name, option := range map[string]slabby.AllocatorOption{
+		"heap": slabby.WithHeapFallback(), "guard slots": slabby.WithGuardSampleRate(1),
+	} {
+		before := profiled()
+		pool := newPool(t, 64, 2, slabby.WithDebug(), option)
+		if name == "heap" {
+			take(t, pool, 2)
+		}
+		ref := loadOrder(t, pool)
+		recorded := profiled() - before
+		wantError(t, "ReleaseBytes", pool.ReleaseBytes(ref.GetBytes()), nil)
+		if got := profiled() - before; got != recorded-1 {
+			t.Errorf("%s: %d slabs in the profile, %d with the one that was released", name, got, recorded)
+		}
+		data, _, err := pool.AllocateFast()
+		wantError(t, "AllocateFast", err, nil)
+		wantError(t, "ReleaseBytes of a slab by id", pool.ReleaseBytes(data), nil)
+		if s := pool.Stats(); len(s.Errors) != 0 {
+			t.Errorf("%s: correct releases are counted as %v", name, s.Errors)
+		}
+	}
+}
+
 // readProfile reads the file as Go's tool does: by the tool with SLABBY_FULL, for it may have to be built first, else
 // as far as its names are legible.
 func readProfile(t *testing.T) {
