@@ -80,8 +80,19 @@ type eventStream struct {
 	only    string
 	one     bool
 	// Where each pool's next event is, by pool, and the pools in the order in which they were first seen.
-	cursors map[string]uint64
-	order   []string
+	positions map[string]position
+	order     []string
+}
+
+// position is the sequence of a pool's next event, and what to know the event before it by: a pool that has the label
+// of an earlier one numbers its events from 0 on too.
+type position struct {
+	next, mark uint64
+	marked     bool
+}
+
+func markOf(event *slabby.Event) uint64 {
+	return uint64(event.Time.UnixNano()) % 1_000_000
 }
 
 // run ends when the client ends, or after the present events.
@@ -137,34 +148,43 @@ func (s *eventStream) next() []byte {
 	})
 	// Nothing is stored about a pool that no longer exists.
 	s.order = slices.DeleteFunc(s.order, func(label string) bool { return !seen[label] })
-	maps.DeleteFunc(s.cursors, func(label string, _ uint64) bool { return !seen[label] })
+	maps.DeleteFunc(s.positions, func(label string, _ position) bool { return !seen[label] })
 	return text.Bytes()
 }
 
 // read writes some events of a pool; false after the last.
 func (s *eventStream) read(text *bytes.Buffer, label string, pool *slabby.Slabby) bool {
-	events, _, lost, err := pool.ReadEvents(s.cursors[label])
-	if err != nil {
+	at := s.positions[label]
+	from := at.next
+	if at.marked {
+		from--
+	}
+	events, _, lost, err := pool.ReadEvents(from)
+	if err != nil || at.marked && lost == 0 && (len(events) == 0 || markOf(&events[0]) != at.mark) {
 		// A new pool with this name was made: its numbers begin at 0.
-		renewed := s.cursors[label] != 0 && !isClosed(err)
-		s.move(label, 0)
-		return renewed
+		s.move(label, position{})
+		return at.next != 0 && !isClosed(err)
+	}
+	if at.marked && lost == 0 {
+		events = events[1:]
+	} else if at.marked {
+		lost--
 	}
 	if lost > 0 {
 		writeEvent(text, "event: lost\n", lostLine{label, lost})
 	}
 	for i := range events {
-		s.move(label, events[i].Sequence+1)
+		s.move(label, position{events[i].Sequence + 1, markOf(&events[i]), true})
 		writeEvent(text, "id: "+s.id()+"\n", lineOf(label, &events[i]))
 	}
 	return len(events) > 0
 }
 
-func (s *eventStream) move(label string, cursor uint64) {
-	if _, known := s.cursors[label]; !known {
+func (s *eventStream) move(label string, to position) {
+	if _, known := s.positions[label]; !known {
 		s.order = append(s.order, label)
 	}
-	s.cursors[label] = cursor
+	s.positions[label] = to
 }
 
 func isClosed(err error) bool {
@@ -187,21 +207,30 @@ func writeEvent(text *bytes.Buffer, head string, line any) {
 	text.WriteByte('\n')
 }
 
-// id names the place in all rings: "instance;orders=17;bodies=4".
+// id names the place in all rings: "instance;orders=17.483920;bodies=4.90210". It is no longer than resume takes: of
+// pools for which it has no room, a client that resumes gets the events again.
 func (s *eventStream) id() string {
-	var text strings.Builder
-	text.WriteString(instance())
+	text := []byte(instance())
 	for _, label := range s.order {
-		if cursor := s.cursors[label]; cursor != 0 {
-			fmt.Fprintf(&text, ";%s=%d", label, cursor)
+		at := s.positions[label]
+		if at.next == 0 {
+			continue
 		}
+		part := fmt.Appendf(nil, ";%s=%d", label, at.next)
+		if at.marked {
+			part = fmt.Appendf(part, ".%d", at.mark)
+		}
+		if len(text)+len(part) > targetLimit {
+			break
+		}
+		text = append(text, part...)
 	}
-	return text.String()
+	return string(text)
 }
 
 // resume goes on behind the event of an id. That of another run of the program starts from the beginning.
 func (s *eventStream) resume(id string) *problem {
-	s.cursors = map[string]uint64{}
+	s.positions = map[string]position{}
 	if id == "" {
 		return nil
 	}
@@ -210,15 +239,29 @@ func (s *eventStream) resume(id string) *problem {
 	}
 	parts := strings.Split(id, ";")
 	for _, part := range parts[1:] {
-		label, digits, found := strings.Cut(part, "=")
-		cursor, err := strconv.ParseUint(digits, 10, 63)
-		if !found || err != nil || digits[0] == '+' {
+		label, numbers, found := strings.Cut(part, "=")
+		at, valid := positionOf(numbers)
+		if !found || !valid {
 			return refusef(http.StatusBadRequest, "Last-Event-ID has the part %q, which no event carries", printable(part))
 		}
-		s.move(label, cursor)
+		s.move(label, at)
 	}
 	if parts[0] != instance() {
-		s.order, s.cursors = nil, map[string]uint64{}
+		s.order, s.positions = nil, map[string]position{}
 	}
 	return nil
+}
+
+// positionOf reads "17.483920", or "17" alone.
+func positionOf(numbers string) (at position, valid bool) {
+	next, mark, marked := strings.Cut(numbers, ".")
+	var err error
+	if at.next, err = strconv.ParseUint(next, 10, 63); err != nil {
+		return at, false
+	}
+	if marked {
+		at.mark, err = strconv.ParseUint(mark, 10, 63)
+	}
+	at.marked = marked && at.next != 0
+	return at, err == nil
 }

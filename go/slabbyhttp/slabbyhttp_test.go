@@ -132,6 +132,54 @@ func streamed(handler http.Handler, id string) string {
 	return recorder.Body.String()
 }
 
+// lastID is that of the last event of a stream.
+func lastID(stream string) string {
+	_, id, _ := strings.Cut(stream[max(0, strings.LastIndex(stream, "id: ")):], "id: ")
+	id, _, _ = strings.Cut(id, "\n")
+	return id
+}
+
+// An id is never longer than what is taken back, and no event is missing behind it.
+func TestEventsOfManyPools(t *testing.T) {
+	var pools []*slabby.Slabby
+	for at := range 60 {
+		pools = append(pools, newPool(t, 1, slabby.WithName(fmt.Sprintf("%s%d", strings.Repeat("n", 45), at))))
+	}
+	handler := slabbyhttp.New(slabbyhttp.WithPools(pools...))
+	id := lastID(streamed(handler, ""))
+	if err := pools[59].SetOption(slabby.OptionSecure, 1); err != nil {
+		t.Fatal(err)
+	}
+	if rest := streamed(handler, id); !strings.Contains(rest, "option_changed") || strings.Contains(rest, "nnn0\"") {
+		t.Errorf("behind an id of %d bytes: %q", len(id), rest)
+	}
+}
+
+// A pool that takes over the label of one that is closed is another: all of its events come, also those with numbers
+// that the first one had.
+func TestEventsOfARenewedPool(t *testing.T) {
+	handler := slabbyhttp.New()
+	first := newPool(t, 1, slabby.WithName("renewed"))
+	id := lastID(streamed(handler, ""))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := newPool(t, 1, slabby.WithName("renewed"))
+	rest := streamed(handler, id)
+	if !strings.Contains(rest, `"pool":"renewed","sequence":0,`) {
+		t.Errorf("a stream that was resumed misses the first event: %q", rest)
+	}
+	if again := streamed(handler, lastID(rest)); strings.Contains(again, `"pool":"renewed"`) {
+		t.Errorf("events come twice: %q", again)
+	}
+	if err := second.SetOption(slabby.OptionSecure, 1); err != nil {
+		t.Fatal(err)
+	}
+	if again := streamed(handler, lastID(rest)); strings.Count(again, `"pool":"renewed"`) != 1 {
+		t.Errorf("one event more: %q", again)
+	}
+}
+
 func TestEventsGoOnWhereAClientStopped(t *testing.T) {
 	pool := newPool(t, 4, slabby.WithName("orders"))
 	handler := slabbyhttp.New(slabbyhttp.WithPools(pool))

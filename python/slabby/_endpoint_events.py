@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from slabby._base_error import SlabbyError
 from slabby._endpoint_pools import NamedPool, instance
@@ -20,6 +21,29 @@ HEARTBEAT_INTERVAL = 10.0
 CHUNK = 64
 
 
+class Position(NamedTuple):
+    """The sequence of a pool's next event, and what to know the event before it by: a pool that has the label of an
+    earlier one numbers its events from 0 on too."""
+
+    next: int
+    mark: int | None
+
+    @property
+    def first(self) -> int:
+        """Where to read from."""
+        return self.next if self.mark is None else self.next - 1
+
+    def __str__(self) -> str:
+        return f"{self.next}" if self.mark is None else f"{self.next}.{self.mark}"
+
+
+BEGIN = Position(0, None)
+
+
+def _mark(time_ns: int) -> int:
+    return time_ns % 1_000_000
+
+
 class Stream:
     """One client's stream. Its server calls next() every EVENT_INTERVAL, and end() once."""
 
@@ -27,12 +51,12 @@ class Stream:
         self,
         pools: Callable[[], list[NamedPool]],
         only: str | None,
-        cursors: dict[str, int],
+        positions: dict[str, Position],
         follow: bool,
     ) -> None:
         self._pools = pools
         self._only = only
-        self._cursors = cursors
+        self._positions = positions
         self._last = time.monotonic()
         self._begun = False
         self.follow = follow
@@ -48,7 +72,7 @@ class Stream:
                 seen.add(named.id)
                 text += "".join(self._read(named))
         # Nothing is stored about a pool that no longer exists.
-        self._cursors = {name: at for name, at in self._cursors.items() if name in seen}
+        self._positions = {name: at for name, at in self._positions.items() if name in seen}
         now = time.monotonic()
         if not text and now - self._last > HEARTBEAT_INTERVAL:
             text = ": no event\n\n"
@@ -62,28 +86,43 @@ class Stream:
     def _read(self, named: NamedPool) -> Iterator[str]:
         count = 1
         while count:
-            cursor = self._cursors.get(named.id, 0)
+            at = self._positions.get(named.id, BEGIN)
             try:
-                records, count, lost, _ = named.pool._core.slabby_events_read(
-                    cursor, named.pool, CHUNK
+                records, _, lost, _ = named.pool._core.slabby_events_read(
+                    at.first, named.pool, CHUNK
                 )
             except SlabbyError as error:
                 # A new pool with this name was made: its numbers begin at 0.
-                self._cursors[named.id] = 0
-                if cursor == 0 or error.status is Status.CLOSED:
+                self._positions[named.id] = BEGIN
+                if at.next == 0 or error.status is Status.CLOSED:
                     return
                 continue
+            events = [Event._of(record) for record in records]
+            if at.mark is not None and not lost:
+                if not events or _mark(events[0].time_ns) != at.mark:
+                    self._positions[named.id] = BEGIN
+                    continue
+                del events[0]
+            elif at.mark is not None:
+                lost -= 1
             if lost:
                 yield _line("event: lost\n", {"pool": named.id, "lost": lost})
-            for record in records:
-                event = Event._of(record)
-                self._cursors[named.id] = event.sequence + 1
+            for event in events:
+                self._positions[named.id] = Position(event.sequence + 1, _mark(event.time_ns))
                 yield _line(f"id: {self._id()}\n", _fields(named.id, event))
+            count = len(events)
 
     def _id(self) -> str:
-        """The place in all rings: "instance;orders=17;bodies=4"."""
-        known = (f"{name}={cursor}" for name, cursor in self._cursors.items() if cursor)
-        return ";".join([instance(), *known])
+        """The place in all rings: "instance;orders=17.483920;bodies=4.90210". It is no longer than parse_positions
+        takes: of pools for which it has no room, a client that resumes gets the events again."""
+        text = instance()
+        for name, at in self._positions.items():
+            if at.next:
+                part = f";{name}={at}"
+                if len(text) + len(part) > TARGET_LIMIT:
+                    break
+                text += part
+        return text
 
 
 def _fields(pool: str, event: Event) -> dict[str, object]:
@@ -108,20 +147,30 @@ def _line(head: str, fields: dict[str, object]) -> str:
 def open_stream(
     pools: Callable[[], list[NamedPool]], only: str | None, last_id: str, follow: bool
 ) -> Stream:
-    return Stream(pools, only, parse_cursors(last_id), follow)
+    return Stream(pools, only, parse_positions(last_id), follow)
 
 
-def parse_cursors(last_id: str) -> dict[str, int]:
+def parse_positions(last_id: str) -> dict[str, Position]:
     """An id of a stream. That of another run of the program starts from the beginning."""
     if len(last_id) > TARGET_LIMIT:
         text = f"Last-Event-ID has {len(last_id)} bytes; at most {TARGET_LIMIT} are taken"
         raise Problem(400, text)
     run, *parts = last_id.split(";")
-    cursors = {}
+    positions = {}
     for part in parts:
-        name, found, digits = part.partition("=")
-        if not found or not re.fullmatch(r"[0-9]+", digits) or int(digits) >= 2**63:
+        name, _, numbers = part.partition("=")
+        at = _position_of(numbers)
+        if at is None:
             text = f'Last-Event-ID has the part "{printable(part)}", which no event carries'
             raise Problem(400, text)
-        cursors[name] = int(digits)
-    return cursors if run == instance() else {}
+        positions[name] = at
+    return positions if run == instance() else {}
+
+
+def _position_of(numbers: str) -> Position | None:
+    """Of "17.483920", or "17" alone."""
+    found = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?", numbers)
+    if found is None or any(each and int(each) >= 2**63 for each in found.groups()):
+        return None
+    at, mark = int(found[1]), found[2]
+    return Position(at, int(mark) if mark and at else None)

@@ -347,6 +347,43 @@ def test_events_arrive_as_they_happen(server, pool):
         await_line(answer, b'"code":"option_changed"')
 
 
+def streamed(app, last_id=""):
+    """What /events has at the moment for a client with that id."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events", "wsgi.input": io.BytesIO()}
+    environ |= {"QUERY_STRING": "follow=0", "HTTP_HOST": "localhost"}
+    if last_id:
+        environ["HTTP_LAST_EVENT_ID"] = last_id
+    return b"".join(app(environ, lambda *_: None)).decode()
+
+
+def last_id_of(text):
+    return text.rpartition("id: ")[2].partition("\n")[0]
+
+
+def test_an_id_is_taken_back_and_misses_nothing():
+    pools = [slabby.Allocator(64, 1, name="n" * 45 + f"{at:02}") for at in range(60)]
+    app = wsgi.App(pools)
+    last_id = last_id_of(streamed(app))
+    pools[59].set_option("secure", True)
+    rest = streamed(app, last_id)
+    assert '"option_changed"' in rest
+    assert 'n00"' not in rest
+    assert len(last_id) <= 2048
+
+
+def test_a_renewed_pool_is_another():
+    app = wsgi.App()
+    first = slabby.Allocator(64, 1, name="renewed")
+    last_id = last_id_of(streamed(app))
+    first.close()
+    second = slabby.Allocator(64, 1, name="renewed")
+    rest = streamed(app, last_id)
+    assert '"pool":"renewed","sequence":0,' in rest
+    assert '"pool":"renewed"' not in streamed(app, last_id_of(rest))
+    second.set_option("secure", True)
+    assert streamed(app, last_id_of(rest)).count('"pool":"renewed"') == 1
+
+
 def test_streams_are_limited_and_given_back(server):
     with ExitStack() as stack:
         for _ in range(16):
