@@ -1704,6 +1704,9 @@ SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
 SLB_PRIVATE void slb_os_name_thread(const char *name);
 
+/* Calls a function with all signals of this thread blocked. */
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument);
+
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
@@ -3950,6 +3953,14 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     return started;
 }
 
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument) {
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    work(argument);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 SLB_PRIVATE int slb_os_hold_cancellation(void) {
     int held = PTHREAD_CANCEL_ENABLE;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);
@@ -4469,6 +4480,11 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
         wide[i] = (WCHAR)name[i];
     if (slb_describe != NULL)
         (void)slb_describe(GetCurrentThread(), wide);
+}
+
+/* No handler interrupts a thread here. */
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument) {
+    work(argument);
 }
 
 /* Threads are not cancelled here. */
@@ -6615,7 +6631,7 @@ enum slb_gate_reason {
 
 struct slb_gate {
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reasons; /* enum slb_gate_reason; 0: open */
-    _Atomic uint32_t lock;                             /* outlives the pool */
+    _Atomic uint64_t lock;                             /* the thread that holds it, or 0; outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
     _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
     _Atomic int64_t scarce_free;    /* slabs freed since the gate closed, less those taken: a lower bound */
@@ -6892,6 +6908,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
+
+/* In a child of fork: makes the lists of the pool again, if no thread has done so. Defined in resilience/fork.c. */
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool);
 
 /* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold calls this
  * function again. Defined in pool/remains.c. */
@@ -13150,6 +13169,9 @@ SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint
 SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                              uint64_t new_word) {
     SLB_HOLD(pool);
+    /* acquire: pairs with the end of the rebuilding. The reason was set while the child had one thread. */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_acquire) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
     if (slb_has_word(pool, id))
         return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                        memory_order_acquire);
@@ -13866,6 +13888,9 @@ SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity)
 SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
+
+/* Whether this thread holds the lock: then the caller is a signal handler that interrupted it. */
+SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool);
 
 /* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
@@ -15138,10 +15163,10 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 /* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
-    uint32_t unlocked = 0;
+    uint64_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread(),
+                                                memory_order_acquire, memory_order_relaxed)) {
         SLB_LOCKED();
         return true;
     }
@@ -15152,6 +15177,11 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
     for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
         slb_os_wait_a_little(attempt);
+}
+
+/* relaxed: only this thread stores its number */
+SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread();
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
@@ -16378,8 +16408,11 @@ SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t slb_numb
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
 
+/* In a child made by fork, while it has one thread: samples of vanished threads got no guard slot. */
+SLB_PRIVATE void slb_count_end_samples(struct slabby_allocator *pool);
+
 /* In a child made by fork, whose words say that users hold `out` slabs: balances the counters for slabs that vanished
- * threads had taken and not marked live, had marked free and not given back, or had not finished. */
+ * threads had taken and not marked live, or had marked free and not given back. */
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
@@ -17264,17 +17297,20 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) {
     struct slb_stripe *stripe = &pool->stripes[0];
-    uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
     slb_count(&stripe->undone, more > 0 ? 0 : (uint64_t)more);
+}
+
+SLB_PRIVATE void slb_count_end_samples(struct slabby_allocator *pool) {
+    uint64_t sampled[SLB_TIER_COUNT] = {0};
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += slb_read_counter(&pool->stripes[i].sampled[tier]) -
                              slb_read_counter(&pool->stripes[i].guarded[tier]) -
                              slb_read_counter(&pool->stripes[i].unguarded[tier]);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        slb_count(&stripe->unguarded[tier], sampled[tier]);
+        slb_count(&pool->stripes[0].unguarded[tier], sampled[tier]);
 }
 
 static void slb_fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
@@ -19128,13 +19164,21 @@ SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
  * Fork. The child has a copy of every pool and one thread. The other threads vanished wherever they were, perhaps
  * holding locks and ids. The words are consistent all the same, because each changes in one step. So the child
  * releases the locks, locks every CPU cache and sets a gate reason at once. It rebuilds the lists of a pool from its
- * words when it first allocates from the pool or inspects it:
+ * words when it first allocates from the pool, changes a word (release, pin, unpin) or inspects it:
  *
  *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
  *   the health thread starts again, if the pool has one;
  *   waiters are dropped;                                       listeners get descriptors of their own.
  *
- * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
+ * Rebuilding gives each id whose word says free to the shards. So until it is done no thread may have freed a word and
+ * still have the id in hand: the shards would get the id twice. The child begins with 0 as the limits of all sequences
+ * that change words. Each change then comes to slb_word_swap_held, which rebuilds the pool first. The limits come back
+ * under the gate lock, after the words have been read. The child has one thread when it sets the reason and the limits,
+ * so no thread misses them.
+ *
+ * Rebuilding blocks the signals of its thread, so that no handler releases in the middle of it. A handler may have
+ * interrupted the holder of the gate lock: it cannot rebuild, and need not, because no thread rebuilds before the
+ * handler has returned.
  */
 #ifndef SLB_RESILIENCE_FORK_H
 #define SLB_RESILIENCE_FORK_H
@@ -19142,9 +19186,7 @@ SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 /* Before the pool of each create; false where the system has no memory for the handlers of fork. */
 SLB_PRIVATE bool slb_fork_prepare_process(void);
 
-SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
-
-/* Cheap if no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+/* Cheap if no fork happened. */
 SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
@@ -20148,8 +20190,31 @@ static void slb_lock_every_header(struct slabby_allocator *pool) {
         atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
 }
 
-/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+/* No sequence changes a word, until allow_sequences. No section does either: the headers are locked. */
+static void slb_forbid_sequences_of_words(struct slabby_allocator *pool) {
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
+}
+
+/* Operations that vanished threads were inside have ended. This is not left to the rebuilding: other threads of the
+ * child may be inside one by then. */
+static void slb_end_operations(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
+                                        atomic_load(&stripe->single_taken));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
+    }
+    slb_count_end_samples(pool);
+}
+
+/* Locks that vanished threads hold are free in the child, and each call that changes the pool takes a slow path. */
 static void slb_mark_pool(struct slabby_allocator *pool) {
+    slb_forbid_sequences_of_words(pool);
+    slb_end_operations(pool);
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
@@ -20196,12 +20261,6 @@ static void slb_clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->depot.heads->used, 0);
     atomic_store(&pool->heap.head, 0);
     slb_delay_forget(pool);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-        struct slb_stripe *stripe = &pool->stripes[cpu];
-        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
-                                        atomic_load(&stripe->single_taken));
-        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
-    }
     slb_resize_forget(pool);
     pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->waiters, 0);
@@ -20271,6 +20330,16 @@ static void slb_balance_counters(struct slabby_allocator *pool, uint64_t out) {
     slb_count_balance(pool, out);
 }
 
+/* As slb_pool_create. */
+static void slb_allow_sequences(struct slabby_allocator *pool) {
+    uint32_t used = slb_used_cpus(pool), limit = used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING;
+    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
+    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
+    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
+    slb_protections_set(pool, atomic_load(&pool->protect));
+}
+
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void slb_reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate.epoch);
@@ -20281,34 +20350,63 @@ static void slb_reopen(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
+/* Under the gate lock. */
+static void slb_rebuild_locked(struct slabby_allocator *pool) {
+    slb_clear_lists(pool);
+    slb_listeners_renew(pool);
+    bool dressed = slb_guards_renew(pool);
+    /* words of granted slabs say free until they are taken */
+    (void)slb_grants_visit(pool, slb_hold_granted, pool);
+    uint64_t out = slb_regain_free_slabs(pool);
+    (void)slb_grants_visit(pool, slb_let_granted_wait, pool);
+    slb_balance_counters(pool, out);
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
+        dressed = false;
+    if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
+        slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
+    slb_allow_sequences(pool);
+    slb_reopen(pool);
+    slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
+}
+
+static bool slb_rebuilding_is_due(struct slabby_allocator *pool) {
+    return slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0;
+}
+
+struct slb_rebuilding {
+    struct slabby_allocator *pool;
+    bool done;
+};
+
+static void slb_try_rebuild(void *argument) {
+    struct slb_rebuilding *slb_rebuilding = argument;
+    if (!slb_gate_try_lock(slb_rebuilding->pool))
+        return;
+    slb_rebuilding->done = slb_rebuilding_is_due(slb_rebuilding->pool);
+    if (slb_rebuilding->done)
+        slb_rebuild_locked(slb_rebuilding->pool);
+    slb_gate_release_lock(slb_rebuilding->pool);
+}
+
+/* A thread may wait for the lock here, even one that is inside an operation: while a rebuilding is due, the holder of
+ * the lock waits for no operation. */
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
+    if (!slb_rebuilding_is_due(pool) || slb_gate_is_locked_here(pool))
         return;
+    struct slb_rebuilding slb_rebuilding = {.pool = pool};
     uint64_t mark = slb_events_mark(pool);
-    slb_gate_lock(pool);
-    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
-        slb_clear_lists(pool);
-        slb_listeners_renew(pool);
-        bool dressed = slb_guards_renew(pool);
-        /* words of granted slabs say free until they are taken */
-        (void)slb_grants_visit(pool, slb_hold_granted, pool);
-        uint64_t out = slb_regain_free_slabs(pool);
-        (void)slb_grants_visit(pool, slb_let_granted_wait, pool);
-        slb_balance_counters(pool, out);
-        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
-            dressed = false;
-        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
-            slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
-        slb_reopen(pool);
-        slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
+    for (uint32_t tries = 0; !slb_rebuilding.done && slb_rebuilding_is_due(pool); tries++) {
+        slb_os_without_signals(slb_try_rebuild, &slb_rebuilding);
+        if (!slb_rebuilding.done)
+            slb_os_wait_a_little(tries);
     }
-    slb_gate_unlock(pool);
+    if (!slb_rebuilding.done)
+        return;
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
-    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        slb_pool_run_deferred(pool);
+    slb_pool_run_deferred(pool);
 }
 
 /* -------------------- pool/address.c */

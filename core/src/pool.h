@@ -272,6 +272,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
+/* In a child of fork: makes the lists of the pool again, if no thread has done so. Defined in resilience/fork.c. */
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool);
+
 /* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold calls this
  * function again. Defined in pool/remains.c. */
 SLB_PRIVATE void slb_pool_unmap_remains(struct slabby_allocator *pool);

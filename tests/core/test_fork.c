@@ -2,6 +2,7 @@
 /* Fork: the child's copy of a pool is whole, whatever other threads were doing, and apart from the parent's. */
 #define _GNU_SOURCE
 #include "support.h"
+#include "test_hooks.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -119,6 +120,177 @@ static void forks_under_load_lose_nothing(void **state) {
     fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(90));
 }
 
+/* ------------------------------------------------------------------------------ the first calls of a child */
+
+enum { INHERITED = 20 };
+
+struct first_call {
+    slabby_allocator *pool;
+    slabby_ref refs[INHERITED];
+    uint32_t id;
+    slabby_status (*release)(struct first_call *call);
+    slabby_status status;
+};
+
+static slabby_status by_reference(struct first_call *call) {
+    return slabby_release(call->pool, call->refs[0]);
+}
+
+static slabby_status by_deferred_release(struct first_call *call) {
+    return slabby_release_deferred(call->pool, call->refs[0]);
+}
+
+/* The slab was pinned and unpinned before the fork. */
+static slabby_status by_turned_word(struct first_call *call) {
+    return slabby_release(call->pool, call->refs[2]);
+}
+
+/* The release was deferred before the fork. */
+static slabby_status by_last_unpin(struct first_call *call) {
+    return slabby_unpin(call->pool, call->refs[1]);
+}
+
+static slabby_status by_batch(struct first_call *call) {
+    return slabby_release_batch(NULL, call->pool, &call->refs[3], INHERITED - 3);
+}
+
+static slabby_status by_id(struct first_call *call) {
+    return slabby_deallocate_fast(call->pool, call->id);
+}
+
+static atomic_int released, goes_on;
+static _Thread_local bool stops_here;
+
+static void stop_once(int point) {
+    if (point != SLB_POINT_RELEASED || !stops_here)
+        return;
+    stops_here = false;
+    atomic_store(&released, 1);
+    while (!atomic_load(&goes_on))
+        usleep(100);
+}
+
+static void *call_first(void *argument) {
+    struct first_call *call = argument;
+    stops_here = true;
+    call->status = call->release(call);
+    atomic_store(&released, 1);
+    return NULL;
+}
+
+/* One thread has freed a slab and not given it to a tier yet, as the other one allocates. */
+static void child_calls(struct first_call *call, uint64_t capacity) {
+    pthread_t thread;
+    slabby_ref ref;
+    alarm(120);
+    slb_test_point = stop_once;
+    REQUIRE(pthread_create(&thread, NULL, call_first, call) == 0);
+    while (!atomic_load(&released))
+        usleep(100);
+    REQUIRE(slabby_allocate(&ref, NULL, call->pool) == SLABBY_OK);
+    atomic_store(&goes_on, 1);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(call->status == SLABBY_OK);
+    REQUIRE(call->release == by_last_unpin || slabby_unpin(call->pool, call->refs[1]) == SLABBY_OK);
+    child_checks_pool(call->pool, capacity);
+    _exit(0);
+}
+
+static void fork_before_release(const struct setting *settings) {
+    slabby_status (*const releases[])(struct first_call *) = {
+        by_reference, by_deferred_release, by_turned_word, by_last_unpin, by_batch, by_id};
+    struct first_call call = {.pool = make_pool(64, 100, settings)};
+    void *data;
+    for (size_t i = 0; i < INHERITED; i++)
+        call.refs[i] = take(call.pool);
+    CHECK_STATUS(slabby_allocate_fast(&data, &call.id, call.pool), SLABBY_OK);
+    CHECK_STATUS(slabby_pin(call.pool, call.refs[2]), SLABBY_OK);
+    CHECK_STATUS(slabby_unpin(call.pool, call.refs[2]), SLABBY_OK);
+    CHECK_STATUS(slabby_pin(call.pool, call.refs[1]), SLABBY_OK);
+    CHECK_STATUS(slabby_release_deferred(call.pool, call.refs[1]), SLABBY_OK);
+    for (size_t i = 0; i < COUNT_OF(releases); i++) {
+        call.release = releases[i];
+        pid_t child = fork();
+        if (child == 0)
+            child_calls(&call, 100);
+        expect_child_well(child);
+    }
+    CHECK_STATUS(slabby_reset(call.pool), SLABBY_PINNED);
+    CHECK_STATUS(slabby_unpin(call.pool, call.refs[1]), SLABBY_OK);
+    CHECK_STATUS(slabby_reset(call.pool), SLABBY_OK);
+    finish(call.pool);
+}
+
+/* Guards: a slab that a thread of the child releases, while another one rebuilds the lists, is in one place. */
+static void first_calls_find_lists(void **state) {
+    (void)state;
+    fork_before_release(NULL);
+    fork_before_release(WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}));
+    fork_before_release(WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}));
+    fork_before_release(WITH({SLABBY_OPTION_REUSE_DELAY, 8}));
+    fork_before_release(WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_BIT_GUARD, 1}));
+}
+
+static void *allocate_first(void *pool) {
+    slabby_ref ref;
+    REQUIRE(slabby_allocate(&ref, NULL, pool) == SLABBY_OK);
+    REQUIRE(slabby_release(pool, ref) == SLABBY_OK);
+    return NULL;
+}
+
+/* Guards: an operation that another thread of the child is inside, while the lists are rebuilt, ends as others do. */
+static void operations_end_once(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 4000, NULL);
+    for (uint64_t i = 0; i < scaled(100); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pthread_t threads[3];
+            alarm(120);
+            for (size_t t = 0; t < COUNT_OF(threads); t++)
+                REQUIRE(pthread_create(&threads[t], NULL, allocate_first, pool) == 0);
+            for (size_t t = 0; t < COUNT_OF(threads); t++)
+                REQUIRE(pthread_join(threads[t], NULL) == 0);
+            REQUIRE(slabby_destroy(pool) == SLABBY_OK);
+            _exit(0);
+        }
+        expect_child_well(child);
+    }
+    finish(pool);
+}
+
+/* Guards: a fork in a child, and a pool that the child made. */
+static void children_fork(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 100, NULL);
+    slabby_ref ref = take(pool);
+    pid_t child = fork();
+    if (child == 0) {
+        slabby_allocator *own;
+        REQUIRE(slabby_create(&own, 64, 100, NULL, NULL) == SLABBY_OK);
+        slabby_ref of_own;
+        REQUIRE(slabby_allocate(&of_own, NULL, own) == SLABBY_OK);
+        pid_t grandchild = fork();
+        if (grandchild == 0) {
+            REQUIRE(slabby_release(own, of_own) == SLABBY_OK);
+            REQUIRE(slabby_release(pool, ref) == SLABBY_OK);
+            child_checks_pool(own, 100);
+            child_checks_pool(pool, 100);
+            _exit(0);
+        }
+        expect_child_well(grandchild);
+        REQUIRE(slabby_release(pool, ref) == SLABBY_OK);
+        child_checks_pool(pool, 100);
+        child_checks_pool(own, 100);
+        _exit(0);
+    }
+    expect_child_well(child);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+/* ----------------------------------------------------------------------------------------- listeners, grants */
+
 /* Guards: a child's listener rings for the child alone. */
 static void listeners_part(void **state) {
     slabby_listener *listener;
@@ -182,9 +354,9 @@ static void grants_survive(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_sides_go_on),
-        cmocka_unit_test(forks_under_load_lose_nothing),
-        cmocka_unit_test(listeners_part),
+        cmocka_unit_test(both_sides_go_on),       cmocka_unit_test(forks_under_load_lose_nothing),
+        cmocka_unit_test(first_calls_find_lists), cmocka_unit_test(operations_end_once),
+        cmocka_unit_test(children_fork),          cmocka_unit_test(listeners_part),
         cmocka_unit_test(grants_survive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

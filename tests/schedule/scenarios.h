@@ -20,6 +20,7 @@ extern const struct scenario resize_scenarios[];  /* a capacity that changes */
 extern const struct scenario section_scenarios[]; /* the sections of the portable backend, and their bias */
 extern const struct scenario single_scenarios[];  /* the short path without CPU caches */
 extern const struct scenario by_id_scenarios[];   /* the counts of uses by id */
+extern const struct scenario fork_scenarios[];    /* the first calls in a child of fork */
 extern const struct scenario audit_scenarios[];   /* records from several CPUs, and their readers */
 
 #endif

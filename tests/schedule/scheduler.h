@@ -70,6 +70,9 @@ void schedule_rest(void);
 bool schedule_sleep(volatile void *word, bool has_deadline); /* false: the deadline has passed */
 void schedule_wake(volatile void *word);
 
+/* Before the runs: from now on the pools are those of a child of fork. */
+void schedule_fork(void);
+
 /* From the scheduler: a run begins, with no memory allocated. */
 void schedule_forget_allocations(void);
 

@@ -30,6 +30,34 @@ void __wrap_slb_os_wait_a_little(uint32_t attempt) {
     schedule_rest();
 }
 
+uint64_t __real_slb_os_thread(void);
+uint64_t __wrap_slb_os_thread(void);
+uint64_t __wrap_slb_os_thread(void) {
+    return schedule_is_running() ? schedule_task() + 1 : __real_slb_os_thread();
+}
+
+/* No signal comes. */
+void __wrap_slb_os_without_signals(void (*work)(void *), void *argument);
+void __wrap_slb_os_without_signals(void (*work)(void *), void *argument) {
+    work(argument);
+}
+
+/* Before the runs: from now on the pools are those of a child that was forked. */
+static void (*before_fork)(void), (*in_child)(void);
+
+bool __wrap_slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
+bool __wrap_slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    (void)parent;
+    before_fork = before;
+    in_child = child;
+    return true;
+}
+
+void schedule_fork(void) {
+    before_fork();
+    in_child();
+}
+
 /* The events of the process outlive a run, so that a run would depend on those before it; test_watch
  * tests them. */
 void __wrap_slb_watch_raise(struct slabby_allocator *pool, const slabby_event *event);

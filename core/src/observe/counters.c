@@ -328,17 +328,20 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) {
     struct slb_stripe *stripe = &pool->stripes[0];
-    uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
     slb_count(&stripe->undone, more > 0 ? 0 : (uint64_t)more);
+}
+
+SLB_PRIVATE void slb_count_end_samples(struct slabby_allocator *pool) {
+    uint64_t sampled[SLB_TIER_COUNT] = {0};
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
                              read_counter(&pool->stripes[i].guarded[tier]) -
                              read_counter(&pool->stripes[i].unguarded[tier]);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        slb_count(&stripe->unguarded[tier], sampled[tier]);
+        slb_count(&pool->stripes[0].unguarded[tier], sampled[tier]);
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {

@@ -74,8 +74,11 @@ SLB_INLINE bool slb_peak_may_be_due(struct slb_stripe *stripe, uint64_t number) 
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
 
+/* In a child made by fork, while it has one thread: samples of vanished threads got no guard slot. */
+SLB_PRIVATE void slb_count_end_samples(struct slabby_allocator *pool);
+
 /* In a child made by fork, whose words say that users hold `out` slabs: balances the counters for slabs that vanished
- * threads had taken and not marked live, had marked free and not given back, or had not finished. */
+ * threads had taken and not marked live, or had marked free and not given back. */
 SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,

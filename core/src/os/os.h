@@ -142,6 +142,9 @@ SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
 SLB_PRIVATE void slb_os_name_thread(const char *name);
 
+/* Calls a function with all signals of this thread blocked. */
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument);
+
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);

@@ -34,6 +34,14 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     return started;
 }
 
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument) {
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    work(argument);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 SLB_PRIVATE int slb_os_hold_cancellation(void) {
     int held = PTHREAD_CANCEL_ENABLE;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);

@@ -313,6 +313,11 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
         (void)describe(GetCurrentThread(), wide);
 }
 
+/* No handler interrupts a thread here. */
+SLB_PRIVATE void slb_os_without_signals(void (*work)(void *), void *argument) {
+    work(argument);
+}
+
 /* Threads are not cancelled here. */
 SLB_PRIVATE int slb_os_hold_cancellation(void) {
     return 0;

@@ -11,6 +11,7 @@
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
 #include "protect/slab_commit.h"
+#include "protect/switches.h"
 #include "protect/tools.h"
 #include "resilience/ticker.h"
 #include "resilience/resize.h"
@@ -34,8 +35,31 @@ static void lock_every_header(struct slabby_allocator *pool) {
         atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
 }
 
-/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+/* No sequence changes a word, until allow_sequences. No section does either: the headers are locked. */
+static void forbid_sequences_of_words(struct slabby_allocator *pool) {
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
+}
+
+/* Operations that vanished threads were inside have ended. This is not left to the rebuilding: other threads of the
+ * child may be inside one by then. */
+static void end_operations(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
+                                        atomic_load(&stripe->single_taken));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
+    }
+    slb_count_end_samples(pool);
+}
+
+/* Locks that vanished threads hold are free in the child, and each call that changes the pool takes a slow path. */
 static void mark_pool(struct slabby_allocator *pool) {
+    forbid_sequences_of_words(pool);
+    end_operations(pool);
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
@@ -82,12 +106,6 @@ static void clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->depot.heads->used, 0);
     atomic_store(&pool->heap.head, 0);
     slb_delay_forget(pool);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-        struct slb_stripe *stripe = &pool->stripes[cpu];
-        atomic_store(&stripe->left, atomic_load(&stripe->entered) + atomic_load(&stripe->single_entered) -
-                                        atomic_load(&stripe->single_taken));
-        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
-    }
     slb_resize_forget(pool);
     pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->waiters, 0);
@@ -157,6 +175,16 @@ static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
     slb_count_balance(pool, out);
 }
 
+/* As slb_pool_create. */
+static void allow_sequences(struct slabby_allocator *pool) {
+    uint32_t used = slb_used_cpus(pool), limit = used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING;
+    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
+    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
+    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
+    slb_protections_set(pool, atomic_load(&pool->protect));
+}
+
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate.epoch);
@@ -167,32 +195,61 @@ static void reopen(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
+/* Under the gate lock. */
+static void rebuild_locked(struct slabby_allocator *pool) {
+    clear_lists(pool);
+    slb_listeners_renew(pool);
+    bool dressed = slb_guards_renew(pool);
+    /* words of granted slabs say free until they are taken */
+    (void)slb_grants_visit(pool, hold_granted, pool);
+    uint64_t out = regain_free_slabs(pool);
+    (void)slb_grants_visit(pool, let_granted_wait, pool);
+    balance_counters(pool, out);
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
+        dressed = false;
+    if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
+        slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
+    allow_sequences(pool);
+    reopen(pool);
+    slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
+}
+
+static bool rebuilding_is_due(struct slabby_allocator *pool) {
+    return slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0;
+}
+
+struct rebuilding {
+    struct slabby_allocator *pool;
+    bool done;
+};
+
+static void try_rebuild(void *argument) {
+    struct rebuilding *rebuilding = argument;
+    if (!slb_gate_try_lock(rebuilding->pool))
+        return;
+    rebuilding->done = rebuilding_is_due(rebuilding->pool);
+    if (rebuilding->done)
+        rebuild_locked(rebuilding->pool);
+    slb_gate_release_lock(rebuilding->pool);
+}
+
+/* A thread may wait for the lock here, even one that is inside an operation: while a rebuilding is due, the holder of
+ * the lock waits for no operation. */
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
+    if (!rebuilding_is_due(pool) || slb_gate_is_locked_here(pool))
         return;
+    struct rebuilding rebuilding = {.pool = pool};
     uint64_t mark = slb_events_mark(pool);
-    slb_gate_lock(pool);
-    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
-        clear_lists(pool);
-        slb_listeners_renew(pool);
-        bool dressed = slb_guards_renew(pool);
-        /* words of granted slabs say free until they are taken */
-        (void)slb_grants_visit(pool, hold_granted, pool);
-        uint64_t out = regain_free_slabs(pool);
-        (void)slb_grants_visit(pool, let_granted_wait, pool);
-        balance_counters(pool, out);
-        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
-            dressed = false;
-        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
-            slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
-        reopen(pool);
-        slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
+    for (uint32_t tries = 0; !rebuilding.done && rebuilding_is_due(pool); tries++) {
+        slb_os_without_signals(try_rebuild, &rebuilding);
+        if (!rebuilding.done)
+            slb_os_wait_a_little(tries);
     }
-    slb_gate_unlock(pool);
+    if (!rebuilding.done)
+        return;
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
-    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        slb_pool_run_deferred(pool);
+    slb_pool_run_deferred(pool);
 }

@@ -15,10 +15,10 @@
 /* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
-    uint32_t unlocked = 0;
+    uint64_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread(),
+                                                memory_order_acquire, memory_order_relaxed)) {
         SLB_LOCKED();
         return true;
     }
@@ -29,6 +29,11 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
     for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
         slb_os_wait_a_little(attempt);
+}
+
+/* relaxed: only this thread stores its number */
+SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread();
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {

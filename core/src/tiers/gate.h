@@ -63,6 +63,9 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
+/* Whether this thread holds the lock: then the caller is a signal handler that interrupted it. */
+SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool);
+
 /* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 

@@ -29,7 +29,7 @@ enum slb_gate_reason {
 
 struct slb_gate {
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reasons; /* enum slb_gate_reason; 0: open */
-    _Atomic uint32_t lock;                             /* outlives the pool */
+    _Atomic uint64_t lock;                             /* the thread that holds it, or 0; outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
     _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
     _Atomic int64_t scarce_free;    /* slabs freed since the gate closed, less those taken: a lower bound */

@@ -215,6 +215,9 @@ SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint
 SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                              uint64_t new_word) {
     SLB_HOLD(pool);
+    /* acquire: pairs with the end of the rebuilding. The reason was set while the child had one thread. */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_acquire) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
     if (has_word(pool, id))
         return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                        memory_order_acquire);
