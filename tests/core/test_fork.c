@@ -140,18 +140,13 @@ static slabby_status by_deferred_release(struct first_call *call) {
     return slabby_release_deferred(call->pool, call->refs[0]);
 }
 
-/* The slab was pinned and unpinned before the fork. */
-static slabby_status by_turned_word(struct first_call *call) {
-    return slabby_release(call->pool, call->refs[2]);
-}
-
 /* The release was deferred before the fork. */
 static slabby_status by_last_unpin(struct first_call *call) {
     return slabby_unpin(call->pool, call->refs[1]);
 }
 
 static slabby_status by_batch(struct first_call *call) {
-    return slabby_release_batch(NULL, call->pool, &call->refs[3], INHERITED - 3);
+    return slabby_release_batch(NULL, call->pool, &call->refs[2], INHERITED - 2);
 }
 
 static slabby_status by_id(struct first_call *call) {
@@ -197,15 +192,13 @@ static void child_calls(struct first_call *call, uint64_t capacity) {
 }
 
 static void fork_before_release(const struct setting *settings) {
-    slabby_status (*const releases[])(struct first_call *) = {
-        by_reference, by_deferred_release, by_turned_word, by_last_unpin, by_batch, by_id};
+    slabby_status (*const releases[])(struct first_call *) = {by_reference, by_deferred_release,
+                                                              by_last_unpin, by_batch, by_id};
     struct first_call call = {.pool = make_pool(64, 100, settings)};
     void *data;
     for (size_t i = 0; i < INHERITED; i++)
         call.refs[i] = take(call.pool);
     CHECK_STATUS(slabby_allocate_fast(&data, &call.id, call.pool), SLABBY_OK);
-    CHECK_STATUS(slabby_pin(call.pool, call.refs[2]), SLABBY_OK);
-    CHECK_STATUS(slabby_unpin(call.pool, call.refs[2]), SLABBY_OK);
     CHECK_STATUS(slabby_pin(call.pool, call.refs[1]), SLABBY_OK);
     CHECK_STATUS(slabby_release_deferred(call.pool, call.refs[1]), SLABBY_OK);
     for (size_t i = 0; i < COUNT_OF(releases); i++) {

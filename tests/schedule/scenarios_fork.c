@@ -32,9 +32,31 @@ static void forked_delayed(void) {
     forked(SLABBY_CPU_CACHE_BACKEND_RSEQ, WITH({SLABBY_OPTION_REUSE_DELAY, 2}));
 }
 
+static uint32_t by_id;
+
+static void forked_by_id(void) {
+    void *data;
+
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    EXPECT(slabby_allocate_fast(&data, &by_id, world.pool) == SLABBY_OK, "prepare gets no slab");
+    schedule_fork();
+}
+
+static void release_by_id(void) {
+    EXPECT(slabby_deallocate_fast(world.pool, by_id) == SLABBY_OK, "a slab by id did not go back");
+}
+
 static void unpin_second(void) {
     world.out[1] = 0;
     EXPECT(slabby_unpin(world.pool, world.held[1]) == SLABBY_OK, "the last pin did not go");
+}
+
+/* Else the next work on the whole pool waits for ever. */
+static void nobody_is_inside(void) {
+    for (uint32_t cpu = 0; cpu < 2; cpu++)
+        EXPECT(world.pool->stripes[cpu].entered == world.pool->stripes[cpu].left,
+               "an operation that has ended counts as under way on CPU %u", cpu);
+    world_check();
 }
 
 static void second_goes(void) {
@@ -79,12 +101,19 @@ const struct scenario fork_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
+    {.name = "child_by_id_against_allocate_rseq",
+     .says = "a release by id and an allocation, on the CPU of the slab's bias",
+     .prepare = forked_by_id,
+     .task = {release_by_id, allocate_and_keep},
+     .cpu = {0, 0},
+     .check = world_check,
+     .preemptions = 3},
     {.name = "child_of_three_rseq",
      .says = "the same beside an allocation",
      .prepare = forked_rseq,
      .task = {release_first, unpin_second, allocate_and_keep},
      .cpu = {0, 1, 0},
-     .check = world_check,
+     .check = nobody_is_inside,
      .preemptions = 1},
     {.name = NULL},
 };
