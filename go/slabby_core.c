@@ -10722,7 +10722,7 @@ SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id)
 /* For the proof of emptiness: whether no id waits, and a number that changes with every id that comes. */
 SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* The id in the n-th of all cells, while no thread releases or takes; false: the cell has none. */
+/* The id in the n-th of all cells at some moment of the call; false: the cell had none. */
 SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id);
 
@@ -16152,12 +16152,24 @@ static void slb_raise_corruption(struct slabby_allocator *pool, uint32_t id, con
         slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
 }
 
+/* The slab is this thread's. A slab of the heap ends with its release, and a retired one is out of service for good:
+ * neither would come back by a reclaim. */
+static bool slb_quarantine(struct slabby_allocator *pool, uint32_t id, uint32_t policy) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved ||
+        slb_word_state(word) == SLABBY_SLAB_STATE_RETIRED)
+        return false;
+    slb_count(&pool->corruption.quarantined, 1);
+    /* release: the thread that reclaims the slab sees it as this one left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
+    return true;
+}
+
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
                                                struct slb_notification *out_notification) {
     uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
     slb_count(&pool->corruption.found, 1);
-    slb_count(&pool->corruption.unacknowledged, 1);
     SLB_TRACE(corruption, pool, id, damage->offset);
     slb_remember(pool, damage);
     slb_raise_corruption(pool, id, damage, out_notification);
@@ -16166,19 +16178,18 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
             slb_event_notify(out_notification);
         slb_die_of_corruption(pool, id, damage);
     }
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
-        return false;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->corruption.quarantined, 1);
-    /* release: the thread that reclaims the slab sees it as this one left it */
-    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
-    return true;
+    bool quarantined = slb_quarantine(pool, id, policy);
+    /* last, release: a reclaim that acknowledges this corruption finds the slab in quarantine */
+    slb_count(&pool->corruption.unacknowledged, 1);
+    return quarantined;
 }
 
 /* The thread that swaps the word from quarantined to free owns the slab until it is pushed. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);
+    /* acquire: the slab of each corruption that was counted before is found below; what is counted later is news */
+    (void)atomic_exchange_explicit(&pool->corruption.unacknowledged, 0, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
@@ -16187,12 +16198,14 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
                                                      memory_order_acq_rel, memory_order_relaxed))
             continue;
         atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
+        /* what reuse_delay found was written behind the zeroing of the release; relaxed: as at a release */
+        if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+            slb_secure_zero_free_slab(pool, id);
         slb_shards_push(pool, slb_os_cpu(), id);
         if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
             slb_gate_note_free(pool, 1);
         reclaimed++;
     }
-    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
         slb_pool_run_deferred(pool);
@@ -16874,7 +16887,12 @@ SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
     damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, id);
-    return !slb_corruption_found(pool, id, &damage, out_notification);
+    if (slb_corruption_found(pool, id, &damage, out_notification))
+        return false; /* its bytes can be looked at until it is reclaimed */
+    /* what was written late is not the next owner's; relaxed: as at a release */
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+        slb_secure_zero_slab(pool, id);
+    return true;
 }
 
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
@@ -22198,7 +22216,7 @@ static SLB_COLD slabby_status slb_retire(struct slabby_allocator *pool, uint32_t
     if (id >= pool->reserved) {
         slb_give_heap(pool, id, fast, false);
     } else {
-        slb_count(&pool->counts.retired, !quarantined);
+        slb_count(&pool->counts.retired, 1);
         slb_keep_out(pool, fast);
         if (slb_resize_replaces(pool))
             slb_pool_run_deferred(pool);
@@ -23126,13 +23144,23 @@ static void slb_note_free_slabs(struct slabby_allocator *pool, const struct slb_
     }
 }
 
+/* Slabs that wait for reuse are not free: a late write to one is still to be found, so its bytes stay. */
+static void slb_except_delayed(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    uint64_t cells = pool->delay.limit == 0 ? 0 : slb_delay_cells(pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(pool, n, &id) && id >= range->first && id < range->end)
+            range->is_free[(id - range->first) / 64] &= ~(1ull << ((id - range->first) % 64));
+}
+
 /* Releases continue under maintenance, and the word of a release in progress says free before its patterns have been
- * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits were
- * read. */
+ * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits and the
+ * rings were read. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
     while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
         slb_note_free_slabs(pool, range);
+        slb_except_delayed(pool, range);
         if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
             return true;
     }
@@ -24721,8 +24749,7 @@ static bool slb_is_quarantined(struct slabby_allocator *pool, uint32_t id) {
  * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
  * maintenance. */
 static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
-    /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets
-     * this bit */
+    /* reuse_delay zeroes each released slab anyway. relaxed: only create sets this bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
     bool found = true;
     struct slb_free_range range;

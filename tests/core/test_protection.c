@@ -228,12 +228,64 @@ static void writes_outlast_secure(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+/* A slab that was written to while it waited, and whose turn has come. */
+static slabby_allocator *pool_with_late_write(int64_t policy, char **out_data) {
+    slabby_allocator *pool = make_pool(64, 4,
+                                       WITH({SLABBY_OPTION_REUSE_DELAY, 2}, {SLABBY_OPTION_SECURE, 1},
+                                            {SLABBY_OPTION_CORRUPTION_POLICY, policy}));
+    slabby_ref ref;
+
+    CHECK_STATUS(slabby_allocate(&ref, (void **)out_data, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    strcpy(*out_data, "written late");
+    for (int i = 0; i < 8; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(stats_of(pool).corruptions, 1);
+    return pool;
+}
+
+/* Guards: in a pool with `secure` what was written to a slab that waited does not reach the next owner, whether the
+ * slab goes on at once or is reclaimed. Until then it can be looked at. */
+static void late_writes_are_zeroed(void **state) {
+    uint64_t count;
+    char *data;
+
+    (void)state;
+    slabby_allocator *pool = pool_with_late_write(SLABBY_CORRUPTION_POLICY_QUARANTINE, &data);
+    assert_string_equal(data, "written late");
+    CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(data[0], 0);
+    finish(pool);
+    pool = pool_with_late_write(SLABBY_CORRUPTION_POLICY_RECLAIM, &data);
+    assert_int_equal(data[0], 0);
+    finish(pool);
+}
+
+/* Guards: trim does not take the page of a slab that waits, and with it what was written there. */
+static void trim_leaves_late_writes(void **state) {
+    slabby_allocator *pool = make_pool(4096, 256, WITH({SLABBY_OPTION_REUSE_DELAY, 8}));
+    slabby_ref ref;
+    char *data;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    data[100] = 1;
+    CHECK_STATUS(slabby_trim(NULL, pool), SLABBY_OK);
+    for (int i = 0; i < 400; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(stats_of(pool).corruptions, 1);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_flipped_bit_is_found),       cmocka_unit_test(patterns_are_not_transferable),
         cmocka_unit_test(every_byte_of_a_pattern_counts), cmocka_unit_test(verify_sees_overwritten_slabs),
         cmocka_unit_test(writes_after_release_are_found), cmocka_unit_test(the_abort_policy_ends_the_process),
         cmocka_unit_test(guard_pages_end_every_size),     cmocka_unit_test(writes_outlast_secure),
+        cmocka_unit_test(late_writes_are_zeroed),         cmocka_unit_test(trim_leaves_late_writes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,29 @@ static void spent_slabs_are_given_up_first(void **state) {
     finish(pool);
 }
 
+/* Guards: a slab whose last release finds an overrun is retired like any other, and not in quarantine, where it would
+ * stay. */
+static void overrun_slabs_retire(void **state) {
+    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    slabby_ref ref;
+    unsigned char *data;
+    uint64_t back = 1, rounds = 0;
+
+    (void)state;
+    for (; slabby_allocate(&ref, (void **)&data, pool) == SLABBY_OK; rounds++) {
+        assert_int_equal(back, 1);
+        data[64] ^= 1;
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_MEMORY_CORRUPTION);
+        CHECK_STATUS(slabby_reclaim(&back, pool), SLABBY_OK);
+    }
+    assert_true(rounds >= GENERATIONS - 4);
+    assert_int_equal(back, 0);
+    assert_int_equal(stats_of(pool).retired_slabs, 1);
+    assert_int_equal(stats_of(pool).quarantined_slabs, 0);
+    assert_int_equal(stats_of(pool).corruptions, rounds);
+    finish(pool);
+}
+
 /* Guards: deferred releases, reset and the fast path count generations like any release. */
 static void every_way_back_spends_a_generation(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
@@ -254,6 +277,7 @@ int main(void) {
         cmocka_unit_test(spent_slabs_are_given_up_first),
         cmocka_unit_test(retirement_is_reported),
         cmocka_unit_test(every_way_back_spends_a_generation),
+        cmocka_unit_test(overrun_slabs_retire),
         cmocka_unit_test(spent_by_id_retires),
         cmocka_unit_test(heap_entries_retire),
     };

@@ -52,7 +52,7 @@ static void unpin_second(void) {
 }
 
 /* Else the next work on the whole pool waits for ever. */
-static void nobody_is_inside(void) {
+static void no_operation_goes_on(void) {
     for (uint32_t cpu = 0; cpu < 2; cpu++)
         EXPECT(world.pool->stripes[cpu].entered == world.pool->stripes[cpu].left,
                "an operation that has ended counts as under way on CPU %u", cpu);
@@ -113,7 +113,7 @@ const struct scenario fork_scenarios[] = {
      .prepare = forked_rseq,
      .task = {release_first, unpin_second, allocate_and_keep},
      .cpu = {0, 1, 0},
-     .check = nobody_is_inside,
+     .check = no_operation_goes_on,
      .preemptions = 1},
     {.name = NULL},
 };

@@ -133,6 +133,37 @@ static void slab_came_back_once(void) {
     world_check();
 }
 
+/* ------------------------------------------------------------------------------ quarantine against reclaim */
+
+static void one_is_overrun(void) {
+    world_make(64, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    world_take(1);
+    world.pool->slabs[64] ^= 1;
+}
+
+static void release_overrun(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_MEMORY_CORRUPTION, "release answered %s", world_text(status));
+    world.out[0] = 0;
+}
+
+static void reclaim(void) {
+    EXPECT(slabby_reclaim(NULL, world.pool) == SLABBY_OK, "reclaim failed");
+}
+
+static void quarantine_is_news(void) {
+    slabby_stats stats = {.struct_size = sizeof stats};
+    slabby_health health = {.struct_size = sizeof health};
+
+    EXPECT(slabby_get_stats(&stats, world.pool) == SLABBY_OK, "get_stats failed");
+    EXPECT(slabby_get_health(&health, world.pool) == SLABBY_OK, "get_health failed");
+    EXPECT(stats.quarantined_slabs == 0 || health.unacknowledged_corruptions != 0,
+           "a slab is in quarantine, and its corruption is acknowledged");
+    reclaim();
+    world_check();
+}
+
 const struct scenario word_scenarios[] = {
     {.name = "release_against_release",
      .says = "of two releases one succeeds, and the slab's next owner keeps it",
@@ -161,6 +192,13 @@ const struct scenario word_scenarios[] = {
      .task = {unpin, defer, pin_in_passing},
      .cpu = {0, 1, 1},
      .check = slab_came_back_once,
+     .preemptions = 4},
+    {.name = "corruption_against_reclaim",
+     .says = "a reclaim acknowledges the corruption of a slab that it reclaims, not of one that it leaves",
+     .prepare = one_is_overrun,
+     .task = {release_overrun, reclaim},
+     .cpu = {0, 1},
+     .check = quarantine_is_news,
      .preemptions = 4},
     {.name = NULL},
 };

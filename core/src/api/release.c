@@ -89,7 +89,7 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
     if (id >= pool->reserved) {
         slb_give_heap(pool, id, fast, false);
     } else {
-        slb_count(&pool->counts.retired, !quarantined);
+        slb_count(&pool->counts.retired, 1);
         slb_keep_out(pool, fast);
         if (slb_resize_replaces(pool))
             slb_pool_run_deferred(pool);

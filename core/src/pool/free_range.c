@@ -4,6 +4,7 @@
 #include "observe/counters.h"
 #include "os/os.h"
 #include "pool/quiesce.h"
+#include "tiers/delay_queue.h"
 #include "tiers/shards.h"
 
 #include <string.h>
@@ -18,13 +19,23 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free
     }
 }
 
+/* Slabs that wait for reuse are not free: a late write to one is still to be found, so its bytes stay. */
+static void except_delayed(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    uint64_t cells = pool->delay.limit == 0 ? 0 : slb_delay_cells(pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(pool, n, &id) && id >= range->first && id < range->end)
+            range->is_free[(id - range->first) / 64] &= ~(1ull << ((id - range->first) % 64));
+}
+
 /* Releases continue under maintenance, and the word of a release in progress says free before its patterns have been
- * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits were
- * read. */
+ * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits and the
+ * rings were read. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
     while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
         note_free_slabs(pool, range);
+        except_delayed(pool, range);
         if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
             return true;
     }

@@ -28,8 +28,7 @@ static bool is_quarantined(struct slabby_allocator *pool, uint32_t id) {
  * a call need nothing here: their releases see the flag and zero them. The others cannot be allocated under
  * maintenance. */
 static bool zero_free_slabs(struct slabby_allocator *pool) {
-    /* reuse_delay zeroes each released slab anyway, and a later write must still be found. relaxed: only create sets
-     * this bit */
+    /* reuse_delay zeroes each released slab anyway. relaxed: only create sets this bit */
     bool zeroed = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_DELAY) != 0;
     bool found = true;
     struct slb_free_range range;

@@ -7,6 +7,7 @@
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "os/trace.h"
+#include "protect/secure.h"
 #include "ref.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -72,12 +73,24 @@ static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const s
         slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
 }
 
+/* The slab is this thread's. A slab of the heap ends with its release, and a retired one is out of service for good:
+ * neither would come back by a reclaim. */
+static bool quarantine(struct slabby_allocator *pool, uint32_t id, uint32_t policy) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved ||
+        slb_word_state(word) == SLABBY_SLAB_STATE_RETIRED)
+        return false;
+    slb_count(&pool->corruption.quarantined, 1);
+    /* release: the thread that reclaims the slab sees it as this one left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
+    return true;
+}
+
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
                                                struct slb_notification *out_notification) {
     uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
     slb_count(&pool->corruption.found, 1);
-    slb_count(&pool->corruption.unacknowledged, 1);
     SLB_TRACE(corruption, pool, id, damage->offset);
     remember(pool, damage);
     raise_corruption(pool, id, damage, out_notification);
@@ -86,19 +99,18 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
             slb_event_notify(out_notification);
         die_of_corruption(pool, id, damage);
     }
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
-        return false;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->corruption.quarantined, 1);
-    /* release: the thread that reclaims the slab sees it as this one left it */
-    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
-    return true;
+    bool quarantined = quarantine(pool, id, policy);
+    /* last, release: a reclaim that acknowledges this corruption finds the slab in quarantine */
+    slb_count(&pool->corruption.unacknowledged, 1);
+    return quarantined;
 }
 
 /* The thread that swaps the word from quarantined to free owns the slab until it is pushed. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);
+    /* acquire: the slab of each corruption that was counted before is found below; what is counted later is news */
+    (void)atomic_exchange_explicit(&pool->corruption.unacknowledged, 0, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
@@ -107,12 +119,14 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
                                                      memory_order_acq_rel, memory_order_relaxed))
             continue;
         atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
+        /* what reuse_delay found was written behind the zeroing of the release; relaxed: as at a release */
+        if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+            slb_secure_zero_free_slab(pool, id);
         slb_shards_push(pool, slb_os_cpu(), id);
         if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
             slb_gate_note_free(pool, 1);
         reclaimed++;
     }
-    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
         slb_pool_run_deferred(pool);

@@ -2,6 +2,7 @@
 #include "protect/reuse_delay.h"
 
 #include "protect/quarantine.h"
+#include "protect/secure.h"
 #include "protect/tools.h"
 #include "ref.h"
 
@@ -36,7 +37,12 @@ SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
     damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, id);
-    return !slb_corruption_found(pool, id, &damage, out_notification);
+    if (slb_corruption_found(pool, id, &damage, out_notification))
+        return false; /* its bytes can be looked at until it is reclaimed */
+    /* what was written late is not the next owner's; relaxed: as at a release */
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+        slb_secure_zero_slab(pool, id);
+    return true;
 }
 
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,

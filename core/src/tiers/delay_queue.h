@@ -41,7 +41,7 @@ SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint32_t *out_id)
 /* For the proof of emptiness: whether no id waits, and a number that changes with every id that comes. */
 SLB_PRIVATE bool slb_delay_is_empty(struct slabby_allocator *pool, uint64_t *out_moves);
 
-/* The id in the n-th of all cells, while no thread releases or takes; false: the cell has none. */
+/* The id in the n-th of all cells at some moment of the call; false: the cell had none. */
 SLB_PRIVATE uint64_t slb_delay_cells(const struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_delay_at(struct slabby_allocator *pool, uint64_t n, uint32_t *out_id);
 
