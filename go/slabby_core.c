@@ -19397,6 +19397,9 @@ SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter 
 /* One slot after the other: 0 <= slot < tickets->drawn. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot);
 
+/* Sorts waiters that are linked by next: the oldest grant comes first. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_by_age(struct slb_waiter *chain);
+
 /* Frees the chunks. */
 SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 
@@ -19529,6 +19532,35 @@ SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter 
         tickets->unused = waiter;
     }
     atomic_store_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed); /* under the lock */
+}
+
+static struct slb_waiter *slb_merge_by_age(struct slb_waiter *one, struct slb_waiter *other) {
+    struct slb_waiter *first = NULL, **end = &first;
+    while (one != NULL && other != NULL) {
+        struct slb_waiter **older = one->granted_ns <= other->granted_ns ? &one : &other;
+        *end = *older;
+        end = &(*older)->next;
+        *older = (*older)->next;
+    }
+    *end = one != NULL ? one : other;
+    return first;
+}
+
+/* sorted[i] has 2^i waiters, or none. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_by_age(struct slb_waiter *chain) {
+    struct slb_waiter *sorted[SLB_TICKET_SLOT_BITS + 1] = {NULL}, *all = NULL;
+    while (chain != NULL) {
+        struct slb_waiter *run = chain;
+        uint32_t i = 0;
+        chain = run->next;
+        run->next = NULL;
+        for (; sorted[i] != NULL; sorted[i++] = NULL)
+            run = slb_merge_by_age(sorted[i], run);
+        sorted[i] = run;
+    }
+    for (uint32_t i = 0; i <= SLB_TICKET_SLOT_BITS; i++)
+        all = slb_merge_by_age(sorted[i], all);
+    return all;
 }
 
 SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets) {
@@ -19682,22 +19714,33 @@ SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
 
 /* --------------------------------------------------------------------------------------------------- fork */
 
+static void slb_append_by_age(struct slb_waiter_list *list, struct slb_waiter *chain) {
+    for (struct slb_waiter *waiter = slb_tickets_by_age(chain), *next; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        slb_listener_append(list, waiter);
+    }
+}
+
 /* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
  * queue was dropped together with its threads; slabs that had been granted still wait to be taken. */
 static void slb_renew_lists(struct slabby_listener *listener) {
     struct slb_tickets *tickets = &listener->tickets;
+    struct slb_waiter *granted = NULL, *revoked = NULL;
     listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};
     tickets->unused = NULL;
-    for (uint32_t slot = 0; slot < tickets->drawn; slot++) {
+    for (uint32_t slot = tickets->drawn; slot-- > 0;) {
         struct slb_waiter *waiter = slb_tickets_slot(tickets, slot);
         uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* one thread is left */
-        if (state == SLB_WAITER_GRANTED)
-            slb_listener_append(&listener->granted, waiter);
-        else if (state == SLB_WAITER_REVOKED)
-            slb_listener_append(&listener->revoked, waiter);
-        else
+        struct slb_waiter **chain = state == SLB_WAITER_GRANTED ? &granted : &revoked;
+        if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED) {
             slb_tickets_end(tickets, waiter);
+            continue;
+        }
+        waiter->next = *chain;
+        *chain = waiter;
     }
+    slb_append_by_age(&listener->granted, granted);
+    slb_append_by_age(&listener->revoked, revoked);
 }
 
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
@@ -20271,6 +20314,16 @@ SLB_PRIVATE bool slb_fork_prepare_process(void) {
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
 
+/* Slabs that wait for reuse do not wait on in the child: what was written to them is found now. */
+static void slb_check_delayed(struct slabby_allocator *pool) {
+    uint64_t cells = pool->delay.limit == 0 ? 0 : slb_delay_cells(pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(pool, n, &id) &&
+            slb_word_state(atomic_load(&pool->words[id])) == SLABBY_SLAB_STATE_FREE)
+            (void)slb_delay_check(pool, id, NULL);
+}
+
 static void slb_clear_lists(struct slabby_allocator *pool) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         atomic_store(&pool->shards[shard].head, 0);
@@ -20326,26 +20379,42 @@ static void slb_let_granted_wait(void *pool, const struct slb_grant *grant) {
     slb_set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
-/* Returns the number of live slabs. */
-static uint64_t slb_regain_free_slabs(struct slabby_allocator *pool) {
+/* What the words say. A vanished thread may have been between a word and the count that belongs to it. */
+struct slb_census {
+    uint64_t out, heap, quarantined, retired, heap_retired;
+};
+
+static void slb_count_word(struct slb_census *slb_census, uint64_t word, bool heap) {
+    uint32_t state = slb_word_state(word);
+    slb_census->out += slb_word_is_out(word);
+    slb_census->heap += heap && slb_word_is_out(word);
+    slb_census->quarantined += state == SLABBY_SLAB_STATE_QUARANTINED;
+    *(heap ? &slb_census->heap_retired : &slb_census->retired) += state == SLABBY_SLAB_STATE_RETIRED;
+}
+
+static struct slb_census slb_regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
     bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
     uint32_t limit = atomic_load(&pool->id_limit);
-    uint64_t out = 0;
+    struct slb_census slb_census = {0};
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        out += slb_word_is_out(word);
+        slb_count_word(&slb_census, word, id >= pool->reserved);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
             slb_regain(pool, id, secure);
         else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
             slb_resize_regain(pool, id);
     }
-    return out;
+    return slb_census;
 }
 
-static void slb_balance_counters(struct slabby_allocator *pool, uint64_t out) {
+static void slb_balance_counters(struct slabby_allocator *pool, const struct slb_census *slb_census) {
     slb_lock_every_header(pool);
-    slb_count_balance(pool, out);
+    slb_count_balance(pool, slb_census->out);
+    atomic_store(&pool->heap.live, slb_census->heap);
+    atomic_store(&pool->corruption.quarantined, slb_census->quarantined);
+    atomic_store(&pool->counts.retired, slb_census->retired);
+    atomic_store(&pool->counts.heap_retired, slb_census->heap_retired);
 }
 
 /* As slb_pool_create. */
@@ -20370,14 +20439,15 @@ static void slb_reopen(struct slabby_allocator *pool) {
 
 /* Under the gate lock. */
 static void slb_rebuild_locked(struct slabby_allocator *pool) {
+    slb_check_delayed(pool);
     slb_clear_lists(pool);
     slb_listeners_renew(pool);
     bool dressed = slb_guards_renew(pool);
     /* words of granted slabs say free until they are taken */
     (void)slb_grants_visit(pool, slb_hold_granted, pool);
-    uint64_t out = slb_regain_free_slabs(pool);
+    struct slb_census slb_census = slb_regain_free_slabs(pool);
     (void)slb_grants_visit(pool, slb_let_granted_wait, pool);
-    slb_balance_counters(pool, out);
+    slb_balance_counters(pool, &slb_census);
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
     if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
         dressed = false;

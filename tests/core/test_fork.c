@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fork: the child's copy of a pool is whole, whatever other threads were doing, and apart from the parent's. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
+#include "pool.h"
 #include "support.h"
 #include "test_hooks.h"
 
@@ -282,6 +284,60 @@ static void children_fork(void **state) {
     finish(pool);
 }
 
+/* Guards: slabs that wait for reuse do not wait on in the child, and what was written to them is found there too. */
+static void children_find_late_writes(void **state) {
+    slabby_ref ref;
+    char *data;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 100, WITH({SLABBY_OPTION_REUSE_DELAY, 8}));
+    CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    data[5] = 1;
+    pid_t child = fork();
+    if (child == 0) {
+        slabby_stats stats = {.struct_size = sizeof stats};
+        uint64_t count;
+        REQUIRE(slabby_get_stats(&stats, pool) == SLABBY_OK);
+        REQUIRE(stats.corruptions == 1 && stats.quarantined_slabs == 1);
+        REQUIRE(data[5] == 1);
+        REQUIRE(slabby_reclaim(&count, pool) == SLABBY_OK && count == 1);
+        child_checks_pool(pool, 100);
+        _exit(0);
+    }
+    expect_child_well(child);
+    data[5] = 0;
+    finish(pool);
+}
+
+/* Guards: counts that a vanished thread was about to change follow the words. */
+static void counts_follow_words(void **state) {
+    (void)state;
+    slabby_allocator *pool =
+        make_pool(64, 4, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 2}));
+    slabby_ref refs[5];
+    for (size_t i = 0; i < COUNT_OF(refs); i++)
+        refs[i] = take(pool);
+    _Atomic uint64_t *const counts[] = {&pool->heap.live, &pool->corruption.quarantined,
+                                        &pool->counts.retired, &pool->counts.heap_retired};
+    for (size_t i = 0; i < COUNT_OF(counts); i++)
+        atomic_fetch_add(counts[i], 1);
+    pid_t child = fork();
+    if (child == 0) {
+        slabby_stats stats = {.struct_size = sizeof stats};
+        REQUIRE(slabby_get_stats(&stats, pool) == SLABBY_OK);
+        REQUIRE(stats.heap_slabs == 1 && stats.quarantined_slabs == 0 && stats.retired_slabs == 0);
+        REQUIRE(slabby_release_batch(NULL, pool, refs, COUNT_OF(refs)) == SLABBY_OK);
+        REQUIRE(slabby_get_stats(&stats, pool) == SLABBY_OK);
+        REQUIRE(stats.heap_slabs == 0);
+        _exit(0);
+    }
+    expect_child_well(child);
+    for (size_t i = 0; i < COUNT_OF(counts); i++)
+        atomic_fetch_sub(counts[i], 1);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, refs, COUNT_OF(refs)), SLABBY_OK);
+    finish(pool);
+}
+
 /* ----------------------------------------------------------------------------------------- listeners, grants */
 
 /* Guards: a child's listener rings for the child alone. */
@@ -345,12 +401,49 @@ static void grants_survive(void **state) {
     finish(pool);
 }
 
+/* Guards: the child takes back the grant that has waited too long, not the one whose slot comes first. */
+static void old_grants_go_first(void **state) {
+    enum { TIMEOUT_MS = 400 };
+    slabby_listener *listener;
+    uint64_t tickets[3], taken, count;
+    slabby_ref ref;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 2, NULL);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&tickets[0], listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&tickets[1], listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&taken, &ref, NULL, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    atomic_fetch_add(&clock_ns, (TIMEOUT_MS - 100) * 1000000ull);
+    CHECK_STATUS(slabby_wait_begin(&tickets[2], listener, 2), SLABBY_OK); /* in the slot of the first */
+    pid_t child = fork();
+    if (child == 0) {
+        uint64_t data[2];
+        slabby_ref refs[2];
+        REQUIRE(slabby_listener_set_timeout(listener, TIMEOUT_MS * 1000000ull) == SLABBY_OK);
+        atomic_fetch_add(&clock_ns, 200 * 1000000ull);
+        REQUIRE(slabby_allocate(&ref, NULL, pool) == SLABBY_OK);
+        REQUIRE(slabby_wait_take(tickets, refs, data, &count, listener, 2) == SLABBY_OK && count == 2);
+        REQUIRE(refs[0] == 0 && data[0] == 1 && refs[1] != 0 && data[1] == 2);
+        _exit(0);
+    }
+    expect_child_well(child);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_sides_go_on),       cmocka_unit_test(forks_under_load_lose_nothing),
-        cmocka_unit_test(first_calls_find_lists), cmocka_unit_test(operations_end_once),
-        cmocka_unit_test(children_fork),          cmocka_unit_test(listeners_part),
+        cmocka_unit_test(both_sides_go_on),
+        cmocka_unit_test(forks_under_load_lose_nothing),
+        cmocka_unit_test(first_calls_find_lists),
+        cmocka_unit_test(operations_end_once),
+        cmocka_unit_test(children_fork),
+        cmocka_unit_test(children_find_late_writes),
+        cmocka_unit_test(counts_follow_words),
+        cmocka_unit_test(listeners_part),
         cmocka_unit_test(grants_survive),
+        cmocka_unit_test_setup_teardown(old_grants_go_first, set_clock, reset_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "observe/events.h"
 #include "os/os.h"
 #include "protect/guard_slots.h"
+#include "protect/reuse_delay.h"
 #include "protect/secure.h"
 #include "protect/slab_commit.h"
 #include "protect/switches.h"
@@ -98,6 +99,16 @@ SLB_PRIVATE bool slb_fork_prepare_process(void) {
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
 
+/* Slabs that wait for reuse do not wait on in the child: what was written to them is found now. */
+static void check_delayed(struct slabby_allocator *pool) {
+    uint64_t cells = pool->delay.limit == 0 ? 0 : slb_delay_cells(pool);
+    uint32_t id;
+    for (uint64_t n = 0; n < cells; n++)
+        if (slb_delay_at(pool, n, &id) &&
+            slb_word_state(atomic_load(&pool->words[id])) == SLABBY_SLAB_STATE_FREE)
+            (void)slb_delay_check(pool, id, NULL);
+}
+
 static void clear_lists(struct slabby_allocator *pool) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         atomic_store(&pool->shards[shard].head, 0);
@@ -153,26 +164,42 @@ static void let_granted_wait(void *pool, const struct slb_grant *grant) {
     set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
-/* Returns the number of live slabs. */
-static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+/* What the words say. A vanished thread may have been between a word and the count that belongs to it. */
+struct census {
+    uint64_t out, heap, quarantined, retired, heap_retired;
+};
+
+static void count_word(struct census *census, uint64_t word, bool heap) {
+    uint32_t state = slb_word_state(word);
+    census->out += slb_word_is_out(word);
+    census->heap += heap && slb_word_is_out(word);
+    census->quarantined += state == SLABBY_SLAB_STATE_QUARANTINED;
+    *(heap ? &census->heap_retired : &census->retired) += state == SLABBY_SLAB_STATE_RETIRED;
+}
+
+static struct census regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
     bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
     uint32_t limit = atomic_load(&pool->id_limit);
-    uint64_t out = 0;
+    struct census census = {0};
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        out += slb_word_is_out(word);
+        count_word(&census, word, id >= pool->reserved);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
             regain(pool, id, secure);
         else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
             slb_resize_regain(pool, id);
     }
-    return out;
+    return census;
 }
 
-static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
+static void balance_counters(struct slabby_allocator *pool, const struct census *census) {
     lock_every_header(pool);
-    slb_count_balance(pool, out);
+    slb_count_balance(pool, census->out);
+    atomic_store(&pool->heap.live, census->heap);
+    atomic_store(&pool->corruption.quarantined, census->quarantined);
+    atomic_store(&pool->counts.retired, census->retired);
+    atomic_store(&pool->counts.heap_retired, census->heap_retired);
 }
 
 /* As slb_pool_create. */
@@ -197,14 +224,15 @@ static void reopen(struct slabby_allocator *pool) {
 
 /* Under the gate lock. */
 static void rebuild_locked(struct slabby_allocator *pool) {
+    check_delayed(pool);
     clear_lists(pool);
     slb_listeners_renew(pool);
     bool dressed = slb_guards_renew(pool);
     /* words of granted slabs say free until they are taken */
     (void)slb_grants_visit(pool, hold_granted, pool);
-    uint64_t out = regain_free_slabs(pool);
+    struct census census = regain_free_slabs(pool);
     (void)slb_grants_visit(pool, let_granted_wait, pool);
-    balance_counters(pool, out);
+    balance_counters(pool, &census);
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
     if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_slabs_lock(pool))
         dressed = false;

@@ -111,22 +111,33 @@ SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
 
 /* --------------------------------------------------------------------------------------------------- fork */
 
+static void append_by_age(struct slb_waiter_list *list, struct slb_waiter *chain) {
+    for (struct slb_waiter *waiter = slb_tickets_by_age(chain), *next; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        slb_listener_append(list, waiter);
+    }
+}
+
 /* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
  * queue was dropped together with its threads; slabs that had been granted still wait to be taken. */
 static void renew_lists(struct slabby_listener *listener) {
     struct slb_tickets *tickets = &listener->tickets;
+    struct slb_waiter *granted = NULL, *revoked = NULL;
     listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};
     tickets->unused = NULL;
-    for (uint32_t slot = 0; slot < tickets->drawn; slot++) {
+    for (uint32_t slot = tickets->drawn; slot-- > 0;) {
         struct slb_waiter *waiter = slb_tickets_slot(tickets, slot);
         uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* one thread is left */
-        if (state == SLB_WAITER_GRANTED)
-            slb_listener_append(&listener->granted, waiter);
-        else if (state == SLB_WAITER_REVOKED)
-            slb_listener_append(&listener->revoked, waiter);
-        else
+        struct slb_waiter **chain = state == SLB_WAITER_GRANTED ? &granted : &revoked;
+        if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED) {
             slb_tickets_end(tickets, waiter);
+            continue;
+        }
+        waiter->next = *chain;
+        *chain = waiter;
     }
+    append_by_age(&listener->granted, granted);
+    append_by_age(&listener->revoked, revoked);
 }
 
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {

@@ -85,6 +85,35 @@ SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter 
     atomic_store_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed); /* under the lock */
 }
 
+static struct slb_waiter *merge_by_age(struct slb_waiter *one, struct slb_waiter *other) {
+    struct slb_waiter *first = NULL, **end = &first;
+    while (one != NULL && other != NULL) {
+        struct slb_waiter **older = one->granted_ns <= other->granted_ns ? &one : &other;
+        *end = *older;
+        end = &(*older)->next;
+        *older = (*older)->next;
+    }
+    *end = one != NULL ? one : other;
+    return first;
+}
+
+/* sorted[i] has 2^i waiters, or none. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_by_age(struct slb_waiter *chain) {
+    struct slb_waiter *sorted[SLB_TICKET_SLOT_BITS + 1] = {NULL}, *all = NULL;
+    while (chain != NULL) {
+        struct slb_waiter *run = chain;
+        uint32_t i = 0;
+        chain = run->next;
+        run->next = NULL;
+        for (; sorted[i] != NULL; sorted[i++] = NULL)
+            run = merge_by_age(sorted[i], run);
+        sorted[i] = run;
+    }
+    for (uint32_t i = 0; i <= SLB_TICKET_SLOT_BITS; i++)
+        all = merge_by_age(sorted[i], all);
+    return all;
+}
+
 SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets) {
     for (uint32_t chunk = 0; chunk < SLB_TICKET_CHUNKS; chunk++)
         free(tickets->chunks[chunk]);

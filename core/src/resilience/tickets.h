@@ -50,6 +50,9 @@ SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter 
 /* One slot after the other: 0 <= slot < tickets->drawn. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot);
 
+/* Sorts waiters that are linked by next: the oldest grant comes first. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_by_age(struct slb_waiter *chain);
+
 /* Frees the chunks. */
 SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 
