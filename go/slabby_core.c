@@ -20885,6 +20885,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
         status = slb_ticker_switch(pool, true, error);
     if (status != SLABBY_OK) {
+        SLB_HOLD(pool);
         (void)slb_pool_destroy(pool);
         return status;
     }
@@ -24345,6 +24346,8 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
                              pool == NULL ? "the handle is none of a pool"
                                           : "the place for the listener is null");
+    /* where it gives up the last share, the entry gets no other pool before it has returned */
+    SLB_HOLD(pool);
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
@@ -24430,6 +24433,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
     if (listener == NULL)
         return SLABBY_OK;
     struct slabby_allocator *pool = listener->pool;
+    SLB_HOLD(pool); /* as above */
     slb_fork_check(pool);
     slb_end_tickets(listener);
     slb_listener_unlink_from_pool(listener);

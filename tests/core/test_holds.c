@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pool.h"
 #include "test_hooks.h"
 #include "threads.h"
 
@@ -86,8 +87,36 @@ static void a_late_end_leaves_the_next_pool(void **state) {
     assert_no_thread_failed();
 }
 
+static uint32_t holds_at_end;
+
+static void count_holds(void *pool, const slabby_event *event) {
+    struct slabby_allocator *ending = *(slabby_allocator **)pool;
+
+    for (size_t i = 0; i < SLB_HOLD_COUNTS && event->code == SLABBY_EVENT_CODE_CLOSED; i++)
+        holds_at_end += atomic_load(&ending->holds[i].count);
+}
+
+/* Guards: a listener that had the last share ends the pool, and may then stop before it stops the ticks of this entry:
+ * no other pool gets the entry before. */
+static void the_last_listener_holds_its_entry(void **state) {
+    slabby_options *options;
+    slabby_allocator *pool;
+    slabby_listener *listener;
+
+    (void)state;
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_logger(options, count_holds, &pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_create(&pool, 64, 100, options, NULL), SLABBY_OK);
+    slabby_options_destroy(options);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_abandon(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    assert_int_equal(holds_at_end, 1);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_late_end_leaves_the_next_pool)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_last_listener_holds_its_entry),
+                                       cmocka_unit_test(a_late_end_leaves_the_next_pool)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@
 #include "status.h"
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/gate.h"
+#include "tiers/hold.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -344,6 +345,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
         status = slb_ticker_switch(pool, true, error);
     if (status != SLABBY_OK) {
+        SLB_HOLD(pool);
         (void)slb_pool_destroy(pool);
         return status;
     }
