@@ -1696,6 +1696,9 @@ SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
+/* Another number of the caller's thread, never 0, which takes no system call: no other thread that runs has it. */
+SLB_PRIVATE uint64_t slb_os_thread_mark(void);
+
 /* Functions that each fork of this process calls; registered once. False where the system has no memory for it. A
  * system without fork calls none. */
 SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
@@ -3933,6 +3936,11 @@ SLB_PRIVATE uint32_t slb_os_process(void) {
     return (uint32_t)getpid();
 }
 
+SLB_PRIVATE uint64_t slb_os_thread_mark(void) {
+    static SLB_THREAD_LOCAL char mark;
+    return (uintptr_t)&mark;
+}
+
 /* Enough for a caller's logger. */
 #define SLB_OWN_STACK (1u << 20)
 
@@ -4434,6 +4442,11 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
     return GetCurrentThreadId();
+}
+
+SLB_PRIVATE uint64_t slb_os_thread_mark(void) {
+    static SLB_THREAD_LOCAL char mark;
+    return (uintptr_t)&mark;
 }
 
 SLB_PRIVATE void slb_os_forget_thread(void) {
@@ -15165,7 +15178,7 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
     uint64_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread(),
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread_mark(),
                                                 memory_order_acquire, memory_order_relaxed)) {
         SLB_LOCKED();
         return true;
@@ -15181,7 +15194,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 
 /* relaxed: only this thread stores its number */
 SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread();
+    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread_mark();
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {

@@ -238,8 +238,12 @@ static slabby_allocator *pool_with_late_write(int64_t policy, char **out_data) {
     CHECK_STATUS(slabby_allocate(&ref, (void **)out_data, pool), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     strcpy(*out_data, "written late");
-    for (int i = 0; i < 8; i++)
-        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    for (int i = 0; i < 8; i++) {
+        char *other;
+        CHECK_STATUS(slabby_allocate(&ref, (void **)&other, pool), SLABBY_OK);
+        assert_int_equal(other == *out_data ? other[0] : 0, 0);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    }
     assert_int_equal(stats_of(pool).corruptions, 1);
     return pool;
 }

@@ -30,10 +30,9 @@ void __wrap_slb_os_wait_a_little(uint32_t attempt) {
     schedule_rest();
 }
 
-uint64_t __real_slb_os_thread(void);
-uint64_t __wrap_slb_os_thread(void);
-uint64_t __wrap_slb_os_thread(void) {
-    return schedule_is_running() ? schedule_task() + 1 : __real_slb_os_thread();
+uint64_t __wrap_slb_os_thread_mark(void);
+uint64_t __wrap_slb_os_thread_mark(void) {
+    return schedule_is_running() ? schedule_task() + 1 : 1;
 }
 
 /* No signal comes. */

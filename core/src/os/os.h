@@ -134,6 +134,9 @@ SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
+/* Another number of the caller's thread, never 0, which takes no system call: no other thread that runs has it. */
+SLB_PRIVATE uint64_t slb_os_thread_mark(void);
+
 /* Functions that each fork of this process calls; registered once. False where the system has no memory for it. A
  * system without fork calls none. */
 SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));

@@ -14,6 +14,11 @@ SLB_PRIVATE uint32_t slb_os_process(void) {
     return (uint32_t)getpid();
 }
 
+SLB_PRIVATE uint64_t slb_os_thread_mark(void) {
+    static SLB_THREAD_LOCAL char mark;
+    return (uintptr_t)&mark;
+}
+
 /* Enough for a caller's logger. */
 #define OWN_STACK (1u << 20)
 

@@ -267,6 +267,11 @@ SLB_PRIVATE uint64_t slb_os_thread(void) {
     return GetCurrentThreadId();
 }
 
+SLB_PRIVATE uint64_t slb_os_thread_mark(void) {
+    static SLB_THREAD_LOCAL char mark;
+    return (uintptr_t)&mark;
+}
+
 SLB_PRIVATE void slb_os_forget_thread(void) {
 }
 

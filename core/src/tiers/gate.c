@@ -17,7 +17,7 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
     uint64_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread(),
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, slb_os_thread_mark(),
                                                 memory_order_acquire, memory_order_relaxed)) {
         SLB_LOCKED();
         return true;
@@ -33,7 +33,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 
 /* relaxed: only this thread stores its number */
 SLB_PRIVATE bool slb_gate_is_locked_here(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread();
+    return atomic_load_explicit(&pool->gate.lock, memory_order_relaxed) == slb_os_thread_mark();
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
