@@ -174,6 +174,8 @@ static void a_call_in_the_way_of_maintenance_is_finished(void **state) {
     (void)state;
     atomic_store(&at_rest, 0);
     atomic_store(&go_on, 0);
+    CHECK_STATUS(slabby_release(candidate.pool, take(candidate.pool)),
+                 SLABBY_OK); /* a trim has something to do */
     slb_test_point = stop_at_rest;
     assert_int_equal(pthread_create(&trimming, NULL, trim, candidate.pool), 0);
     WAIT_UNTIL(atomic_load(&at_rest));
