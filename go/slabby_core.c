@@ -14550,7 +14550,7 @@ static slabby_status slb_report_failure(slabby_error *error, int failure, int32_
 
 static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
-    struct slb_file file;
+    struct slb_file file = {.size = UINT64_MAX};
     slabby_status status = SLABBY_OK;
     slb_audit_lock(pool);
     uint64_t end = slb_audit_end(pool);

@@ -175,7 +175,7 @@ static slabby_status report_failure(slabby_error *error, int failure, int32_t fd
 
 static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
-    struct slb_file file;
+    struct slb_file file = {.size = UINT64_MAX};
     slabby_status status = SLABBY_OK;
     slb_audit_lock(pool);
     uint64_t end = slb_audit_end(pool);
