@@ -123,6 +123,12 @@ static inline slabby_go_value slabby_go_wait_cancel(slabby_listener *listener, u
     return result;
 }
 
+static inline slabby_go_value slabby_go_wait_expire(slabby_listener *listener, uint64_t ticket) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_wait_expire(&result.value, listener, ticket);
+    return result;
+}
+
 static inline slabby_go_slab slabby_go_allocate_fast(slabby_allocator *allocator) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_allocate_fast(&result.data, &result.id, allocator);

@@ -89,6 +89,7 @@ var coreFunctions = [...]string{
 	"slabby_view",
 	"slabby_wait_begin",
 	"slabby_wait_cancel",
+	"slabby_wait_expire",
 	"slabby_wait_take",
 	"slabby_watch_begin",
 	"slabby_watch_clear",

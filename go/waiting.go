@@ -16,6 +16,8 @@ package slabby
 // #cgo nocallback slabby_go_wait_take
 // #cgo noescape slabby_go_wait_cancel
 // #cgo nocallback slabby_go_wait_cancel
+// #cgo noescape slabby_go_wait_expire
+// #cgo nocallback slabby_go_wait_expire
 // #cgo noescape slabby_go_listen
 // #cgo nocallback slabby_go_listen
 // #cgo noescape slabby_go_listen_plain
@@ -48,27 +50,20 @@ func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	ref, err = p.wait(timer.C, nil)
-	if err != errWait {
-		return ref, err
-	}
-	return p.tryLast()
+	return p.wait(context.Background(), timer.C)
 }
 
 // AllocateContext is Allocate, but waits for a slab until the context is done, as
-// AllocateWithTimeout does. If the context is done, the result is ctx.Err() and no slab; a slab
+// AllocateWithTimeout does. If the context is done first, the result is ctx.Err() and no slab; a slab
 // that was granted at that moment goes back. Errors: those of Allocate but ErrOutOfMemory, and
-// ctx.Err().
+// ctx.Err(). A deadline that ends a wait counts as one Timeout.
 func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	if err := ctx.Err(); err != nil {
 		return SlabRef{}, err
 	}
 	ref, err := p.try()
 	if err == errWait {
-		ref, err = p.wait(nil, ctx.Done())
-	}
-	if err == errWait && ctx.Err() == context.DeadlineExceeded {
-		ref, err = p.tryLast()
+		ref, err = p.wait(ctx, nil)
 	}
 	if done := ctx.Err(); done != nil && (err == nil || err == errWait || err == ErrTimeout) {
 		if err == nil {
@@ -109,8 +104,8 @@ func (p *Slabby) try() (SlabRef, error) {
 	return p.made(made)
 }
 
-// tryLast ends a wait that got no slab: it counts the Timeout, or the Closed.
-func (p *Slabby) tryLast() (SlabRef, error) {
+// countClosed ends a wait that the end of the pool ended: the core refuses, and counts that.
+func (p *Slabby) countClosed() (SlabRef, error) {
 	return p.made(C.slabby_go_allocate_timeout(p.c(), 1))
 }
 
@@ -123,11 +118,12 @@ func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
 	return p.newRef(uint64(made.value)), nil
 }
 
-// wait queues up until there is a slab, or until one of the channels says to leave: errWait.
-func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, error) {
+// wait queues up until there is a slab, until the context is done, which is errWait unless its time is over, or until
+// the time has expired, which is ErrTimeout.
+func (p *Slabby) wait(ctx context.Context, expired <-chan time.Time) (SlabRef, error) {
 	ticket, granted, err := p.space.begin(p.handle)
 	if err == errEnded {
-		return p.tryLast()
+		return p.countClosed()
 	}
 	if err != nil {
 		return SlabRef{}, err
@@ -136,16 +132,23 @@ func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, 
 	select {
 	case ref = <-granted:
 	case <-expired:
-		ref = p.space.cancel(ticket, granted)
-	case <-done:
-		ref = p.space.cancel(ticket, granted)
+		ref, err = p.space.expire(ticket, granted)
+	case <-ctx.Done():
+		if ctx.Err() == context.DeadlineExceeded {
+			ref, err = p.space.expire(ticket, granted)
+		} else {
+			ref = p.space.cancel(ticket, granted)
+		}
 	}
 	runtime.KeepAlive(p)
+	if err != nil {
+		return SlabRef{}, err
+	}
 	switch ref {
 	case leftUnserved:
 		return SlabRef{}, errWait
 	case poolClosed:
-		return p.tryLast()
+		return p.countClosed()
 	}
 	return p.newRef(ref), nil
 }
@@ -300,6 +303,19 @@ func (w *waitQueue) cancel(ticket uint64, granted <-chan uint64) uint64 {
 	}
 	delete(w.tickets, ticket)
 	return uint64(C.slabby_go_wait_cancel(w.listener, C.uint64_t(ticket)).value)
+}
+
+// expire leaves the queue because the time is over: ErrTimeout or ErrClosed, which the core counts, or what the ticket
+// had brought before.
+func (w *waitQueue) expire(ticket uint64, granted <-chan uint64) (uint64, error) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if _, waiting := w.tickets[ticket]; !waiting {
+		return <-granted, nil
+	}
+	delete(w.tickets, ticket)
+	left := C.slabby_go_wait_expire(w.listener, C.uint64_t(ticket))
+	return uint64(left.value), statusError(left.status)
 }
 
 // close ends the waits of a pool that is closed: each gets ErrClosed.

@@ -364,6 +364,24 @@ func TestTimedWaitDoesNotTripTheBreaker(t *testing.T) {
 	mustRelease(t, got.ref)
 }
 
+// A wait whose time is over is one Timeout, whatever would refuse an allocation at that moment.
+func TestTimeIsOverWhileTheBreakerIsOpen(t *testing.T) {
+	pool := newPool(t, 64, 1, slabby.WithAudit(64))
+	held := mustAllocate(t, pool)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	byContext := waiter(t, pool, func() (slabby.SlabRef, error) { return pool.AllocateContext(ctx) })
+	byTime := waiter(t, pool, func() (slabby.SlabRef, error) { return pool.AllocateWithTimeout(time.Second) })
+	wantError(t, "BreakerForce", pool.BreakerForce(slabby.BreakerModeForcedOpen), nil)
+	wantError(t, "AllocateContext", (<-byContext).err, context.DeadlineExceeded)
+	wantError(t, "AllocateWithTimeout", (<-byTime).err, slabby.ErrTimeout)
+	s := pool.Stats()
+	if len(s.Errors) != 1 || s.Errors[slabby.StatusTimeout] != 2 || auditedAs(t, pool, slabby.StatusTimeout) != 2 {
+		t.Errorf("two waits in vain counted as %v", s.Errors)
+	}
+	mustRelease(t, held)
+}
+
 // What refuses a plain allocation refuses a wait, and what serves one serves it.
 func TestWaitsMeetTheBreakerAndTheHeap(t *testing.T) {
 	pool := newPool(t, 64, 1, slabby.WithCircuitBreaker(5, time.Hour), slabby.WithHeapFallback())

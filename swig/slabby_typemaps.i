@@ -706,6 +706,14 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     }
 }
 
+%exception slabby_wait_expire {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_reset {
     Py_BEGIN_ALLOW_THREADS
     $action

@@ -597,6 +597,14 @@ def slabby_wait_cancel(listener: Any, ticket: int) -> int:
     return int(out_ref[0])
 
 
+def slabby_wait_expire(listener: Any, ticket: int) -> int:
+    out_ref = ffi.new("slabby_ref *")
+    status = lib.slabby_wait_expire(out_ref, _pointer(listener), ticket)
+    if status:
+        fail(status, None, 0)
+    return int(out_ref[0])
+
+
 def slabby_reset(allocator: Pool) -> None:
     status = lib.slabby_unlocked_reset(_pool(allocator))
     if status:

@@ -33,7 +33,5 @@ def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
                     return granted[ticket]
         except ClosedError:
             pass
-        if (slab := listener.cancel(ticket)) is not None:
-            return slab
-    # A wait that gets no slab is counted at its end, like one inside the core.
-    return pool._core.slabby_allocate_timeout(pool, 1)
+        # A wait that gets no slab is counted at its end, like one inside the core.
+        return listener._expire(ticket)

@@ -150,6 +150,17 @@ class Listener(Closing):
                 f"ticket is {number}, which this Listener never issued; pass one that begin() returned"
             ) from None
 
+    def _expire_ref(self, ticket: int) -> int:
+        """Ends a wait whose time is over: the reference that came meanwhile. Without one the core counts the wait, and
+        says how it ended: TimeoutError or ClosedError."""
+        try:
+            return self._core.slabby_wait_expire(self._open(), ticket)
+        except (TimeoutError, ClosedError) as error:
+            self._allocator._fail(error.status, 0)  # which names the pool
+
+    def _expire(self, ticket: int) -> SlabRef:
+        return self._wrap(self._expire_ref(ticket))
+
     def __repr__(self) -> str:
         state = "closed" if self._listener is None else f"descriptor {self.fd}"
         return f"<Listener of {self._allocator!r}: {state}>"

@@ -136,10 +136,8 @@ async def _wait_for_ticket(pool: Allocator, timeout_ns: int | None) -> SlabRef:
                     return granted[ticket]
         except ClosedError:
             pass
-        if (slab := listener.cancel(ticket)) is not None:
-            return slab
-    # A wait that gets no slab is counted at its end, like one in a thread.
-    return pool._core.slabby_allocate_timeout(pool, 1)
+        # A wait that gets no slab is counted at its end, like one in a thread.
+        return listener._expire(ticket)
 
 
 async def _poll(
@@ -268,10 +266,15 @@ class WaitQueue:
         waits = self.waits()
         if waits is None or waits.listener is None or ticket not in self.waiting:
             return
-        if ref := waits.listener.cancel_ref(ticket):
-            self.tickets.hand_over(self.waiting, ticket, ref)
+        if (future := self.waiting[ticket]).done():
+            return  # a cancelled task, which leaves the queue next
+        try:
+            ref = waits.listener._expire_ref(ticket)
+        except SlabbyError as error:
+            del self.waiting[ticket]
+            future.set_exception(error)
         else:
-            self._give_up(waits, ticket)
+            self.tickets.hand_over(self.waiting, ticket, ref)
 
     def leave(self, ticket: int) -> None:
         """The coroutine ends without its slab, perhaps after the slab had come and before the coroutine could see
@@ -291,7 +294,7 @@ class WaitQueue:
         self.close_if_empty()
 
     def _give_up(self, waits: LoopWaits, ticket: int) -> None:
-        """Ends a wait without success as one in a thread ends: the core counts it, or has a slab after all."""
+        """Ends a wait that the end of the pool ended, as in a thread: the core counts it."""
         future = self.waiting.pop(ticket)
         if future.done():
             return

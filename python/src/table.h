@@ -35,6 +35,7 @@ struct slabby_core_table {
     slabby_status (*wait_begin)(uint64_t *, slabby_listener *, uint64_t);
     slabby_status (*wait_take)(uint64_t *, slabby_ref *, uint64_t *, uint64_t *, slabby_listener *, uint64_t);
     slabby_status (*wait_cancel)(slabby_ref *, slabby_listener *, uint64_t);
+    slabby_status (*wait_expire)(slabby_ref *, slabby_listener *, uint64_t);
     slabby_status (*ref_of)(slabby_ref *, slabby_allocator *, const void *);
     slabby_status (*pool_of)(slabby_allocator **, const void *);
 };
@@ -48,7 +49,7 @@ struct slabby_core_table {
             slabby_view, slabby_explain, slabby_abandon, slabby_get_option, slabby_report_leak,              \
             slabby_get_stats, slabby_try_allocate, slabby_allocate_timeout, slabby_listener_create,          \
             slabby_listener_destroy, slabby_listener_wait, slabby_wait_begin, slabby_wait_take,              \
-            slabby_wait_cancel, slabby_ref_of, slabby_pool_of,                                               \
+            slabby_wait_cancel, slabby_wait_expire, slabby_ref_of, slabby_pool_of,                           \
     }
 
 #endif

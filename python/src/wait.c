@@ -44,16 +44,16 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_
         if (*out_status != SLABBY_OK || count != 0)
             break;
         if (system_now_ns() >= deadline_ns) {
-            (void)pool->core->wait_cancel(out_ref, listener, ticket);
-            break;
+            *out_status = pool->core->wait_expire(out_ref, listener, ticket);
+            return true;
         }
         sleep_until(pool, listener, deadline_ns);
         if (PyErr_CheckSignals() < 0)
             return false;
     }
-    /* A wait that gets no slab is counted at its end, like a wait inside the core, and so is a wait that the end of the
-     * pool ended. */
-    if (*out_status == SLABBY_CLOSED || *out_ref == 0)
+    /* A wait that gets no slab is counted at its end, like a wait inside the core, also one that the end of the pool
+     * ended. */
+    if (*out_status == SLABBY_CLOSED)
         *out_status = wait_in_core(pool, 1, out_ref);
     return true;
 }

@@ -208,6 +208,39 @@ static void cancelling_loses_nothing(void **state) {
     finish(pool);
 }
 
+/* Guards: a ticket whose time is over counts once, as what ended it, whatever refuses an allocation at that moment; one
+ * that was granted brings its slab. */
+static void what_expires_is_counted(void **state) {
+    slabby_listener *listener;
+    uint64_t tickets[3];
+    slabby_ref held, ref;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_expire(&ref, listener, tickets[0]), SLABBY_TIMEOUT);
+    assert_int_equal(ref, 0);
+    CHECK_STATUS(slabby_wait_expire(&ref, listener, tickets[0] + (UINT64_C(1) << 24)),
+                 SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_wait_expire(&ref, NULL, tickets[0]), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_wait_expire(NULL, listener, tickets[1]), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_expire(&held, listener, tickets[1]), SLABBY_OK);
+    assert_true(slabby_is_valid(pool, held));
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_expire(&ref, listener, tickets[2]), SLABBY_CLOSED);
+    assert_int_equal(ref, 0);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_TIMEOUT], 1);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_CLOSED], 1);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_CIRCUIT_BREAKER_OPEN], 0);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 /* Guards: a slab that was granted and not yet taken is in no list, and still neither lost nor in anybody's way. */
 static void a_granted_slab_is_not_lost(void **state) {
     slabby_listener *listener;
@@ -408,6 +441,7 @@ int main(void) {
         cmocka_unit_test(close_ends_every_wait),
         cmocka_unit_test(first_come_first_served),
         cmocka_unit_test(cancelling_loses_nothing),
+        cmocka_unit_test(what_expires_is_counted),
         cmocka_unit_test(a_listener_hears_the_end),
         cmocka_unit_test(short_waits_lose_nothing),
         cmocka_unit_test(a_granted_slab_is_not_lost),

@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 import slabby
+from slabby._cooperative import wait_cooperatively
 
 
 def until_waiting(pool, count):
@@ -61,6 +62,37 @@ def test_a_half_open_breaker_admits_waits():
                 pool.allocate(timeout=0.001)
             with pytest.raises(slabby.TimeoutError):
                 asyncio.run(wait_in_loop())
+
+
+def test_time_is_over_while_the_breaker_is_open(full):
+    """A wait in vain is one Timeout, whatever would refuse an allocation at that moment."""
+    pool, ref = full
+    trio = pytest.importorskip("trio")
+
+    async def wait_in_loop():
+        await pool.allocate_async(0.2)
+
+    waits = [
+        lambda: pool.allocate(timeout=0.2),
+        lambda: asyncio.run(wait_in_loop()),
+        lambda: trio.run(wait_in_loop),
+        lambda: wait_cooperatively(pool, 200_000_000),
+    ]
+    for wait in waits:
+
+        def break_it():
+            until_waiting(pool, 1)
+            pool.breaker_force(slabby.BreakerMode.FORCED_OPEN)
+
+        thread = threading.Thread(target=break_it)
+        thread.start()
+        with pytest.raises(slabby.TimeoutError):
+            wait()
+        thread.join()
+        pool.breaker_force(slabby.BreakerMode.NORMAL)
+    errors = {status: count for status, count in pool.stats().errors.items() if count}
+    assert errors == {slabby.Status.TIMEOUT: len(waits)}
+    ref.release()
 
 
 def test_a_release_ends_the_wait(full):

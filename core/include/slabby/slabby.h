@@ -772,6 +772,14 @@ SLABBY_CHECK slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *o
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 
+/*
+ * slabby_wait_expire: slabby_wait_cancel for a wait whose time is over, or that the end of the pool ended. OK: out_ref
+ * is what had been granted meanwhile. Without a slab the wait is counted and audited, as slabby_allocate_timeout does.
+ * Statuses: OK, InvalidArgument (this listener never issued that ticket; a reference is none), Timeout, Closed.
+ */
+SLABBY_CHECK slabby_status slabby_wait_expire(slabby_ref *out_ref, slabby_listener *listener,
+                                              uint64_t ticket);
+
 /* ------------------------------------- the whole pool (core/src/api: pool.c, reset.c, stats.c, options.c) */
 
 /*

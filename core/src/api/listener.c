@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it. */
 #include "api/allocate.h"
+#include "api/call.h"
 #include "api/issue.h"
 #include "observe/audit.h"
 #include "observe/counters.h"
@@ -310,10 +311,9 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
     return count == 0 && listener_is_over(listener) ? SLABBY_CLOSED : SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+/* Ends a ticket: OK with what it had been granted; otherwise 0, and why no slab comes any more. */
+static slabby_status leave_ticket(struct slabby_listener *listener, uint64_t ticket, slabby_ref *out_ref) {
     struct taken taken = {.granted = false};
-    if (out_ref == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
     slb_gate_lock(listener->pool);
     bool issued = slb_tickets_issued(&listener->tickets, ticket);
@@ -322,11 +322,29 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
         slb_tickets_end(&listener->tickets, waiter);
     else if (waiter != NULL && take_waiter(listener, waiter, &taken))
         slb_listener_clear(listener);
+    bool closed = listener->closed;
     slb_gate_unlock(listener->pool);
     if (!issued)
-        return slb_refuse(listener->pool, SLABBY_INVALID_ARGUMENT);
+        return SLABBY_INVALID_ARGUMENT;
     *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
+    return taken.granted ? SLABBY_OK : closed ? SLABBY_CLOSED : SLABBY_TIMEOUT;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (leave_ticket(listener, ticket, out_ref) == SLABBY_INVALID_ARGUMENT)
+        return slb_refuse(listener->pool, SLABBY_INVALID_ARGUMENT);
     return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_expire(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = leave_ticket(listener, ticket, out_ref);
+    if (status == SLABBY_INVALID_ARGUMENT)
+        return slb_refuse(listener->pool, status);
+    return slb_concluded(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0, status);
 }
 
 /* ------------------------------------------------------------------------------------------------- in a thread */
