@@ -181,6 +181,7 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef, data [][]byte) bool {
 	l := p.enter()
 	if l == nil {
 		l.leave()
+		p.attach()
 		return false
 	}
 	m, count := &l.given, uint64(len(dst))
@@ -209,9 +210,16 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 	if p == nil || p.crosses() {
 		return p.deallocateBatchThere(refs)
 	}
-	for len(refs) > 0 {
+	for stuck := false; len(refs) > 0; {
 		done, failed, first := p.deallocateRun(refs)
-		if done == 0 {
+		if done == 0 && stuck { // such as by words that are biased to a CPU: one call for all that are left
+			rest, first := p.deallocateBatchThere(refs)
+			if err == nil {
+				err = first
+			}
+			return released + rest, err
+		}
+		if stuck = done == 0; stuck {
 			// Full, locked, or not for Go alone: release one in the usual way, which frees space.
 			if first, done = p.Deallocate(refs[0]), 1; first != nil {
 				failed = 1

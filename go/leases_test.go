@@ -6,6 +6,8 @@ package slabby_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -290,6 +292,57 @@ func TestSamplesOverLeases(t *testing.T) {
 	}
 	if samples := pool.Stats().LatencySamples - before; samples != 1000 {
 		t.Errorf("%d samples of 1000 allocations", samples)
+	}
+}
+
+// crossings is how many calls of a few thousand rounds go into C.
+func crossings(t *testing.T, round func(pool *slabby.Slabby)) int64 {
+	pool := newPool(t, 64, 4096)
+	for range 3000 {
+		round(pool)
+	}
+	before := runtime.NumCgoCall()
+	for range 3000 {
+		round(pool)
+	}
+	return runtime.NumCgoCall() - before
+}
+
+// A warm pool stays in Go, whatever it is used by: each of these is all that its pool sees.
+func TestCrossings(t *testing.T) {
+	few := crossings(t, func(pool *slabby.Slabby) { mustRelease(t, mustAllocate(t, pool)) })
+	if few > 300 {
+		t.Skip("every call crosses here")
+	}
+	batch := make([]slabby.SlabRef, 32)
+	data := make([][]byte, len(batch))
+	for name, round := range map[string]func(pool *slabby.Slabby) error{
+		"AllocateContext": func(pool *slabby.Slabby) error {
+			ref, err := pool.AllocateContext(context.Background())
+			return errors.Join(err, ref.Release())
+		},
+		"AllocateWithTimeout": func(pool *slabby.Slabby) error {
+			ref, err := pool.AllocateWithTimeout(time.Second)
+			return errors.Join(err, ref.Release())
+		},
+		"AllocateBatch": func(pool *slabby.Slabby) error {
+			return errors.Join(pool.AllocateBatch(batch), pool.BatchDeallocate(batch))
+		},
+		"AllocateBatchBytes": func(pool *slabby.Slabby) error {
+			return errors.Join(pool.AllocateBatchBytes(batch, data), slabby.ReleaseAll(batch...))
+		},
+		"AllocateBatch and Release": func(pool *slabby.Slabby) error {
+			err := pool.AllocateBatch(batch)
+			for _, ref := range batch {
+				err = errors.Join(err, ref.Release())
+			}
+			return err
+		},
+	} {
+		calls := crossings(t, func(pool *slabby.Slabby) { wantError(t, name, round(pool), nil) })
+		if calls > 300 {
+			t.Errorf("%s: %d calls into C in 3,000 rounds", name, calls)
+		}
 	}
 }
 

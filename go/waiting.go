@@ -96,6 +96,9 @@ func (p *Slabby) try() (SlabRef, error) {
 	if ok {
 		return ref, nil
 	}
+	if l == nil && p != nil && !p.sequenced() {
+		p.attach()
+	}
 	made := C.slabby_go_try(p.c(), l.address())
 	if Status(made.status) == StatusOutOfMemory {
 		runtime.KeepAlive(p)

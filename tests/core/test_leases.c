@@ -58,6 +58,33 @@ static uint64_t ample_slabs(void) {
     return slb_os_usable_cpus() * 500ull;
 }
 
+/* Guards: a pool with leases biases no word of a batch to a CPU, which their users could not release. */
+static void batches_are_released_by_leases(void **state) {
+    enum { ROUNDS = 20, COUNT = 8 };
+    slabby_allocator *pool = make_pool(64, 1000, NULL);
+    struct lease_user user = use_lease(pool, attach(pool, 1), 0);
+    const uint64_t *words =
+        (const uint64_t *)(uintptr_t)user.view.words_address; /* biased: 8, see slab_word.h */
+    slabby_ref refs[COUNT];
+    uint32_t id = 0;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, COUNT), SLABBY_OK);
+        for (int i = 0; i < COUNT; i++) {
+            CHECK_STATUS(slabby_id(&id, pool, refs[i]), SLABBY_OK);
+            assert_int_equal(words[id] & 8, 0);
+        }
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, COUNT), SLABBY_OK);
+    }
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, COUNT), SLABBY_OK);
+    user.crossings = 0;
+    for (int i = 0; i < COUNT; i++)
+        CHECK_STATUS(lease_user_release(&user, refs[i]), SLABBY_OK);
+    assert_int_equal(user.crossings, 0);
+    finish(pool);
+}
+
 /* Guards: what a user does shows in the statistics, to the unit, and nearly all of it without a call. */
 static void leases_are_counted(void **state) {
     enum { ROUNDS = 10000, HELD = 40 };
@@ -250,13 +277,10 @@ int main(void) {
     if (!leases_may_be_used())
         skip_all("a tool watches every release, so leases are not used");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attaching_has_limits),
-        cmocka_unit_test(leases_are_counted),
-        cmocka_unit_test(exhaustion_counts_leases),
-        cmocka_unit_test(detached_leases_hold_nothing),
-        cmocka_unit_test(late_stores_harm_nothing),
-        cmocka_unit_test(returns_are_checked),
-        cmocka_unit_test(credits_never_meet_out_of_memory),
+        cmocka_unit_test(attaching_has_limits),         cmocka_unit_test(batches_are_released_by_leases),
+        cmocka_unit_test(leases_are_counted),           cmocka_unit_test(exhaustion_counts_leases),
+        cmocka_unit_test(detached_leases_hold_nothing), cmocka_unit_test(late_stores_harm_nothing),
+        cmocka_unit_test(returns_are_checked),          cmocka_unit_test(credits_never_meet_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

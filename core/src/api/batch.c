@@ -104,6 +104,15 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
         issue_with_data(&issue, ids[i], &out_refs[i], &out_datas[i]);
 }
 
+/* A binding's leases release plain words alone, and what such a binding allocates here it releases there. relaxed: a
+ * hint, because each word itself says whether it is biased. */
+SLB_INLINE uint64_t bias_of_batch(struct slabby_allocator *pool, const struct slb_cpu_cache *cache) {
+    if (slb_unlikely(atomic_load_explicit(&pool->leases, memory_order_relaxed) != NULL))
+        return 0;
+    uint64_t bias = slb_bias_here(cache);
+    return slb_likely(bias != 0) ? bias : slb_bias_poll(pool, slb_os_cpu());
+}
+
 /* Takes all of the batch in one commit, if this CPU's cache holds that many and nothing acts on allocations. It updates
  * the peak and the sampling point while the slabs are in hand: once the last word says live, the pool may end. */
 SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
@@ -117,9 +126,7 @@ SLB_INLINE bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *o
     slb_timing_catch_up(pool);
     if (count >= pool->batch && !slb_in_flight())
         slb_note_peak(pool);
-    uint64_t bias = slb_bias_here(cache);
-    if (bias == 0)
-        bias = slb_bias_poll(pool, slb_os_cpu());
+    uint64_t bias = bias_of_batch(pool, cache);
     issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, (uint32_t)count);
     return true;
 }
