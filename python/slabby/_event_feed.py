@@ -91,8 +91,8 @@ class _EventLogger:
                 if "interpreter" not in str(error):
                     raise
                 raise NotSupportedError(
-                    "start_event_logging() needs a daemon thread, which this subinterpreter does not allow; read "
-                    "slabby.EventFeed, or call pool.log_events()"
+                    "start_event_logging() needs a daemon thread, which this subinterpreter does not allow; call "
+                    "pool.log_events(), or read slabby.EventFeed"
                 ) from error
             self._resources = resources.pop_all()
         _unclosed.add(self)

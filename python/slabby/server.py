@@ -283,8 +283,8 @@ def serve(
         server.server_close()
         if isinstance(error, RuntimeError) and "interpreter" in str(error):
             raise NotSupportedError(
-                "serve() needs daemon threads, which this subinterpreter does not allow; serve from the main "
-                "interpreter, which shows the pools of all, or use slabby.asgi or slabby.wsgi"
+                "serve() needs daemon threads, which this subinterpreter does not allow; start the server "
+                "in the main interpreter, which shows the pools of all, or use slabby.asgi or slabby.wsgi"
             ) from error
         raise
     return server
