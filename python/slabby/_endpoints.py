@@ -45,6 +45,8 @@ class Request:
     headers: Mapping[str, str]
     # The last part of the path that the application is mounted under.
     mount: str = ""
+    # Of HTTP.
+    version: str = "1.1"
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Endpoints:
 
     def _begin(self, request: Request) -> Answer | Change | Stream:
         # Every browser sends Host. What sends none is a program, such as a health check that speaks HTTP/1.0.
-        host = request.headers.get("host")
+        host = request.headers.get("host", None if request.version == "1.0" else "")
         if self.hosts is not None and host is not None and not _is_host(host, self.hosts):
             text = "this server does not answer to the name in Host; use an address of the machine itself"
             raise Problem(421, text)

@@ -71,7 +71,8 @@ def request_of(scope: Message) -> Request:
     if mount and (path == mount or path.startswith(mount + "/")):
         path = path[len(mount) :]
     query = scope.get("query_string", b"").decode("latin-1")
-    return Request(scope["method"], path, query, headers, mount)
+    version = scope.get("http_version", "1.1")
+    return Request(scope["method"], path, query, headers, mount, version)
 
 
 async def _read_change(change: Change, receive: Receive) -> Answer:

@@ -83,11 +83,11 @@ class _Handler(BaseHTTPRequestHandler):
         line = _first_line(self.raw_requestline)
         self.command = line.method
         headers = self._headers()
-        if "host" not in headers and line.version != "HTTP/1.0":
+        if "host" not in headers and line.version != "1.0":
             raise Problem(400, "a request needs the header Host")
         if line.host is not None:
             headers["host"] = line.host
-        request = Request(line.method, line.path, line.query, headers)
+        request = Request(line.method, line.path, line.query, headers, version=line.version)
         found = self.server.endpoints.begin(request)
         if isinstance(found, Change):
             found = self._read_change(found)
@@ -192,7 +192,8 @@ def _first_line(line: bytes) -> _Line:
     is_written = path.startswith("/") and re.fullmatch(r"[!-~]*", target)
     if not is_written or re.search(r"%(?![0-9A-Fa-f]{2})", path):
         raise Problem(400, "the target is no path")
-    return _Line(method, unquote(path, errors="replace"), query, version, host)
+    name = unquote(path, errors="replace")
+    return _Line(method, name, query, version.removeprefix("HTTP/"), host)
 
 
 class Server(ThreadingHTTPServer):

@@ -68,7 +68,8 @@ def request_of(environ: dict[str, Any]) -> Request:
     # Bytes that are no text have to come back as they were.
     mount = environ.get("SCRIPT_NAME", "").encode("latin-1").decode(errors="surrogateescape")
     query = environ.get("QUERY_STRING", "")
-    return Request(environ["REQUEST_METHOD"], path, query, headers, mount)
+    version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").removeprefix("HTTP/")
+    return Request(environ["REQUEST_METHOD"], path, query, headers, mount, version)
 
 
 class EventBody:

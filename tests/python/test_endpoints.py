@@ -2,7 +2,6 @@
 """The endpoints over real connections: malformed, oversized and slow requests, streams, many clients. tests/samepool
 compares their answers with Go's."""
 
-import asyncio
 import http.client
 import io
 import json
@@ -10,8 +9,6 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from wsgiref.util import is_hop_by_hop, setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 import slabby
@@ -19,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slabby import asgi, wsgi
 from slabby import server as serving
+from wsgi_client import answer_of
 
 PUT = (
     "PUT /pools/orders/options/secure HTTP/1.1\r\nHost: localhost\r\n"
@@ -209,15 +207,6 @@ def test_the_server_answers_again_when_there_are_threads_again(monkeypatch, pool
 # ------------------------------------------------------------------------------------------------ answers
 
 
-def answer_of(app, method, path, body=b"", **headers):
-    """Status and body, without a server."""
-    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}
-    environ |= {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "text/plain", **headers}
-    started = []
-    parts = app(environ, lambda status, headers: started.append(int(status.split()[0])))
-    return started[0], b"".join(parts)
-
-
 def test_only_the_token_changes_options(pool):
     app = wsgi.App([pool], token="right")
     path = "/pools/orders/options/secure"
@@ -248,49 +237,6 @@ def test_a_token_that_no_header_can_carry_is_refused(token):
     for make in (wsgi.App, asgi.App):
         with pytest.raises(ValueError, match="no header can carry"):
             make([], token=token)
-
-
-def test_wsgi_answers_pass_the_check_of_wsgiref(pool):
-    """Without headers that belong to the connection, and with the words of each status."""
-
-    class Late(io.BytesIO):
-        def read(self, *_):
-            raise TimeoutError
-
-    app = validator(wsgi.App([pool], token="t"))
-    found = []
-
-    def start(status, headers, error=None):
-        assert not [name for name, _ in headers if is_hop_by_hop(name)]
-        found.append(status)
-        return lambda data: None
-
-    common = {"SCRIPT_NAME": "/x", "QUERY_STRING": "", "HTTP_AUTHORIZATION": "Bearer t"}
-    common |= {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "2"}
-    change = "/pools/orders/options/secure"
-    for method, path in (("PUT", change), ("GET", ""), ("GET", "/livez")):
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": Late(), **common}
-        setup_testing_defaults(environ)
-        parts = app(environ, start)
-        list(parts)
-        parts.close()
-    assert found == ["408 Request Timeout", "308 Permanent Redirect", "200 OK"]
-
-
-@pytest.mark.parametrize(
-    ("mount", "location"),
-    [
-        ("/a/größe".encode(), "gr%C3%B6%C3%9Fe/"),
-        (b"/\xff", "%FF/"),
-        (b"/a:b", "./a:b/"),
-        (b"", "./"),
-    ],
-)
-def test_below_a_prefix_of_any_bytes_the_redirect_stays_there(pool, mount, location):
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "", "SCRIPT_NAME": mount.decode("latin-1")}
-    found = []
-    wsgi.App([pool])(environ, lambda status, headers: found.append(dict(headers)["Location"]))
-    assert found == [location]
 
 
 def test_nearly_full_above_nine_tenths():
@@ -407,143 +353,6 @@ def test_the_end_of_the_server_ends_streams(pool):
         server.close()
         while answer.readline():
             pass
-
-
-def test_wsgi_streams_end_with_their_client(pool):
-    app = wsgi.App([pool])
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events", "wsgi.input": io.BytesIO()}
-    body = app(environ, lambda status, headers: None)
-    parts = iter(body)
-    assert b"opened" in next(parts)
-    pool.set_option("secure", True)
-    assert b"option_changed" in next(parts)
-    assert len(app._endpoints.streams) == 1
-    body.close()
-    assert not app._endpoints.streams
-
-
-def test_wsgi_streams_end_with_a_server_that_cannot_start_them(pool):
-    app = wsgi.App([pool])
-    for method in ("GET", "HEAD"):
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": "/events", "wsgi.input": io.BytesIO()}
-
-        def start(status, headers):
-            raise BrokenPipeError
-
-        with pytest.raises(BrokenPipeError):
-            app(environ, start)
-        assert not app._endpoints.streams
-
-
-def test_asgi_streams_that_are_cancelled_count_no_longer(monkeypatch, pool):
-    """Wherever the cancellation comes: before the thread, while it works, after it, in the stream."""
-    app = asgi.App([pool])
-    begun, go_on = threading.Event(), threading.Event()
-    begin = app._endpoints.begin
-
-    def slow(request):
-        found = begin(request)
-        begun.set()
-        assert go_on.wait(60)
-        return found
-
-    monkeypatch.setattr(app._endpoints, "begin", slow)
-
-    async def main():
-        async def never():
-            await asyncio.sleep(3600)
-
-        async def send(message):
-            pass
-
-        scope = {"type": "http", "method": "GET", "path": "/events", "headers": []}
-        task = asyncio.create_task(app(scope, never, send))
-        assert await asyncio.to_thread(begun.wait, 60)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        go_on.set()
-        for rounds in range(200):
-            task = asyncio.create_task(app(scope, never, send))
-            await asyncio.sleep(rounds * 1e-5)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(main())
-    assert not app._endpoints.streams
-
-
-async def drive(app, target, until, change):
-    """Asks an ASGI application, changes something, and leaves when `until` has come."""
-    left = asyncio.Event()
-    sent = []
-    begun = []
-
-    async def receive():
-        if not begun:
-            begun.append(True)
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        sent.append(message)
-        if b"opened" in message.get("body", b""):
-            change()
-        if until in message.get("body", b""):
-            left.set()
-
-    scope = {"type": "http", "method": "GET", "path": target, "query_string": b"", "headers": []}
-    await asyncio.wait_for(app(scope, receive, send), 60)
-    return sent
-
-
-def test_asgi_streams_end_with_their_client(pool):
-    app = asgi.App([pool])
-    change = lambda: pool.set_option("secure", True)  # noqa: E731
-    sent = asyncio.run(drive(app, "/events", b"option_changed", change))
-    assert sent[0]["status"] == 200
-    assert not app._endpoints.streams
-
-
-def test_asgi_answers_for_its_life_and_refuses_websockets(pool):
-    async def talk(kind, messages):
-        waiting, sent = list(messages), []
-
-        async def receive():
-            return {"type": waiting.pop(0)}
-
-        async def send(message):
-            sent.append(message["type"])
-
-        await asgi.App([pool])({"type": kind}, receive, send)
-        return sent
-
-    life = asyncio.run(talk("lifespan", ["lifespan.startup", "lifespan.shutdown"]))
-    assert life == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert asyncio.run(talk("websocket", [])) == ["websocket.close"]
-
-
-def test_an_asgi_body_that_does_not_come_is_late(monkeypatch, pool):
-    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.1)
-
-    async def never():
-        await asyncio.sleep(60)
-
-    async def ask():
-        sent = []
-
-        async def send(message):
-            sent.append(message)
-
-        headers = [(b"authorization", b"Bearer t"), (b"content-type", b"text/plain")]
-        headers.append((b"content-length", b"2"))
-        path = "/pools/orders/options/secure"
-        scope = {"type": "http", "method": "PUT", "path": path, "headers": headers}
-        await asgi.App([pool], token="t")(scope, never, send)
-        return sent[0]["status"]
-
-    assert asyncio.run(ask()) == 408
-    assert pool.get_option("secure") is False
 
 
 # ---------------------------------------------------------------------------------------------- addresses
