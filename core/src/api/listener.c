@@ -341,9 +341,12 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
 SLB_PUBLIC slabby_status slabby_wait_expire(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
     if (out_ref == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = leave_ticket(listener, ticket, out_ref);
+    slabby_ref ref = 0;
+    slabby_status status = leave_ticket(listener, ticket, &ref);
     if (status == SLABBY_INVALID_ARGUMENT)
         return slb_refuse(listener->pool, status);
+    if (status == SLABBY_OK)
+        *out_ref = ref;
     return slb_concluded(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0, status);
 }
 
