@@ -8,11 +8,13 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -284,6 +286,44 @@ static void children_fork(void **state) {
     finish(pool);
 }
 
+enum { MANY = 100000 };
+
+static slabby_allocator *interrupted_pool;
+static slabby_ref inherited[MANY / 2];
+static volatile int handed_back;
+
+static void release_one(int number) {
+    (void)number;
+    REQUIRE(handed_back == MANY / 2 ||
+            slabby_release(interrupted_pool, inherited[handed_back++]) == SLABBY_OK);
+}
+
+/* Guards: a signal handler that releases comes before the lists are made again or after it, not in the middle. */
+static void handlers_wait_for_lists(void **state) {
+    const struct itimerval often = {{0, 100}, {0, 100}}, never = {{0, 0}, {0, 0}};
+    (void)state;
+    interrupted_pool = make_pool(64, MANY, NULL);
+    for (size_t i = 0; i < COUNT_OF(inherited); i++)
+        inherited[i] = take(interrupted_pool);
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            slabby_ref ref;
+            signal(SIGALRM, release_one);
+            setitimer(ITIMER_REAL, &often, NULL);
+            REQUIRE(slabby_allocate(&ref, NULL, interrupted_pool) == SLABBY_OK);
+            while (handed_back < 10)
+                usleep(100);
+            setitimer(ITIMER_REAL, &never, NULL);
+            child_checks_pool(interrupted_pool, MANY);
+            _exit(0);
+        }
+        expect_child_well(child);
+    }
+    CHECK_STATUS(slabby_reset(interrupted_pool), SLABBY_OK);
+    finish(interrupted_pool);
+}
+
 /* Guards: slabs that wait for reuse do not wait on in the child, and what was written to them is found there too. */
 static void children_find_late_writes(void **state) {
     slabby_ref ref;
@@ -439,6 +479,7 @@ int main(void) {
         cmocka_unit_test(first_calls_find_lists),
         cmocka_unit_test(operations_end_once),
         cmocka_unit_test(children_fork),
+        cmocka_unit_test(handlers_wait_for_lists),
         cmocka_unit_test(children_find_late_writes),
         cmocka_unit_test(counts_follow_words),
         cmocka_unit_test(listeners_part),

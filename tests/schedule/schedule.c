@@ -13,10 +13,10 @@
 #include <string.h>
 
 static const struct scenario *const lists[] = {
-    audit_scenarios,   word_scenarios,   bias_scenarios,    order_scenarios,   tier_scenarios,
-    waiting_scenarios, ending_scenarios, resize_scenarios,  awaited_scenarios, late_scenarios,
-    shuffle_scenarios, lease_scenarios,  section_scenarios, single_scenarios,  by_id_scenarios,
-    fork_scenarios};
+    audit_scenarios,   word_scenarios,    bias_scenarios,    order_scenarios,
+    tier_scenarios,    waiting_scenarios, ending_scenarios,  resize_scenarios,
+    awaited_scenarios, late_scenarios,    shuffle_scenarios, lease_scenarios,
+    section_scenarios, single_scenarios,  by_id_scenarios,   fork_scenarios};
 
 #define LISTS (sizeof lists / sizeof *lists)
 
