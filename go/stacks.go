@@ -193,7 +193,9 @@ func (p *Slabby) allocationOf(ref uint64) *allocation {
 
 // untrack records that a reference was released.
 func (p *Slabby) untrack(ref SlabRef) {
-	ref.token().end()
+	if token := ref.token(); token != nil && token.leak.pool.handle == p.handle { // a batch may have others
+		token.end()
+	}
 	if p.allocated.Load() != nil {
 		p.allocationOf(ref.ref).end()
 	}

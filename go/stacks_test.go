@@ -276,6 +276,17 @@ func TestSeenReferencesAreReportedOnly(t *testing.T) {
 	wantError(t, "Reset", pool.Reset(), nil)
 }
 
+// A batch with a reference of another pool, which it refuses, leaves the watch of that reference alone.
+func TestForeignBatchesEndNoWatch(t *testing.T) {
+	pool, _ := leakyPool(t)
+	other := newPool(t, 64, 4, slabby.WithFinalizers())
+	func() {
+		err := other.BatchDeallocate([]slabby.SlabRef{loadOrder(t, pool)})
+		wantError(t, "BatchDeallocate of another pool's", err, slabby.ErrInvalidReference)
+	}()
+	collect(func() bool { return pool.Stats().Leaks == 1 })
+}
+
 // A lost slab that is pinned goes back with its last pin, and the report says so.
 func TestPinnedReferencesAreReportedAsHeld(t *testing.T) {
 	pool, lines := leakyPool(t)
