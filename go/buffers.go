@@ -148,6 +148,11 @@ func (w *Writer) Write(data []byte) (taken int, err error) {
 // ReadFrom appends the bytes of src until its end, and reads directly into slabs. If the pool has no slab left
 // and src has more, it returns Allocate's error; what it has read is in the Writer, so another call continues.
 func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
+	defer func() {
+		if released := w.trim(); err == nil {
+			err = released
+		}
+	}()
 	for {
 		free, refused := w.free()
 		if refused != nil {
@@ -157,6 +162,9 @@ func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
 			free = make([]byte, 1) // says whether src has ended
 		}
 		count, err := src.Read(free)
+		if count < 0 || count > len(free) {
+			return read, errInvalidRead
+		}
 		read += int64(count)
 		if refused != nil {
 			w.ahead = append(w.ahead, free[:count]...)
@@ -172,6 +180,24 @@ func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
 	}
 }
 
+// trim gives the last slab back if it is empty, as where src had ended when a full slab was read.
+func (w *Writer) trim() error {
+	last := len(w.refs) - 1
+	if last < 0 || w.length > last*w.pool.slabSize {
+		return nil
+	}
+	ref := w.refs[last]
+	w.refs[last], w.refs = SlabRef{}, w.refs[:last]
+	return ref.Release()
+}
+
+// errInvalidRead and errInvalidWrite are of a Reader or Writer that says it took more bytes than it was given, or less
+// than none.
+var (
+	errInvalidRead  = errors.New("slabby: a reader returned an impossible count from Read")
+	errInvalidWrite = errors.New("slabby: a writer returned an impossible count from Write")
+)
+
 // WriteTo writes the collected bytes to dst, slab by slab. After an error the rest stays for
 // another try; written bytes are not written again. Close gives the slabs back.
 func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
@@ -179,22 +205,31 @@ func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
 	for w.written < w.length {
 		data := w.refs[w.written/size].GetBytes()[w.written%size:]
 		data = data[:min(len(data), w.length-w.written)]
-		count, err := dst.Write(data)
+		count, err := writeAll(dst, data)
 		sent += int64(count)
 		w.written += count
 		if err != nil {
 			return sent, err
 		}
-		if count < len(data) {
-			return sent, io.ErrShortWrite
-		}
 	}
 	if len(w.ahead) != 0 {
-		count, err := dst.Write(w.ahead)
+		count, err := writeAll(dst, w.ahead)
 		w.ahead = w.ahead[count:]
 		return sent + int64(count), err
 	}
 	return sent, nil
+}
+
+// writeAll does not believe the count: beyond its data there are other slabs.
+func writeAll(dst io.Writer, data []byte) (count int, err error) {
+	count, err = dst.Write(data)
+	if count < 0 || count > len(data) {
+		return 0, errInvalidWrite
+	}
+	if err == nil && count < len(data) {
+		err = io.ErrShortWrite
+	}
+	return count, err
 }
 
 // Close gives the slabs back. The Writer is empty then and can be used again.

@@ -234,6 +234,75 @@ func TestWriterReadsToTheLastByte(t *testing.T) {
 	checkQuiet(t, pool)
 }
 
+// answers is a Reader and a Writer that answers with these counts, and io.EOF or nothing after them.
+type answers struct{ counts []int }
+
+func (a *answers) next(end int, ended error) (int, error) {
+	if len(a.counts) == 0 {
+		return end, ended
+	}
+	count := a.counts[0]
+	a.counts = a.counts[1:]
+	return count, nil
+}
+
+func (a *answers) Read([]byte) (int, error)       { return a.next(0, io.EOF) }
+func (a *answers) Write(data []byte) (int, error) { return a.next(len(data), nil) }
+
+// Guards: impossible counts are errors, and no byte that nobody wrote is sent.
+func TestWriterBelievesNoCount(t *testing.T) {
+	pool := newPool(t, 64, 2)
+	w := pool.NewWriter()
+	for _, counts := range [][]int{{-1}, {5, -1}, {65}, {1 << 20}, {10, -10}, {64, 65}} {
+		if _, err := w.ReadFrom(&answers{counts}); err == nil {
+			t.Errorf("ReadFrom of a reader that answers %d says nothing", counts)
+		}
+		if length, most := w.Len(), max(0, counts[0]); length > most || length > 64 {
+			t.Errorf("%d bytes of a reader that answers %d", length, counts)
+		}
+		_, err := w.WriteTo(io.Discard)
+		wantError(t, "WriteTo", err, nil)
+		wantError(t, "Close", w.Close(), nil)
+	}
+	held := mustAllocate(t, pool)
+	_, err := w.ReadFrom(&answers{[]int{64, 2}})
+	if err == nil || w.Len() != 64 {
+		t.Errorf("a byte ahead, read as two: %v, %d bytes", err, w.Len())
+	}
+	mustRelease(t, held)
+	wantError(t, "Close", w.Close(), nil)
+	for _, count := range []int{-1, 65, 1000} {
+		_, err := w.Write(make([]byte, 100))
+		wantError(t, "Write", err, nil)
+		sent, err := w.WriteTo(&answers{[]int{count}})
+		if err == nil || sent != 0 || w.Len() != 100 {
+			t.Errorf("a writer that answers %d: %v, %d bytes sent, %d left", count, err, sent, w.Len())
+		}
+		wantError(t, "Close", w.Close(), nil)
+	}
+	held = mustAllocate(t, pool)
+	_, err = w.ReadFrom(strings.NewReader(strings.Repeat("x", 65)))
+	wantError(t, "ReadFrom with one slab", err, slabby.ErrOutOfMemory)
+	_, err = w.WriteTo(&answers{[]int{64, 0}})
+	wantError(t, "a short write of the last byte", err, io.ErrShortWrite)
+	mustRelease(t, held)
+	wantError(t, "Close", w.Close(), nil)
+}
+
+// Guards: what was read fills all slabs that the Writer holds.
+func TestWriterHoldsNoEmptySlab(t *testing.T) {
+	pool := newPool(t, 10, 3)
+	w := pool.NewWriter()
+	for length, slabs := range map[int]int{0: 0, 1: 1, 10: 1, 11: 2, 20: 2} {
+		_, err := w.ReadFrom(strings.NewReader(strings.Repeat("x", length)))
+		wantError(t, "ReadFrom", err, nil)
+		if used := pool.Stats().UsedSlabs; used != slabs {
+			t.Errorf("%d slabs hold %d bytes", used, length)
+		}
+		wantError(t, "Close", w.Close(), nil)
+	}
+}
+
 func TestCopyReleasesAlways(t *testing.T) {
 	pool := newPool(t, 64, 1)
 	broken := errors.New("broken")
