@@ -29,14 +29,19 @@ func NewCollector() *Collector {
 	return collectorOf(slabby.ReadMetrics)
 }
 
-// NewPoolCollector makes a collector of one pool. A pool that is closed and destroyed has no series.
-func NewPoolCollector(pool *slabby.Slabby) *Collector {
-	return collectorOf(func() []slabby.PoolMetrics {
-		metrics, err := pool.ReadMetrics()
-		if err != nil {
-			return nil
+// NewPoolCollector makes a collector of some pools. A registry takes one collector of this package, so all pools that
+// it shows go to that one. A pool that is closed and destroyed has no series.
+func NewPoolCollector(pools ...*slabby.Slabby) *Collector {
+	return collectorOf(func() (all []slabby.PoolMetrics) {
+		seen := map[string]bool{}
+		for _, pool := range pools {
+			metrics, err := pool.ReadMetrics()
+			if err == nil && !seen[metrics.Label] { // not again one that was adopted
+				seen[metrics.Label] = true
+				all = append(all, *metrics)
+			}
 		}
-		return []slabby.PoolMetrics{*metrics}
+		return all
 	})
 }
 

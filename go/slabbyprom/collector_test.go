@@ -244,6 +244,18 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("a closed pool: %s", series)
 		}
 	}
+	both := newPool(t, "both")
+	registry = prometheus.NewPedanticRegistry()
+	registry.MustRegister(slabbyprom.NewPoolCollector(newPool(t, "first"), both, both))
+	shown := map[string]bool{}
+	for series := range seriesOf(t, registry) {
+		for _, name := range []string{"first", "both"} {
+			shown[name] = shown[name] || strings.Contains(series, "pool="+name)
+		}
+	}
+	if !shown["first"] || !shown["both"] {
+		t.Errorf("of two pools in one registry these are shown: %v", shown)
+	}
 	if found := testutil.CollectAndCount(slabbyprom.NewPoolCollector(nil)); found != 1 {
 		t.Errorf("a nil pool has %d series, not the library's alone", found)
 	}
