@@ -25,17 +25,25 @@ type PoolInfo struct {
 // and go meanwhile may or may not be among them; one that was ended since answers ErrClosed.
 func Pools() []PoolInfo {
 	var pools []PoolInfo
+	at := map[string]int{}
 	var cursor, count C.uint64_t
 	for {
 		raw := C.slabby_pool_info{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_pool_info{}))}
 		if C.slabby_pools_next(&raw, &count, &cursor) != 0 || count == 0 {
 			return pools
 		}
-		pools = append(pools, PoolInfo{
+		info := PoolInfo{
 			Address: uint64(raw.allocator_address),
 			Name:    C.GoString(&raw.name[0]),
 			Label:   C.GoString(&raw.label[0]),
-		})
+		}
+		// No two open pools have one label: the pool that had it before was closed since.
+		if earlier, known := at[info.Label]; known {
+			pools[earlier] = info
+			continue
+		}
+		at[info.Label] = len(pools)
+		pools = append(pools, info)
 	}
 }
 

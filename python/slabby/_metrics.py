@@ -23,13 +23,15 @@ def pools() -> list[PoolInfo]:
     """The open pools of the process, of every language that shares this core. Pools that come and go meanwhile may or
     may not be among them; Allocator.adopt takes an address and instance_id()."""
     core = _backend.chosen().core
-    found: list[PoolInfo] = []
+    # No two open pools have one label: the pool that had it before was closed since.
+    found: dict[str, PoolInfo] = {}
     cursor = 0
     while True:
         record, count, cursor = core.slabby_pools_next(cursor)
         if not count:
-            return found
-        found.append(PoolInfo._of(record))
+            return list(found.values())
+        info = PoolInfo._of(record)
+        found[info.label] = info
 
 
 def pool_label(pool: Pool) -> str:
