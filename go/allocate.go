@@ -106,7 +106,7 @@ func (p *Slabby) MustAllocate() SlabRef {
 	ref, err := p.Allocate()
 	if err != nil {
 		status, _ := StatusOf(err)
-		panic(&Error{Status: status, Text: "MustAllocate: " + p.Explain(err, SlabRef{}), cause: err})
+		panic(&Error{Status: status, Text: "MustAllocate: " + p.explainBehind(status, err, SlabRef{}), cause: err})
 	}
 	return ref
 }

@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -61,7 +62,7 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 			Text: "this pool has no audit trail; make it with WithAudit"}
 	}
 	if status != 0 {
-		return nil, cursor, 0, p.of("ReadAudit", statusError(status))
+		return nil, cursor, 0, p.cursorError("ReadAudit", cursor, statusError(status))
 	}
 	for i := range raw[:count] {
 		records = append(records, AuditRecord{
@@ -111,7 +112,17 @@ func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, e
 func (p *Slabby) ReadEvents(cursor uint64) (events []Event, next, lost uint64, err error) {
 	events, next, lost, err = readEvents(p.c(), cursor)
 	runtime.KeepAlive(p)
-	return events, next, lost, p.of("ReadEvents", err)
+	return events, next, lost, p.cursorError("ReadEvents", cursor, err)
+}
+
+// cursorError says what is wrong with a cursor that the core refused, the only argument of such a call.
+func (p *Slabby) cursorError(call string, cursor uint64, err error) error {
+	if p == nil || err != ErrInvalidArgument {
+		return p.of(call, err)
+	}
+	return &Error{Status: StatusInvalidArgument, cause: err, Text: fmt.Sprintf(
+		"%s: the cursor is %d, beyond the newest record; pass 0, or what an earlier call for this pool returned",
+		call, cursor)}
 }
 
 func readEvents(handle *C.slabby_allocator, cursor uint64) (events []Event, next, lost uint64, err error) {

@@ -49,6 +49,11 @@ func (e *Error) Timeout() bool {
 	return e.Status == StatusTimeout
 }
 
+// Temporary is Timeout, as of os.ErrDeadlineExceeded: with it an Error is a net.Error.
+func (e *Error) Temporary() bool {
+	return e.Timeout()
+}
+
 // Unwrap returns the error behind this one, or nil.
 func (e *Error) Unwrap() error {
 	return e.cause

@@ -12,7 +12,10 @@ package slabby
 // #cgo nocallback slabby_go_label
 import "C"
 
-import "runtime"
+import (
+	"runtime"
+	"strings"
+)
 
 // coreText gets a text from the core, and asks again if the text did not fit.
 func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) C.slabby_status) (
@@ -44,6 +47,11 @@ func (p *Slabby) Explain(err error, ref SlabRef) string {
 		return status.String() + ": " + refused.Error()
 	}
 	return text
+}
+
+// explainBehind is Explain without the name of the status, for texts of an Error, which begins with that.
+func (p *Slabby) explainBehind(status Status, err error, ref SlabRef) string {
+	return strings.TrimPrefix(p.Explain(err, ref), status.String()+": ")
 }
 
 // String is the reference for people, such as "orders:17#4" (pool, slab, generation).

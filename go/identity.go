@@ -63,6 +63,25 @@ func (p *Slabby) GetOptionText(name string) (string, error) {
 	return text, nil
 }
 
+// String is the pool for people, such as "orders (4096 slabs of 64 bytes, 17 used, open)".
+func (p *Slabby) String() string {
+	stats := p.Stats()
+	if stats == nil {
+		return "no pool"
+	}
+	label := p.Label()
+	if label == "" {
+		label = "pool" // it is gone, and so is its label
+	}
+	return fmt.Sprintf("%s (%d slabs of %d bytes, %d used, %v)", label, stats.TotalSlabs, stats.SlabSize,
+		stats.UsedSlabs, stats.PoolState)
+}
+
+// GoString is the same: the fields are for the package alone, and other goroutines change them.
+func (p *Slabby) GoString() string {
+	return p.String()
+}
+
 // LogValue is what slog prints of a pool.
 func (p *Slabby) LogValue() slog.Value {
 	stats := p.Stats()

@@ -91,7 +91,7 @@ func (r SlabRef) mustBytes() []byte {
 		status, _ := StatusOf(err)
 		text := "GetBytes of a reference that is not valid"
 		if p := r.Pool(); p != nil {
-			text = "GetBytes: " + p.Explain(err, r)
+			text = "GetBytes: " + p.explainBehind(status, err, r)
 		}
 		panic(&Error{Status: status, Text: text, cause: err})
 	}

@@ -7,6 +7,7 @@ package slabby
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ func TestTimeoutIsOne(t *testing.T) {
 	held := pool.MustAllocate()
 	defer held.Release()
 	_, err = pool.AllocateWithTimeout(time.Millisecond)
-	var asked interface{ Timeout() bool }
-	if !errors.As(err, &asked) || !asked.Timeout() || !errors.Is(err, os.ErrDeadlineExceeded) ||
+	var asked net.Error
+	if !errors.As(err, &asked) || !asked.Timeout() || !asked.Temporary() || !errors.Is(err, os.ErrDeadlineExceeded) ||
 		!errors.Is(err, ErrTimeout) {
 		t.Errorf("%v is no timeout", err)
 	}

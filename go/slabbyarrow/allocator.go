@@ -51,7 +51,8 @@ func NewAllocator(pools ...*slabby.Slabby) (*Allocator, error) {
 		}
 		if aligned < alignment {
 			return nil, classes.Refused(fmt.Sprintf("the slabs of %d bytes have an alignment of %d; "+
-				"Arrow needs %d, use WithAlignment(%d)", sorted.Size(class), aligned, alignment, alignment))
+				"Arrow needs %d, use WithAlignment(%d), and with guard pages also WithGuardSlack, or a slab size that %d divides",
+				sorted.Size(class), aligned, alignment, alignment, alignment))
 		}
 		finalizers, err := pool.GetOption(slabby.OptionFinalizers)
 		if err != nil {
