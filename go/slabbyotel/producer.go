@@ -15,6 +15,7 @@ package slabbyotel
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -29,20 +30,68 @@ const ScopeName = "github.com/slabby/slabby/go/slabbyotel"
 
 // Producer reads the pools when it is collected. It is safe for concurrent use.
 type Producer struct {
+	read func() []slabby.PoolMetrics
+	lock sync.Mutex
+	// When the pools were last read, or the producer was made, and what was read of each, by label.
+	observed time.Time
+	known    map[string]series
+}
+
+// series are the cumulative values of one pool, and when they begin. A label may go to another pool, whose counts begin
+// at 0.
+type series struct {
 	started time.Time
-	read    func() []slabby.PoolMetrics
+	counts  []float64
 }
 
 // NewProducer makes a producer of every open pool of the process.
 func NewProducer() *Producer {
-	return &Producer{started: time.Now(), read: slabby.ReadMetrics}
+	return &Producer{observed: time.Now(), read: slabby.ReadMetrics}
+}
+
+// observe reads the pools. One that is new, or of which a count has fallen, began after the last call.
+func (p *Producer) observe() (pools []slabby.PoolMetrics, known map[string]series, now time.Time) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	pools, now, known = p.read(), time.Now(), map[string]series{}
+	for at := range pools {
+		found := series{p.observed, countsOf(&pools[at])}
+		before, seen := p.known[pools[at].Label]
+		if seen && !hasFallen(before.counts, found.counts) {
+			found.started = before.started
+		}
+		known[pools[at].Label] = found
+	}
+	p.observed, p.known = now, known
+	return pools, known, now
+}
+
+// hasFallen compares the counts of one label; each pool has as many.
+func hasFallen(before, now []float64) bool {
+	for at := range now {
+		if now[at] < before[at] {
+			return true
+		}
+	}
+	return false
+}
+
+// countsOf is what only rises, of one pool.
+func countsOf(pool *slabby.PoolMetrics) []float64 {
+	var counts []float64
+	for at := range pool.Samples {
+		sample := &pool.Samples[at]
+		if sample.Metric.Type == "counter" || sample.Part == slabby.MetricPartCount {
+			counts = append(counts, sample.Value)
+		}
+	}
+	return counts
 }
 
 // Produce implements metric.Producer. Histograms have explicit buckets.
 func (p *Producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
-	now := time.Now()
+	pools, known, now := p.observe()
 	found := make([]metricdata.Metrics, 0, len(slabby.Metrics()))
-	pools := p.read()
 	for _, metric := range slabby.Metrics() {
 		made := metricdata.Metrics{Name: name(&metric), Description: metric.Help, Unit: unit(&metric)}
 		switch metric.Type {
@@ -50,17 +99,17 @@ func (p *Producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 			made.Data = metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{infoPoint(&metric, now)}}
 		case "counter":
 			made.Data = metricdata.Sum[float64]{
-				DataPoints:  points(pools, metric.ID, p.started, now),
+				DataPoints:  points(pools, metric.ID, known, now),
 				Temporality: metricdata.CumulativeTemporality,
 				IsMonotonic: true,
 			}
 		case "histogram":
 			made.Data = metricdata.Histogram[float64]{
-				DataPoints:  p.histograms(pools, &metric, now),
+				DataPoints:  histograms(pools, &metric, known, now),
 				Temporality: metricdata.CumulativeTemporality,
 			}
 		default:
-			made.Data = metricdata.Gauge[float64]{DataPoints: points(pools, metric.ID, p.started, now)}
+			made.Data = metricdata.Gauge[float64]{DataPoints: points(pools, metric.ID, known, now)}
 		}
 		found = append(found, made)
 	}
@@ -90,7 +139,8 @@ func infoPoint(metric *slabby.Metric, now time.Time) metricdata.DataPoint[float6
 	return metricdata.DataPoint[float64]{Attributes: attribute.NewSet(pairs...), Time: now, Value: 1}
 }
 
-func points(pools []slabby.PoolMetrics, id int, started, now time.Time) []metricdata.DataPoint[float64] {
+func points(pools []slabby.PoolMetrics, id int, known map[string]series,
+	now time.Time) []metricdata.DataPoint[float64] {
 	var found []metricdata.DataPoint[float64]
 	for _, pool := range pools {
 		for at := range pool.Samples {
@@ -103,19 +153,19 @@ func points(pools []slabby.PoolMetrics, id int, started, now time.Time) []metric
 				pairs = append(pairs, attribute.String(sample.Metric.Labels[0], sample.Metric.Texts[sample.Index]))
 			}
 			found = append(found, metricdata.DataPoint[float64]{
-				Attributes: attribute.NewSet(pairs...), StartTime: started, Time: now, Value: sample.Value})
+				Attributes: attribute.NewSet(pairs...), StartTime: known[pool.Label].started, Time: now, Value: sample.Value})
 		}
 	}
 	return found
 }
 
-func (p *Producer) histograms(pools []slabby.PoolMetrics, metric *slabby.Metric,
+func histograms(pools []slabby.PoolMetrics, metric *slabby.Metric, known map[string]series,
 	now time.Time) []metricdata.HistogramDataPoint[float64] {
 	found := make([]metricdata.HistogramDataPoint[float64], 0, len(pools))
 	for _, pool := range pools {
 		point := metricdata.HistogramDataPoint[float64]{
 			Attributes: attribute.NewSet(attribute.String("pool", pool.Label)),
-			StartTime:  p.started,
+			StartTime:  known[pool.Label].started,
 			Time:       now,
 			Bounds:     metric.Bounds,
 		}

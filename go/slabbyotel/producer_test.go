@@ -106,3 +106,52 @@ func checkHistogram(t *testing.T, found metricdata.Metrics) {
 		t.Errorf("%+v", points[0])
 	}
 }
+
+// A pool that takes over the label of another begins anew: under one start no sum falls.
+func TestRenewedPoolsBeginAnew(t *testing.T) {
+	producer := slabbyotel.NewProducer()
+	last := map[string]metricdata.DataPoint[float64]{}
+	for _, rounds := range []int{1000, 10, 20, 0, 5} {
+		pool, err := slabby.New(64, 10, slabby.WithName("renewed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range rounds {
+			if err := pool.MustAllocate().Release(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the same pool twice
+			checkRising(t, producer, last)
+		}
+		if err := pool.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if rounds == 20 { // once with nothing in between
+			checkRising(t, producer, last)
+		}
+	}
+}
+
+func checkRising(t *testing.T, producer *slabbyotel.Producer, last map[string]metricdata.DataPoint[float64]) {
+	t.Helper()
+	scopes, err := producer.Produce(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range scopes[0].Metrics {
+		sum, counted := found.Data.(metricdata.Sum[float64])
+		for at := 0; counted && at < len(sum.DataPoints); at++ {
+			point := sum.DataPoints[at]
+			series := found.Name + point.Attributes.Encoded(attribute.DefaultEncoder())
+			before, known := last[series]
+			if known && point.StartTime.Equal(before.StartTime) && point.Value < before.Value {
+				t.Errorf("%s falls from %v to %v under one start", series, before.Value, point.Value)
+			}
+			if known && point.StartTime.Before(before.StartTime) {
+				t.Errorf("%s begins earlier than before", series)
+			}
+			last[series] = point
+		}
+	}
+}
