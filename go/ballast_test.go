@@ -55,6 +55,22 @@ func TestHeapBallastSparesCollections(t *testing.T) {
 	}
 }
 
+// Guards: a pool that is closed has no ballast any more, however long somebody holds it.
+func TestHeapBallastEndsWithItsPool(t *testing.T) {
+	const size = 4096 * 32_768
+	pool := newPool(t, 4096, 32_768, slabby.WithHeapBallast())
+	var now runtime.MemStats
+	if runtime.ReadMemStats(&now); now.HeapAlloc < size {
+		t.Fatalf("a heap of %d bytes with the ballast", now.HeapAlloc)
+	}
+	wantError(t, "Close", pool.Close(), nil)
+	runtime.GC()
+	if runtime.ReadMemStats(&now); now.HeapAlloc >= size {
+		t.Errorf("a heap of %d bytes after Close", now.HeapAlloc)
+	}
+	runtime.KeepAlive(pool)
+}
+
 // Guards: a ballast that cannot be had is refused with what to do, and no pool is made.
 func TestHeapBallastIsRefused(t *testing.T) {
 	pools := len(slabby.Pools())

@@ -43,8 +43,8 @@ type Slabby struct {
 	asked     uint64
 	blocks    *leaseBlocks
 	allocated atomic.Pointer[allocations]
-	// WithHeapBallast: never read or written.
-	ballast []byte
+	// WithHeapBallast: never read or written; until Close.
+	ballast atomic.Pointer[[]byte]
 	// WithLogger: what hands events to the logger.
 	log *poolLog
 }
@@ -94,7 +94,8 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		if made.status == 0 {
 			pool := own(made.allocator, newPoolLog(made.allocator, c.logger, true))
 			if c.ballast {
-				pool.ballast = make([]byte, slabSize*capacity)
+				ballast := make([]byte, slabSize*capacity)
+				pool.ballast.Store(&ballast)
 			}
 			return pool, nil
 		}
@@ -182,6 +183,7 @@ func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())
 	if p != nil && p.space != nil {
 		p.space.close()
+		p.ballast.Store(nil)
 	}
 	if p != nil && p.log != nil {
 		p.log.closed.Store(p.Stats().live() == 0)
