@@ -37,20 +37,27 @@ func Pools() []PoolInfo {
 			Name:    C.GoString(&raw.name[0]),
 			Label:   C.GoString(&raw.label[0]),
 		}
-		// No two open pools have one label: the pool that had it before was closed since.
-		if earlier, known := at[info.Label]; known {
-			pools[earlier] = info
-			continue
-		}
-		at[info.Label] = len(pools)
-		pools = append(pools, info)
+		pools = listed(pools, at, info)
 	}
+}
+
+// listed adds a pool. No two open pools have one label: the pool that had it before was closed since.
+func listed(pools []PoolInfo, at map[string]int, info PoolInfo) []PoolInfo {
+	if earlier, known := at[info.Label]; known {
+		pools[earlier] = info
+		return pools
+	}
+	at[info.Label] = len(pools)
+	return append(pools, info)
 }
 
 // Use calls work with the pool, which is adopted for the time of the call where this program has no
 // *Slabby of its own; work keeps it no longer than that. ErrClosed: the pool was ended meanwhile.
 func (i PoolInfo) Use(work func(pool *Slabby)) error {
 	if pool := poolAt(i.Address); pool != nil {
+		if !i.names(pool) {
+			return ErrClosed
+		}
 		work(pool)
 		runtime.KeepAlive(pool)
 		return nil
@@ -62,8 +69,17 @@ func (i PoolInfo) Use(work func(pool *Slabby)) error {
 	}
 	pool := view(adopted.allocator)
 	defer abandon(abandoned{pool.handle, nil, pool.space, pool.blocks})
+	if !i.names(pool) {
+		return ErrClosed
+	}
 	work(pool)
 	return nil
+}
+
+// names reports whether this is still the pool: after many others, one may have the address of a pool that is gone.
+func (i PoolInfo) names(pool *Slabby) bool {
+	label := pool.Label()
+	return label == "" || i.Label == "" || label == i.Label
 }
 
 // Label names the pool in metrics and URLs: its name if that is suitable there and no pool that was open

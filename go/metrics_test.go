@@ -72,3 +72,20 @@ func TestMetricsText(t *testing.T) {
 		t.Errorf("of a nil pool: %v", err)
 	}
 }
+
+// Guards: an info that was kept names no pool that has the address of its own since.
+func TestInfosNameTheirPoolAlone(t *testing.T) {
+	pool := newPool(t, 64, 1, slabby.WithName("named"))
+	address, _, err := pool.Handle()
+	wantError(t, "Handle", err, nil)
+	used := false
+	use := func(*slabby.Slabby) { used = true }
+	earlier := slabby.PoolInfo{Address: address, Name: "earlier", Label: "earlier"}
+	if err := earlier.Use(use); !errors.Is(err, slabby.ErrClosed) || used {
+		t.Errorf("Use of an info of an earlier pool: %v", err)
+	}
+	own := slabby.PoolInfo{Address: address, Name: "named", Label: pool.Label()}
+	if err := own.Use(use); err != nil || !used {
+		t.Errorf("Use of the pool's own info: %v", err)
+	}
+}
