@@ -47,6 +47,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, status); /* its end is an abandon */
     int notifier = out_fd == NULL ? -1 : slb_os_notifier_create();
     struct slabby_listener *listener = calloc(1, sizeof *listener);
     if (out_fd != NULL && notifier < 0) {
