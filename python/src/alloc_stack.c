@@ -220,11 +220,14 @@ static PyObject *summary_of(PyObject *frames) {
 }
 
 PyObject *stack_summary(const Pool *pool, slabby_ref ref) {
-    PyObject *frames = frames_of(pool, ref);
+    /* Held: making objects may run the collector, and with it code that hands the slab on. */
+    PyObject *frames = Py_XNewRef(frames_of(pool, ref)), *summary;
 
     if (frames == NULL)
         Py_RETURN_NONE;
-    return summary_of(frames);
+    summary = summary_of(frames);
+    Py_DECREF(frames);
+    return summary;
 }
 
 PyObject *pool_stack_of(PyObject *self, PyObject *number) {
@@ -267,7 +270,7 @@ PyObject *pool_live_stacks(PyObject *self, PyObject *unused) {
 }
 
 void stack_text(const Pool *pool, slabby_ref ref, char *buffer, size_t size) {
-    PyObject *frames = frames_of(pool, ref), *row = NULL, *text = NULL, *bytes;
+    PyObject *frames = Py_XNewRef(frames_of(pool, ref)), *row = NULL, *text = NULL, *bytes;
     const char *whole, *slash;
 
     buffer[0] = '\0';
@@ -286,4 +289,5 @@ void stack_text(const Pool *pool, slabby_ref ref, char *buffer, size_t size) {
     Py_XDECREF(bytes);
     Py_XDECREF(text);
     Py_XDECREF(row);
+    Py_XDECREF(frames);
 }

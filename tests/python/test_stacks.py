@@ -223,3 +223,47 @@ def test_a_leak_is_warned_of_even_if_its_stack_cannot_be_shown(monkeypatch):
     assert re.match(r"SlabRef orders:\d#0 was dropped", str(caught[0].message))
     assert [str(error) for error in unraisable] == ["no memory for the stack"]
     assert pool.stats().used_slabs == 0
+
+
+def test_a_stack_whose_slab_is_handed_on_while_it_is_read(run_script):
+    """By the collector's callback here, which may run wherever an object is made."""
+    done = run_script("""
+import gc
+import slabby
+
+pool = slabby.Allocator(64, 1, finalizers=True)
+slabs = []
+
+def allocate_in_new_code():
+    space = {"pool": pool}
+    for depth in range(20):
+        called = f"f{depth - 1}()" if depth else "pool.allocate()"
+        exec(f"def f{depth}(): return {called}", space)
+    slabs.append(space["f19"]())
+    space.clear()
+
+def hand_on(phase, info):
+    if armed and phase == "start":
+        armed.clear()
+        slabs.pop().release()
+        allocate_in_new_code()
+        slabs.append([tuple([number] * 40) for number in range(200)])
+
+armed = []
+gc.callbacks.append(hand_on)
+for threshold in range(1, 100):
+    allocate_in_new_code()
+    ref = slabs[0]
+    gc.collect()
+    gc.set_threshold(threshold)
+    armed.append(True)
+    stack = ref.allocation_stack
+    gc.set_threshold(700)
+    if not armed:
+        slabs.pop()
+    armed.clear()
+    assert [frame.name for frame in stack] == ["f%d" % at for at in range(15, -1, -1)], stack
+    slabs.pop().release()
+print("sound")
+""")
+    assert (done.stdout, done.returncode) == ("sound\n", 0), done.stderr[-2000:]
