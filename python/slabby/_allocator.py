@@ -47,7 +47,7 @@ from slabby._records import (
     Stats,
     ViewInfo,
 )
-from slabby._types import SlabRef, _address_of
+from slabby._types import Pool, SlabRef, _address_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,19 +128,20 @@ def _load_waits() -> None:
         import slabby._waiting  # noqa: F401
 
 
-def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
+def _create(pool: Pool, backend: Backend, sizes: tuple[int, int], settings: Any) -> None:
     try:
-        return _create_once(backend, slab_size, capacity, settings)
+        _create_once(pool, backend, sizes, settings)
+        return
     except (NoSystemMemoryError, TooManyPoolsError):
         # Pools in reference cycles keep their table entries and their memory until they are collected.
         gc.collect()
-    return _create_once(backend, slab_size, capacity, settings)
+    _create_once(pool, backend, sizes, settings)
 
 
-def _create_once(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
+def _create_once(pool: Pool, backend: Backend, sizes: tuple[int, int], settings: Any) -> None:
     backend.core.slabby_set_binding(BINDINGS[backend.name])
     try:
-        return backend.core.slabby_create(slab_size, capacity, settings)
+        pool._create(backend.table, backend.native, *sizes, backend.pointer(settings))
     finally:
         backend.core.slabby_set_binding(-1)
 
@@ -169,13 +170,12 @@ class Allocator(OptionAccess, Closing):
         settings = core.slabby_options_create()
         try:
             fill(core, settings, dict(options))
-            handle = _create(backend, *sizes, settings)
+            _create(self, backend, sizes, settings)
         finally:
             core.slabby_options_destroy(settings)
-        self._hold(backend, handle)
+        self._hold(backend)
 
-    def _hold(self, backend: Backend, handle: int) -> None:
-        backend.attach(self, handle)
+    def _hold(self, backend: Backend) -> None:
         self._backend = backend
         self._audit_written = 0
         self._events_logged = 0
@@ -191,9 +191,9 @@ class Allocator(OptionAccess, Closing):
         """The pool behind the two numbers of handle(), of this or another language in the process."""
         chosen = _backend.chosen() if backend is None else _backend.load(backend)
         numbers = whole("address", address), whole("instance_id", instance_id)
-        handle = chosen.core.slabby_adopt(*numbers)
         self = cls.__new__(cls)
-        self._hold(chosen, handle)
+        self._adopt(chosen.table, chosen.native, *numbers)
+        self._hold(chosen)
         return self
 
     def handle(self) -> tuple[int, int]:
@@ -339,13 +339,6 @@ class Allocator(OptionAccess, Closing):
         """Raises the first error of deallocate_batch()."""
         about = f"item {index} of {count} was refused, {released} were released: "
         raise make_error(status, about + text.decode("utf-8", "replace"), released)
-
-    def reset(self) -> None:
-        """Releases every live slab; all references become stale. Refused while a view lives."""
-        if self._fast_views():
-            self._fail(Status.PINNED, 0)
-        self._core.slabby_reset(self)
-        self._fast_forget()
 
     def close(self) -> None:
         """No allocation succeeds any more. Live slabs stay readable and are released as before."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
     from slabby._backend_protocol import Core
-    from slabby._types import Pool
 
 NAMES = ("cffi", "swig")
 VARIABLE = "SLABBY_BACKEND"
@@ -29,14 +28,17 @@ class Backend:
         name: str,
         core: Core,
         instance_id: int,
-        attach: Callable[[Pool, int], None],
+        table: int,
+        native: Callable[[int], Any] | None,
         pointer: Callable[[Any], Any],
     ) -> None:
         self.name = name
         self.core = core
         self.instance_id = instance_id
-        self.attach = attach
-        """Makes a new Pool the holder of a handle whose share it takes over."""
+        self.table = table
+        """Where the core's functions are listed for the methods of Pool."""
+        self.native = native
+        """Makes of a pool's address the handle as the backend knows it. None: it needs none."""
         self.pointer = pointer
         """An object of the backend as the methods of Pool take it."""
 
@@ -80,29 +82,26 @@ def _load_cffi() -> Backend:
     extension = _extension("slabby._cffi")
     calls: Any = importlib.import_module("slabby._cffi_calls")
     ffi, lib = extension.ffi, extension.lib
-    table = lib.slabby_table_address()
 
-    def attach(pool: Pool, handle: int) -> None:
-        pool._attach(table, handle, ffi.cast("slabby_allocator *", handle))
+    def native(address: int) -> Any:
+        return ffi.cast("slabby_allocator *", address)
 
     def pointer(native: Any) -> int:
         return int(ffi.cast("uintptr_t", native))
 
-    return Backend("cffi", calls, lib.slabby_instance_id(), attach, pointer)
+    instance_id, table = lib.slabby_instance_id(), lib.slabby_table_address()
+    return Backend("cffi", calls, instance_id, table, native, pointer)
 
 
 def _load_swig() -> Backend:
     swig = _extension("slabby._swig")
-    table = swig.slabby_table_address()
-
-    def attach(pool: Pool, handle: int) -> None:
-        # SWIG's functions take the pool itself.
-        pool._attach(table, handle, None)
 
     def pointer(capsule: Any) -> Any:
         return capsule
 
-    return Backend("swig", swig, swig.slabby_instance_id(), attach, pointer)
+    # SWIG's functions take the pool itself.
+    instance_id, table = swig.slabby_instance_id(), swig.slabby_table_address()
+    return Backend("swig", swig, instance_id, table, None, pointer)
 
 
 _LOADERS = {"cffi": _load_cffi, "swig": _load_swig}

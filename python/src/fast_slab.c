@@ -35,13 +35,26 @@ typedef struct FastSlab {
     char owning; /* it holds the pool; the one of the spare pair does not */
 } FastSlab;
 
-static struct fast_table *fast_table_join(Pool *pool) {
-    slabby_view_info view = {.struct_size = sizeof view};
+/* A reset that is under way, on the stack of its thread: until its end no view is made. */
+struct fast_reset {
+    struct fast_reset *next;
+    slabby_allocator *allocator;
+};
+
+/* The table of the core's pool, perhaps of other Pool objects alone; null if there is none. */
+static struct fast_table *fast_table_find(const Pool *pool) {
     struct fast_table *table = pool->types->fast_tables;
-    slabby_status status;
 
     while (table != NULL && table->allocator != pool->allocator)
         table = table->next;
+    return table;
+}
+
+static struct fast_table *fast_table_join(Pool *pool) {
+    slabby_view_info view = {.struct_size = sizeof view};
+    struct fast_table *table = fast_table_find(pool);
+    slabby_status status;
+
     if (table == NULL) {
         status = pool->core->view(&view, pool->allocator);
         if (status != SLABBY_OK) {
@@ -259,19 +272,49 @@ PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     Py_RETURN_NONE;
 }
 
-/* _fast_views(): how many buffers of fast slabs are exported. */
-PyObject *pool_fast_views(PyObject *self, PyObject *unused) {
-    const struct fast_table *table = ((Pool *)self)->fast;
+static int is_reset_now(const Pool *pool) {
+    const struct fast_reset *reset = pool->types->fast_resets;
 
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(table == NULL ? 0 : table->exports);
+    while (reset != NULL && reset->allocator != pool->allocator)
+        reset = reset->next;
+    return reset != NULL;
 }
 
-/* _fast_forget(): every FastSlab made so far is stale, as after a reset. */
-PyObject *pool_fast_forget(PyObject *self, PyObject *unused) {
-    struct fast_table *table = ((Pool *)self)->fast;
+static void end_reset(struct slabby_types *types, const struct fast_reset *reset) {
+    struct fast_reset **entry = &types->fast_resets;
+
+    while (*entry != reset)
+        entry = &(*entry)->next;
+    *entry = reset->next;
+}
+
+static slabby_status reset_in_core(const Pool *pool) {
+    struct fast_reset reset = {pool->types->fast_resets, pool->allocator};
+    slabby_status status;
+
+    pool->types->fast_resets = &reset;
+    Py_BEGIN_ALLOW_THREADS status = pool->core->reset(pool->allocator);
+    Py_END_ALLOW_THREADS end_reset(pool->types, &reset);
+    return status;
+}
+
+/* reset(): in one step. Other threads run meanwhile, but make no view of a fast slab; every FastSlab of before its end
+ * is stale. */
+PyObject *pool_reset(PyObject *self, PyObject *unused) {
+    Pool *pool = (Pool *)self;
+    struct fast_table *table;
+    slabby_status status;
 
     (void)unused;
+    if (!pool_attached(pool))
+        return NULL;
+    table = fast_table_find(pool);
+    if (table != NULL && table->exports > 0)
+        return raise_status(pool, 0, SLABBY_PINNED);
+    status = reset_in_core(pool);
+    if (status != SLABBY_OK)
+        return raise_status(pool, 0, status);
+    table = fast_table_find(pool); /* another thread may have made it meanwhile, or let it go */
     if (table != NULL)
         table->resets++;
     Py_RETURN_NONE;
@@ -284,6 +327,10 @@ static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
     view->obj = NULL;
     if (epoch_of(pool->fast, slab->id) != slab->epoch) {
         raise_about(pool, SLABBY_USE_AFTER_FREE, slab->number);
+        return -1;
+    }
+    if (pool->types->fast_resets != NULL && is_reset_now(pool)) {
+        raise_about(pool, SLABBY_BUSY, slab->number);
         return -1;
     }
     if (PyBuffer_FillInfo(view, object, slab->data, (Py_ssize_t)pool->slab_size, 0, flags) < 0)

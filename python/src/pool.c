@@ -50,28 +50,82 @@ static void inspect(Pool *pool) {
     pool->finalizers = finalizers != 0;
 }
 
-/* _attach(table, handle, native): takes over one owner's share of the handle, also when it fails. */
-static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
-    Pool *pool = (Pool *)self;
-    unsigned long long table, handle;
-    const struct slabby_core_table *core;
-    PyObject *native;
-
-    if (!PyArg_ParseTuple(arguments, "KKO", &table, &handle, &native))
-        return NULL;
-    core = (const struct slabby_core_table *)(uintptr_t)table;
-    if (pool->core != NULL) {
-        (void)core->abandon((slabby_allocator *)(uintptr_t)handle);
+/* False with an exception set. */
+static int is_empty(const Pool *pool) {
+    if (pool->core != NULL)
         PyErr_SetString(PyExc_RuntimeError, "this Allocator holds a pool already; make another Allocator");
+    return pool->core == NULL;
+}
+
+/* Takes over one owner's share of a handle that was just made, also when it fails. `native` makes of the address the
+ * handle as the backend knows it; None if it needs none. */
+static PyObject *hold(Pool *pool, const struct slabby_core_table *core, slabby_allocator *made,
+                      PyObject *native) {
+    PyObject *known;
+
+    if (!is_empty(pool)) {
+        (void)core->abandon(made);
         return NULL;
     }
     pool->core = core;
-    pool->allocator = (slabby_allocator *)(uintptr_t)handle;
-    pool->native = Py_NewRef(native);
+    pool->allocator = made;
+    pool->native = Py_NewRef(Py_None);
     /* A handle that was just made has a size. */
     (void)core->size(&pool->slab_size, pool->allocator);
     inspect(pool);
+    if (native == Py_None)
+        Py_RETURN_NONE;
+    known = PyObject_CallFunction(native, "K", (unsigned long long)(uintptr_t)made);
+    if (known == NULL)
+        return NULL;
+    Py_DECREF(pool->native);
+    pool->native = known;
     Py_RETURN_NONE;
+}
+
+/* Options as a backend has them, as a number or a capsule; null with an exception set. */
+static slabby_options *options_from(PyObject *object) {
+    if (PyCapsule_CheckExact(object))
+        return PyCapsule_GetPointer(object, "slabby_options");
+    return PyLong_AsVoidPtr(object);
+}
+
+/* _create(table, native, slab_size, capacity, options): makes a pool and holds it, in one step: between two the handler
+ * of a signal might raise, and nobody would have the pool. */
+static PyObject *pool_create(PyObject *self, PyObject *arguments) {
+    Pool *pool = (Pool *)self;
+    slabby_error error = {.struct_size = sizeof error};
+    unsigned long long table, slab_size, capacity;
+    const struct slabby_core_table *core;
+    PyObject *native, *settings;
+    slabby_allocator *made = NULL;
+    slabby_options *options;
+    slabby_status status;
+
+    if (!PyArg_ParseTuple(arguments, "KOKKO", &table, &native, &slab_size, &capacity, &settings) ||
+        (options = options_from(settings)) == NULL || !is_empty(pool))
+        return NULL;
+    core = (const struct slabby_core_table *)(uintptr_t)table;
+    Py_BEGIN_ALLOW_THREADS status = core->create(&made, slab_size, capacity, options, &error);
+    Py_END_ALLOW_THREADS return status == SLABBY_OK ? hold(pool, core, made, native)
+                                                    : raise_recorded(NULL, status, &error);
+}
+
+/* _adopt(table, native, address, instance_id): the same with a pool that others hold. */
+static PyObject *pool_adopt(PyObject *self, PyObject *arguments) {
+    Pool *pool = (Pool *)self;
+    slabby_error error = {.struct_size = sizeof error};
+    unsigned long long table, address, instance_id;
+    const struct slabby_core_table *core;
+    slabby_allocator *made = NULL;
+    slabby_status status;
+    PyObject *native;
+
+    if (!PyArg_ParseTuple(arguments, "KOKK", &table, &native, &address, &instance_id) || !is_empty(pool))
+        return NULL;
+    core = (const struct slabby_core_table *)(uintptr_t)table;
+    status = core->adopt(&made, address, instance_id, &error);
+    return status == SLABBY_OK ? hold(pool, core, made, native) : raise_recorded(NULL, status, &error);
 }
 
 static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
@@ -228,7 +282,11 @@ static PyMethodDef pool_methods[] = {
      "about."},
     {"deallocate_fast", pool_deallocate_fast, METH_O,
      "deallocate_fast($self, id, /)\n--\n\nReleases a slab of allocate_fast() by its id."},
-    {"_attach", pool_attach, METH_VARARGS, NULL},
+    {"reset", pool_reset, METH_NOARGS,
+     "reset($self, /)\n--\n\nReleases every live slab; all references become stale. Refused while a view "
+     "lives."},
+    {"_create", pool_create, METH_VARARGS, NULL},
+    {"_adopt", pool_adopt, METH_VARARGS, NULL},
     {"_wrap", pool_wrap, METH_VARARGS, NULL},
     {"_wrap_all", pool_wrap_batch, METH_VARARGS, NULL},
     {"_try_now", pool_try_now, METH_NOARGS, NULL},
@@ -236,8 +294,6 @@ static PyMethodDef pool_methods[] = {
     {"_tickets", pool_tickets, METH_O, NULL},
     {"_own", pool_own, METH_O, NULL},
     {"_fail", pool_fail, METH_VARARGS, NULL},
-    {"_fast_views", pool_fast_views, METH_NOARGS, NULL},
-    {"_fast_forget", pool_fast_forget, METH_NOARGS, NULL},
     {"_live_stacks", pool_live_stacks, METH_NOARGS, NULL},
     {"_stack_of", pool_stack_of, METH_O, NULL},
     {"_take_peak", pool_take_peak, METH_O, NULL},

@@ -87,7 +87,10 @@ PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
 }
 
 PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id) {
-    PyObject *text = explained(pool, 0, status), *whole;
+    PyObject *text = status == SLABBY_BUSY
+                         ? PyUnicode_FromString("a reset is under way in another thread; try again later")
+                         : explained(pool, 0, status);
+    PyObject *whole;
     const char *advice = "";
 
     if (text == NULL)
@@ -111,6 +114,14 @@ PyObject *raise_record(const slabby_error *error) {
     Py_XDECREF(factory);
     Py_XDECREF(module);
     return NULL;
+}
+
+PyObject *raise_recorded(const Pool *pool, slabby_status status, const slabby_error *record) {
+    slabby_error bare = {.struct_size = sizeof bare, .status = status};
+
+    if (record->status == status)
+        return raise_record(record);
+    return pool != NULL ? raise_status(pool, 0, status) : raise_record(&bare);
 }
 
 void report_unraisable(PyObject *where) {

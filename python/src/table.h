@@ -38,6 +38,10 @@ struct slabby_core_table {
     slabby_status (*wait_expire)(slabby_ref *, slabby_listener *, uint64_t);
     slabby_status (*ref_of)(slabby_ref *, slabby_allocator *, const void *);
     slabby_status (*pool_of)(slabby_allocator **, const void *);
+    slabby_status (*create)(slabby_allocator **, uint64_t, uint64_t, const slabby_options *, slabby_error *);
+    slabby_status (*adopt)(slabby_allocator **, uint64_t, uint64_t, slabby_error *);
+    slabby_status (*reset)(slabby_allocator *);
+    slabby_status (*listener_set_timeout)(slabby_listener *, uint64_t);
 };
 
 /* Defined once per backend module, after this header. */
@@ -49,7 +53,8 @@ struct slabby_core_table {
             slabby_view, slabby_explain, slabby_abandon, slabby_get_option, slabby_report_leak,              \
             slabby_get_stats, slabby_try_allocate, slabby_allocate_timeout, slabby_listener_create,          \
             slabby_listener_destroy, slabby_listener_wait, slabby_wait_begin, slabby_wait_take,              \
-            slabby_wait_cancel, slabby_wait_expire, slabby_ref_of, slabby_pool_of,                           \
+            slabby_wait_cancel, slabby_wait_expire, slabby_ref_of, slabby_pool_of, slabby_create,            \
+            slabby_adopt, slabby_reset, slabby_listener_set_timeout,                                         \
     }
 
 #endif

@@ -21,6 +21,7 @@
 #include "table.h"
 
 struct fast_table;
+struct fast_reset;
 
 /* At most this many objects of one type wait for their next use. */
 #define SPARES 128u
@@ -58,6 +59,7 @@ struct slabby_types {
     PyObject *running_loop;  /* asyncio._get_running_loop, once a task has waited */
     struct names names;
     struct fast_table *fast_tables;
+    struct fast_reset *fast_resets; /* those that are under way */
     struct spares slab_refs;
     struct spares fast_slabs;
     struct spares bound_methods;
@@ -94,6 +96,8 @@ PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status);
 /* About a slab that a bare id names. */
 PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id);
 PyObject *raise_record(const slabby_error *error);
+/* From the record if the call filled it; else about the pool, which may be null. */
+PyObject *raise_recorded(const Pool *pool, slabby_status status, const slabby_error *record);
 /* Reports the pending exception where it cannot be raised; `where` is borrowed and never a dying object. */
 void report_unraisable(PyObject *where);
 
@@ -211,8 +215,7 @@ int spare_pair_is_held(const Pool *pool);
 void spare_pair_give_up(Pool *pool);
 PyObject *pool_allocate_fast(PyObject *self, PyObject *unused);
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *id);
-PyObject *pool_fast_views(PyObject *self, PyObject *unused);
-PyObject *pool_fast_forget(PyObject *self, PyObject *unused);
+PyObject *pool_reset(PyObject *self, PyObject *unused);
 /* Drops the numbers that are kept for their next use. */
 void fast_ids_end(struct slabby_types *types);
 /* Drops the pool's share of the table; null is accepted. */

@@ -2,6 +2,7 @@
 """Fast slabs: bare ids, and what Python still keeps apart for them."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -244,3 +245,60 @@ def test_slabs_that_the_collector_shows_are_stale(pool):
     slab, number = pool.allocate_fast()
     assert all(slab is not each for each in mine)
     pool.deallocate_fast(number)
+
+
+def test_a_reset_through_another_allocator_sees_the_view(pool):
+    others = [slabby.Allocator.adopt(*pool.handle(), backend=name) for name in ("cffi", "swig")]
+    fast, _ = pool.allocate_fast()
+    with memoryview(fast) as view:
+        view[:5] = b"alive"
+        for other in others:
+            with pytest.raises(slabby.PinnedError):
+                other.reset()
+        assert view[:5] == b"alive"
+    others[0].reset()
+    with pytest.raises(slabby.UseAfterFreeError):
+        memoryview(fast)
+
+
+def reset_beside_views(pool, fast):
+    """Whether the reset was done, and the views that another thread made meanwhile."""
+    begin, ended, views = threading.Event(), threading.Event(), []
+
+    def view():
+        begin.wait()
+        while not views and not ended.is_set():
+            try:
+                views.append(memoryview(fast))
+            except slabby.UseAfterFreeError:
+                pass
+            except slabby.BusyError as error:
+                assert "a reset is under way" in str(error)
+
+    thread = threading.Thread(target=view)
+    thread.start()
+    begin.set()
+    try:
+        pool.reset()
+        done = True
+    except slabby.PinnedError:
+        done = False
+    ended.set()
+    thread.join()
+    return done, views
+
+
+def test_no_view_is_made_while_a_reset_runs():
+    """The reset clears much memory, without the interpreter's lock."""
+    pool = slabby.Allocator(65536, 1500, secure=True)
+    for _ in range(10):
+        fast, _ = pool.allocate_fast()
+        for ref in pool.allocate_batch(1000):
+            ref.detach()
+        done, views = reset_beside_views(pool, fast)
+        assert not done or views == []
+        views.clear()
+        pool.reset()
+        with pytest.raises(slabby.UseAfterFreeError):
+            memoryview(fast)
+    assert pool.stats().used_slabs == 0

@@ -329,7 +329,7 @@ def test_handles_of_other_cores_are_refused(pool):
 
 
 def test_the_two_backends_never_accept_two_cores(monkeypatch):
-    stranger = _backend.Backend("stranger", None, slabby.instance_id() ^ 1, None, None)
+    stranger = _backend.Backend("stranger", None, slabby.instance_id() ^ 1, 0, None, None)
     monkeypatch.setitem(_backend._LOADERS, "stranger", lambda: stranger)
     with pytest.raises(slabby.AbiMismatchError, match="two cores"):
         _backend.load("stranger")
