@@ -294,7 +294,7 @@ class Allocator(OptionAccess, Closing):
         wait_ns = nanoseconds("timeout", timeout, forever=True)
         try:
             if wait_ns == 0:
-                return self._core.slabby_allocate_timeout(self, 0)
+                return self._wait_inside(0)
             if (slab := self._try_now()) is not None:
                 return slab
             return await self._begin_wait(wait_ns)
@@ -312,7 +312,7 @@ class Allocator(OptionAccess, Closing):
         granted slab that is not taken in time goes to the next waiter; its ticket is then in `Listener.revoked`."""
         from slabby._listener import Listener
 
-        return Listener(self, self._core, timeout)
+        return Listener(self, timeout)
 
     def acquire_batch(self, count: int, timeout: float | timedelta | None = None) -> Batch:
         """`count` slabs, all or none, for which the thread waits as acquire() does. The batch has as many

@@ -17,7 +17,6 @@ from slabby._errors import ClosedError, OutOfMemoryError, TimeoutError
 from slabby._monkey import is_patched
 from slabby._option_values import NANOSECONDS, duration_text, integer, nanoseconds
 from slabby._raise import batch_limit, refuse_batch
-from slabby._listener import SLICE_NS
 from slabby._readable import readable, running_loop
 from slabby._status import Status
 
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
     from slabby._allocator import Allocator
     from slabby._types import SlabRef
+
+
+# A resize() after which the pool is too small ends the wait of a batch after this time at the latest.
+SLICE_NS = 100_000_000
 
 
 class BatchWait:
@@ -46,10 +49,8 @@ class BatchWait:
         self.ready: asyncio.Future[None] | None = None
         """Where a task of asyncio waits for the descriptor."""
         try:
-            tickets = pool._tickets(pool._backend.pointer(self._listener._listener))
             # In one step, so that the tickets of two batches never mix.
-            self._tickets = tickets.join_all(count)
-            tickets.close()
+            self._tickets = self._listener._tickets.join_all(count)
         except BaseException:
             self.close()
             raise

@@ -22,4 +22,4 @@ def wait_in_thread(pool: Allocator, wait_ns: int) -> SlabRef:
     # Python handles signals in the main thread alone; others wait inside the core, which is cheaper.
     if wait_ns and threading.current_thread() is threading.main_thread():
         return pool._wait(wait_ns)
-    return pool._core.slabby_allocate_timeout(pool, wait_ns)
+    return pool._wait_inside(wait_ns)

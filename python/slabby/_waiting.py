@@ -3,15 +3,15 @@
 
 References between the objects, so that no object of a dead loop keeps a slab:
 
-    loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── coroutines that wait
+    loop ──reader──▶ LoopWaits                       pool ──weak──▶ WaitQueue ◀── coroutines that wait
                      ▲ │  └──weak──▶ WaitQueue                       │  │  └──▶ loop, futures
                      │ └──────▶ Tickets ◀────────────────────────────┘  │
                      └────────────────────weak──────────────────────────┘
 
 The loop's reader is the only strong reference to LoopWaits. A closed loop drops its readers at once, and a forgotten
-loop drops them when it is collected. Then LoopWaits ends, and its listener and all granted slabs go back. Tickets, in
-C, is the hot half. It refers to the listener without holding it, until LoopWaits closes Tickets, before it closes the
-listener. No reference leads from Tickets to a future or to a loop.
+loop drops them when it is collected. Then LoopWaits ends and closes Tickets: the listener and all granted slabs go
+back, though others still refer to Tickets. Tickets, in C, owns the listener and is the hot half. No reference leads
+from Tickets to a future or to a loop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import time
 import weakref
 
 from slabby import _types
-from slabby._base_error import SlabbyError
 from slabby._errors import ClosedError, NoSystemMemoryError
+from slabby._listener import open_tickets
 from slabby._option_values import NANOSECONDS
 from slabby._readable import readable, running_loop
 
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slabby._allocator import Allocator
-    from slabby._listener import Listener
-    from slabby._types import SlabRef
+    from slabby._types import SlabRef, Tickets
 
-    # The queue, a ticket of it, the future that is done when the ticket has brought an answer, and the queue's
-    # dictionaries: futures and references by ticket.
+    # The queue, a ticket of it, the future that is done when the ticket has brought an answer, the queue's
+    # futures by ticket, and its tickets.
     _Joined = tuple[
-        "WaitQueue", int, asyncio.Future[None], dict[int, asyncio.Future[None]], dict[int, int]
+        "WaitQueue", int, asyncio.Future[None], dict[int, asyncio.Future[None]], Tickets
     ]
 
 _TRIO = "trio"
@@ -63,17 +62,17 @@ def join_queue(pool: Allocator) -> _Joined | None:
     queue = None if recent is None else recent()
     if (queue is None or queue.loop is not loop) and (queue := _queue_of(pool, loop)) is None:
         return None
-    if (waits := queue.waits()) is None or waits.listener is None:
+    if queue.tickets.closed:
         raise RuntimeError("Event loop is closed")
     granted: asyncio.Future[None] = loop.create_future()
     try:
-        ticket = queue.tickets.join()
+        ticket = queue.tickets.begin(0)
     except BaseException:
         queue.close_if_empty()
         raise
     # Slabs that were granted in the meantime make the descriptor readable.
     queue.waiting[ticket] = granted
-    return queue, ticket, granted, queue.waiting, queue.tickets.brought
+    return queue, ticket, granted, queue.waiting, queue.tickets
 
 
 async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
@@ -87,19 +86,15 @@ async def wait_in_loop(pool: Allocator, timeout_ns: int | None) -> SlabRef:
     loop = asyncio.get_running_loop()
     if (joined := join_queue(pool)) is None:
         return await _poll(pool, loop, timeout_ns)
-    queue, ticket, granted, _, brought = joined
+    queue, ticket, granted, waiting, tickets = joined
     expiry = None
     try:
         if timeout_ns is not None:
-            expiry = loop.call_later(timeout_ns / NANOSECONDS, queue.expire, ticket)
+            expiry = loop.call_later(timeout_ns / NANOSECONDS, tickets.expire, waiting, ticket)
         await granted
-        ref = brought.pop(ticket, None)
-        if ref is None:
-            # The loop was closed in between, and the slab went back.
-            raise RuntimeError("Event loop is closed")
-        return pool._own(ref)
+        return tickets.pick_up(ticket)
     except BaseException:
-        queue.leave(ticket)
+        tickets.leave(waiting, ticket)
         raise
     finally:
         if expiry is not None:
@@ -152,7 +147,7 @@ async def _poll(
         if (slab := pool._try_now()) is not None:
             return slab
     # Counts the Timeout.
-    return pool._core.slabby_allocate_timeout(pool, 1)
+    return pool._wait_inside(1)
 
 
 def _closing(
@@ -163,11 +158,11 @@ def _closing(
 
     def close(_: object) -> None:
         waits, loop = waits_of(), loop_of()
-        if waits is None or waits.listener is None:
+        if waits is None or waits.tickets.closed:
             return
         if loop is not None and not loop.is_closed():
-            loop.remove_reader(waits.listener.fd)
-        waits.close()
+            loop.remove_reader(waits.tickets.fd)
+        waits.tickets.close()
 
     return close
 
@@ -183,37 +178,22 @@ def _future_maker(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.Futur
 
 
 class LoopWaits:
-    """The object that the reader of a loop holds: the listener, and its tickets with the slabs that they brought."""
+    """The object that the reader of a loop holds: the tickets with the slabs that they brought, which end with it."""
 
     def __init__(self, pool: Allocator, queue: WaitQueue) -> None:
-        self._pool = pool
         self._queue = weakref.ref(queue, _closing(weakref.ref(self), weakref.ref(queue.loop)))
-        listener = pool.listener()
-        self.tickets = pool._tickets(pool._backend.pointer(listener._listener))
-        # By ticket: references, not SlabRefs, because a slab that no task has seen is no leak when it goes back.
-        self.brought = self.tickets.brought
-        self.listener: Listener | None = listener
+        # A slab that no task has seen is a reference there, no SlabRef, because it is no leak when it goes back.
+        self.tickets = open_tickets(pool)
 
     def __call__(self) -> None:
         """The descriptor is readable."""
         if (queue := self._queue()) is not None:
-            queue._collect(self)
-
-    def close(self) -> None:
-        listener, self.listener = self.listener, None
-        self.tickets.close()
-        while self.brought:
-            self.give_back(self.brought.popitem()[1])
-        if listener is not None:
-            listener.close()
-
-    def give_back(self, ref: int) -> None:
-        self._pool._core.slabby_release(self._pool, ref)
+            queue._collect()
 
     def __del__(self) -> None:
         # Empty if __init__ did not finish.
-        if getattr(self, "listener", None) is not None:
-            self.close()
+        if hasattr(self, "tickets"):
+            self.tickets.close()
 
 
 class WaitQueue:
@@ -225,21 +205,15 @@ class WaitQueue:
         self._pool = pool
         self.waiting: dict[int, asyncio.Future[None]] = {}
         waits = LoopWaits(pool, self)
-        assert waits.listener is not None
         self.tickets = waits.tickets
         # The data that Acquisition needs to begin a wait.
         self.joining = (loop, waits.tickets, self.waiting, _future_maker(loop))
-        self._fd = waits.listener.fd
+        loop.add_reader(self.tickets.fd, waits)
         pool._crowded = True
-        self.waits = weakref.ref(waits)
-        loop.add_reader(self._fd, waits)
 
     def close_if_empty(self) -> None:
         """Ends the queue if no coroutine waits, and none has a slab to pick up."""
-        if self.waiting:
-            return
-        waits = self.waits()
-        if waits is not None and waits.brought:
+        if self.waiting or self.tickets.brought:
             return
         self._pool._crowded = False
         spaces = self._pool._spaces
@@ -247,62 +221,15 @@ class WaitQueue:
             del spaces[self.loop]
         if (recent := self._pool._queue) is not None and recent() is self:
             self._pool._queue = None
-        if waits is not None:
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self._fd)
-            waits.close()
+        # After the loop's end the descriptor may be another's.
+        if not self.tickets.closed and not self.loop.is_closed():
+            self.loop.remove_reader(self.tickets.fd)
+        self.tickets.close()
 
-    def _collect(self, waits: LoopWaits) -> None:
+    def _collect(self) -> None:
         """Passes granted slabs to their waits."""
-        if waits.listener is None:
-            return
         try:
             self.tickets.collect(self.waiting)
         except ClosedError:
             for ticket in list(self.waiting):
-                self._give_up(waits, ticket)
-
-    def expire(self, ticket: int) -> None:
-        waits = self.waits()
-        if waits is None or waits.listener is None or ticket not in self.waiting:
-            return
-        if (future := self.waiting[ticket]).done():
-            return  # a cancelled task, which leaves the queue next
-        try:
-            ref = waits.listener._expire_ref(ticket)
-        except SlabbyError as error:
-            del self.waiting[ticket]
-            future.set_exception(error)
-        else:
-            self.tickets.hand_over(self.waiting, ticket, ref)
-
-    def leave(self, ticket: int) -> None:
-        """The coroutine ends without its slab, perhaps after the slab had come and before the coroutine could see
-        it."""
-        waiting = self.waiting.pop(ticket, None) is not None
-        if (waits := self.waits()) is None:
-            return
-        ref = waits.brought.pop(ticket, 0)
-        if waiting and waits.listener is not None:
-            ref = waits.listener.cancel_ref(ticket)
-        if ref:
-            waits.give_back(ref)
-
-    def end(self, ticket: int) -> None:
-        """The same, and the queue ends with its last wait."""
-        self.leave(ticket)
-        self.close_if_empty()
-
-    def _give_up(self, waits: LoopWaits, ticket: int) -> None:
-        """Ends a wait that the end of the pool ended, as in a thread: the core counts it."""
-        future = self.waiting.pop(ticket)
-        if future.done():
-            return
-        try:
-            slab = self._pool._core.slabby_allocate_timeout(self._pool, 1)
-        except SlabbyError as error:
-            future.set_exception(error)
-        else:
-            waits.brought[ticket] = slab.ref
-            slab._finish()
-            future.set_result(None)
+                self.tickets.give_up(self.waiting, ticket)

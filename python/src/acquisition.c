@@ -20,6 +20,7 @@ typedef struct Acquisition {
     PyObject *slab;       /* of `async with` */
     char phase;
     char entered;
+    char running; /* a step, a throw or a close is under way */
 } Acquisition;
 
 static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_result) {
@@ -32,53 +33,38 @@ static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_resul
     return PYGEN_RETURN;
 }
 
-/* The ticket is over, perhaps after its slab had come and before the task could take it: then the slab goes back. An
- * exception that is set stays set. */
-static void leave_queue(Acquisition *self) {
-    PyObject *queue = self->joined.queue, *left, *type, *value, *traceback;
+/* The queue ends with its last wait. */
+static void close_if_empty(Acquisition *self) {
+    PyObject *queue = self->joined.queue, *closed;
 
-    if (queue == NULL)
-        return;
     self->joined.queue = NULL;
-    PyErr_Fetch(&type, &value, &traceback);
-    left = PyObject_CallMethod(queue, "end", "(O)", self->joined.ticket);
-    if (left == NULL)
-        report_unraisable((PyObject *)self->pool);
-    Py_XDECREF(left);
+    if (PyDict_Size(self->joined.waiting) == 0) {
+        closed = PyObject_CallMethod(queue, "close_if_empty", NULL);
+        if (closed == NULL)
+            report_unraisable((PyObject *)self->pool);
+        Py_XDECREF(closed);
+    }
     Py_DECREF(queue);
+}
+
+/* The ticket is over. An exception that is set stays set. */
+static void leave_queue(Acquisition *self) {
+    PyObject *type, *value, *traceback;
+
+    if (self->joined.queue == NULL)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    tickets_leave(self->joined.tickets, self->joined.waiting, self->joined.ticket);
+    close_if_empty(self);
     PyErr_Restore(type, value, traceback);
 }
 
-/* The queue ends with its last wait. False with an exception set. */
-static int close_if_empty(const Acquisition *self) {
-    PyObject *closed;
-
-    if (PyDict_Size(self->joined.waiting) != 0)
-        return 1;
-    closed = PyObject_CallMethod(self->joined.queue, "close_if_empty", NULL);
-    Py_XDECREF(closed);
-    return closed != NULL;
-}
-
-/* The future is done: the slab that the ticket brought, or null with an exception. The loop's end has emptied the
- * dictionary, and the slab went back. */
+/* The future is done: the slab that the ticket brought, or null with an exception. */
 static PyObject *take_from_queue(Acquisition *self) {
-    PyObject *number = PyDict_GetItemWithError(self->joined.brought, self->joined.ticket), *slab;
+    PyObject *slab = tickets_pick_up(self->joined.tickets, self->joined.ticket);
 
-    if (number == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
-        return NULL;
-    }
-    /* Until a SlabRef owns the slab, it stays in the dictionary, and leave_queue gives it back from there. */
-    slab = pool_own((PyObject *)self->pool, number);
-    if (slab == NULL || PyDict_DelItem(self->joined.brought, self->joined.ticket) < 0) {
-        Py_CLEAR(slab);
-        return NULL;
-    }
-    if (!close_if_empty(self))
-        report_unraisable((PyObject *)self->pool); /* the slab is the caller's all the same */
-    Py_CLEAR(self->joined.queue);
+    if (slab != NULL)
+        close_if_empty(self);
     return slab;
 }
 
@@ -115,9 +101,13 @@ static int join_any_queue(Acquisition *self, struct joined *out) {
     out->ticket = item_of(joined, 1);
     out->future = item_of(joined, 2);
     out->waiting = item_of(joined, 3);
-    out->brought = item_of(joined, 4);
+    out->tickets = item_of(joined, 4);
     Py_DECREF(joined);
-    return out->brought == NULL ? -1 : 1;
+    if (out->tickets != NULL && Py_TYPE(out->tickets) != self->pool->types->tickets)
+        PyErr_SetString(PyExc_TypeError, "_join_queue() returned no tickets");
+    if (PyErr_Occurred())
+        Py_CLEAR(out->queue);
+    return out->queue == NULL ? -1 : 1;
 }
 
 /* Joins the queue of the running loop: 1; 0 if the coroutine of the Python half has to handle the case; -1 with an
@@ -160,9 +150,18 @@ static PySendResult begin(Acquisition *self, PyObject *value, PyObject **out_res
     return step_wait(self, value, out_result);
 }
 
-static PySendResult acquisition_step(PyObject *object, PyObject *value, PyObject **out_result) {
-    Acquisition *self = (Acquisition *)object;
+/* Whatever runs meanwhile, an event loop or a signal handler, cannot run the same again: false with ValueError, as
+ * coroutines answer. */
+static int start_running(Acquisition *self) {
+    if (self->running) {
+        PyErr_SetString(PyExc_ValueError, "acquire_async() already executing");
+        return 0;
+    }
+    self->running = 1;
+    return 1;
+}
 
+static PySendResult step(Acquisition *self, PyObject *value, PyObject **out_result) {
     switch (self->phase) {
     case PHASE_NEW:
         return begin(self, value, out_result);
@@ -177,6 +176,18 @@ static PySendResult acquisition_step(PyObject *object, PyObject *value, PyObject
         *out_result = NULL;
         return PYGEN_ERROR;
     }
+}
+
+static PySendResult acquisition_step(PyObject *object, PyObject *value, PyObject **out_result) {
+    Acquisition *self = (Acquisition *)object;
+    PySendResult sent;
+
+    *out_result = NULL;
+    if (!start_running(self))
+        return PYGEN_ERROR;
+    sent = step(self, value, out_result);
+    self->running = 0;
+    return sent;
 }
 
 /* As generators end: StopIteration with the value. */
@@ -216,14 +227,9 @@ static PyObject *throw_here(PyObject *arguments) {
     return NULL;
 }
 
-static PyObject *acquisition_throw(PyObject *object, PyObject *arguments) {
-    Acquisition *self = (Acquisition *)object;
+static PyObject *throw_into_wait(Acquisition *self, PyObject *arguments) {
     PyObject *method, *result;
 
-    if (self->phase != PHASE_WAITING) {
-        self->phase = PHASE_OVER;
-        return throw_here(arguments);
-    }
     method = PyObject_GetAttrString(self->wait, "throw");
     result = method == NULL ? NULL : PyObject_CallObject(method, arguments);
     Py_XDECREF(method);
@@ -235,17 +241,34 @@ static PyObject *acquisition_throw(PyObject *object, PyObject *arguments) {
     return result;
 }
 
+static PyObject *acquisition_throw(PyObject *object, PyObject *arguments) {
+    Acquisition *self = (Acquisition *)object;
+    PyObject *result;
+
+    if (!start_running(self))
+        return NULL;
+    if (self->phase == PHASE_WAITING) {
+        result = throw_into_wait(self, arguments);
+    } else {
+        self->phase = PHASE_OVER;
+        result = throw_here(arguments);
+    }
+    self->running = 0;
+    return result;
+}
+
 static PyObject *acquisition_close(PyObject *object, PyObject *unused) {
     Acquisition *self = (Acquisition *)object;
-    PyObject *wait = self->wait, *result;
+    PyObject *result;
 
     (void)unused;
+    if (!start_running(self))
+        return NULL;
     self->phase = PHASE_OVER;
-    if (wait == NULL)
-        Py_RETURN_NONE;
-    result = PyObject_CallMethod(wait, "close", NULL);
+    result = self->wait == NULL ? Py_NewRef(Py_None) : PyObject_CallMethod(self->wait, "close", NULL);
     Py_CLEAR(self->wait);
     leave_queue(self);
+    self->running = 0;
     return result;
 }
 
@@ -285,7 +308,7 @@ static int acquisition_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->wait);
     Py_VISIT(self->joined.queue);
     Py_VISIT(self->joined.waiting);
-    Py_VISIT(self->joined.brought);
+    Py_VISIT(self->joined.tickets);
     Py_VISIT(self->slab);
     return 0;
 }
@@ -298,7 +321,7 @@ static int acquisition_clear(PyObject *object) {
     Py_CLEAR(self->wait);
     leave_queue(self);
     Py_CLEAR(self->joined.waiting);
-    Py_CLEAR(self->joined.brought);
+    Py_CLEAR(self->joined.tickets);
     Py_CLEAR(self->slab);
     return 0;
 }
@@ -387,6 +410,7 @@ PyObject *pool_acquire_async(PyObject *object, PyObject *const *arguments, Py_ss
     self->slab = NULL;
     self->phase = PHASE_NEW;
     self->entered = 0;
+    self->running = 0;
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }

@@ -20,6 +20,10 @@ uint64_t system_now_ns(void) {
     return ticks / per_second * 1000000000u + ticks % per_second * 1000000000u / per_second;
 }
 
+unsigned long system_process(void) {
+    return GetCurrentProcessId();
+}
+
 static BOOL CALLBACK run_once(PINIT_ONCE once, PVOID run, PVOID *context) {
     (void)once;
     (void)context;
@@ -52,12 +56,17 @@ void *system_find_in_python(const char *name) {
 #include <dlfcn.h>
 #include <pthread.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t system_now_ns(void) {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+unsigned long system_process(void) {
+    return (unsigned long)getpid();
 }
 
 void system_once(void (*run)(void)) {

@@ -8,6 +8,9 @@
 /* A clock that never goes back. */
 uint64_t system_now_ns(void);
 
+/* The number of this process: after fork, another one in the child. */
+unsigned long system_process(void);
+
 /* Runs the function in the first call of the process; later and concurrent calls return once it has ended. */
 void system_once(void (*run)(void));
 

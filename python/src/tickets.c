@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * Tickets: the hot half of the queue in which the tasks of one event loop wait. The Python half, and a drawing of the
- * references between the objects, are in slabby/_waiting.py.
- *
- * LoopWaits owns the listener and closes the Tickets before it, so `listener` is null or open while others still hold
- * the Tickets. After close, nothing enters `brought` any more: a slab that is in hand goes back.
- */
-#include "types.h"
-
-/* Tickets taken in one call. */
-#define TAKEN_AT_ONCE 64
-
-typedef struct Tickets {
-    PyObject_HEAD Pool *pool;
-    slabby_listener *listener; /* null once closed */
-    PyObject *brought; /* references by ticket: slabs that came, and that no coroutine has picked up yet */
-} Tickets;
-
-static void give_back(const Tickets *self, slabby_ref ref) {
-    if (ref != 0)
-        (void)self->pool->core->release(self->pool->allocator, ref);
-}
+/* The hot half of the queue in which the tasks of one event loop wait. The Python half, and a drawing of the references
+ * between the objects, are in slabby/_waiting.py. */
+#include "tickets.h"
 
 /* ------------------------------------------------------------------------------------------------- a wait begins */
 
-static slabby_status begin(const Tickets *self, uint64_t *out_ticket) {
+static slabby_status begin(const Tickets *self, uint64_t *out_ticket, uint64_t user_data) {
     return self->listener == NULL ? SLABBY_CLOSED
-                                  : self->pool->core->wait_begin(out_ticket, self->listener, 0);
+                                  : self->pool->core->wait_begin(out_ticket, self->listener, user_data);
 }
 
 /* A ticket that no coroutine will know of. */
@@ -37,14 +18,17 @@ static void call_off(const Tickets *self, uint64_t ticket) {
     give_back(self, ref);
 }
 
-/* join(): a ticket. */
-static PyObject *tickets_join(PyObject *object, PyObject *unused) {
+/* begin(user_data): a ticket. */
+static PyObject *tickets_begin(PyObject *object, PyObject *user_data) {
     Tickets *self = (Tickets *)object;
+    unsigned long long given = PyLong_AsUnsignedLongLong(user_data);
     uint64_t ticket = 0;
-    slabby_status status = begin(self, &ticket);
+    slabby_status status;
     PyObject *number;
 
-    (void)unused;
+    if (PyErr_Occurred())
+        return NULL;
+    status = begin(self, &ticket, given);
     if (status != SLABBY_OK)
         return raise_status(self->pool, 0, status);
     number = PyLong_FromUnsignedLongLong(ticket);
@@ -80,23 +64,23 @@ static PyObject *tickets_join_all(PyObject *object, PyObject *wanted) {
     if (tickets == NULL)
         return PyErr_NoMemory();
     for (Py_ssize_t at = 0; status == SLABBY_OK && at < count; at++)
-        status = begin(self, &tickets[at]);
+        status = begin(self, &tickets[at], 0);
     if (status == SLABBY_OK)
         list = list_of(tickets, count);
     PyMem_Free(tickets);
     return status == SLABBY_OK ? list : raise_status(self->pool, 0, status);
 }
 
-/* join() for the task of the future. 1; 0 if the core refuses; -1 with an exception. */
+/* A ticket for the task of the future. 1; 0 if the core refuses; -1 with an exception. */
 static int join_for(Tickets *self, PyObject *waiting, struct joined *joined) {
     uint64_t ticket = 0;
 
-    if (begin(self, &ticket) != SLABBY_OK)
+    if (begin(self, &ticket, 0) != SLABBY_OK)
         return 0;
     joined->ticket = PyLong_FromUnsignedLongLong(ticket);
     if (joined->ticket != NULL && PyDict_SetItem(waiting, joined->ticket, joined->future) == 0) {
         joined->waiting = Py_NewRef(waiting);
-        joined->brought = Py_NewRef(self->brought);
+        joined->tickets = Py_NewRef((PyObject *)self);
         return 1;
     }
     Py_CLEAR(joined->ticket);
@@ -230,14 +214,120 @@ static void hand_over(Tickets *self, PyObject *waiting, uint64_t number, slabby_
     Py_XDECREF(ticket);
 }
 
-/* hand_over(waiting, ticket, ref): passes the slab that a ticket brought to its future. */
-static PyObject *tickets_hand_over(PyObject *self, PyObject *arguments) {
-    unsigned long long ticket, ref;
-    PyObject *waiting;
+/* Ends a wait that the core has counted. */
+static void fail_ticket(Tickets *self, PyObject *waiting, PyObject *ticket, slabby_status status) {
+    PyObject *future = pop_future(waiting, ticket);
 
-    if (!PyArg_ParseTuple(arguments, "O!KK", &PyDict_Type, &waiting, &ticket, &ref))
+    if (future != NULL) {
+        (void)raise_status(self->pool, 0, status);
+        fail_future(self->pool->types, future);
+    } else if (PyErr_Occurred()) {
+        report_unraisable((PyObject *)self->pool);
+    }
+    Py_XDECREF(future);
+}
+
+/* Ends a wait that the end of the pool ended, as one in a thread: the core counts it, or has a slab after all. */
+static void give_up(Tickets *self, PyObject *waiting, PyObject *ticket) {
+    PyObject *future = pop_future(waiting, ticket);
+    slabby_status status;
+    slabby_ref ref = 0;
+
+    if (future == NULL) {
+        if (PyErr_Occurred())
+            report_unraisable((PyObject *)self->pool);
+        return;
+    }
+    status = wait_in_core(self->pool, 1, &ref);
+    if (status == SLABBY_OK && self->listener == NULL) {
+        give_back(self, ref);
+    } else if (status == SLABBY_OK) {
+        hand_to(self, ticket, future, ref);
+    } else {
+        (void)raise_status(self->pool, 0, status);
+        fail_future(self->pool->types, future);
+    }
+    Py_DECREF(future);
+}
+
+/* The arguments (waiting, ticket). False with an exception set. */
+static int waiting_and_ticket(PyObject *arguments, PyObject **out_waiting, PyObject **out_ticket) {
+    return PyArg_ParseTuple(arguments, "O!O!", &PyDict_Type, out_waiting, &PyLong_Type, out_ticket);
+}
+
+/* give_up(waiting, ticket): the future fails, as the wait does. */
+static PyObject *tickets_give_up(PyObject *self, PyObject *arguments) {
+    PyObject *waiting, *ticket;
+
+    if (!waiting_and_ticket(arguments, &waiting, &ticket))
         return NULL;
-    hand_over((Tickets *)self, waiting, ticket, ref);
+    give_up((Tickets *)self, waiting, ticket);
+    Py_RETURN_NONE;
+}
+
+/* expire(waiting, ticket): the time of a wait is over; a slab that was granted already is in time. */
+static PyObject *tickets_expire(PyObject *object, PyObject *arguments) {
+    Tickets *self = (Tickets *)object;
+    PyObject *waiting, *ticket;
+    slabby_status status;
+    slabby_ref ref = 0;
+    uint64_t number;
+
+    if (!waiting_and_ticket(arguments, &waiting, &ticket))
+        return NULL;
+    number = PyLong_AsUnsignedLongLong(ticket);
+    if (PyErr_Occurred())
+        return NULL;
+    if (self->listener == NULL || PyDict_Contains(waiting, ticket) != 1)
+        Py_RETURN_NONE;
+    status = self->pool->core->wait_expire(&ref, self->listener, number);
+    if (status == SLABBY_OK)
+        hand_over(self, waiting, number, ref);
+    else
+        fail_ticket(self, waiting, ticket, status);
+    Py_RETURN_NONE;
+}
+
+/* Takes a reference out of `brought`: the caller owns the slab then. 0: there is none. */
+static slabby_ref take_brought(Tickets *self, PyObject *ticket) {
+    PyObject *number = PyDict_GetItemWithError(self->brought, ticket);
+    slabby_ref ref = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
+
+    return ref != 0 && PyDict_DelItem(self->brought, ticket) == 0 ? ref : 0;
+}
+
+PyObject *tickets_pick_up(PyObject *object, PyObject *ticket) {
+    Tickets *self = (Tickets *)object;
+    slabby_ref ref = take_brought(self, ticket);
+
+    if (ref != 0)
+        return own_ref(self->pool, ref);
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+    return NULL;
+}
+
+void tickets_leave(PyObject *object, PyObject *waiting, PyObject *ticket) {
+    Tickets *self = (Tickets *)object;
+    PyObject *future = pop_future(waiting, ticket);
+    slabby_ref ref = take_brought(self, ticket);
+    uint64_t number = PyLong_AsUnsignedLongLong(ticket);
+
+    if (future != NULL && self->listener != NULL)
+        (void)self->pool->core->wait_cancel(&ref, self->listener, number);
+    give_back(self, ref);
+    if (PyErr_Occurred())
+        report_unraisable((PyObject *)self->pool);
+    Py_XDECREF(future);
+}
+
+/* leave(waiting, ticket): the coroutine ends without its slab, perhaps after the slab had come. */
+static PyObject *tickets_leave_by(PyObject *self, PyObject *arguments) {
+    PyObject *waiting, *ticket;
+
+    if (!waiting_and_ticket(arguments, &waiting, &ticket))
+        return NULL;
+    tickets_leave(self, waiting, ticket);
     Py_RETURN_NONE;
 }
 
@@ -264,11 +354,14 @@ static PyObject *tickets_collect(PyObject *object, PyObject *waiting) {
 
 /* ---------------------------------------------------------------------------------------------------- the object */
 
-/* close(): called before the listener is closed. */
-static PyObject *tickets_close(PyObject *self, PyObject *unused) {
+static PyObject *get_closed(PyObject *self, void *unused) {
     (void)unused;
-    ((Tickets *)self)->listener = NULL;
-    Py_RETURN_NONE;
+    return PyBool_FromLong(((Tickets *)self)->listener == NULL);
+}
+
+static PyObject *get_fd(PyObject *self, void *unused) {
+    (void)unused;
+    return PyLong_FromLong(((Tickets *)self)->fd);
 }
 
 static PyObject *get_brought(PyObject *self, void *unused) {
@@ -289,6 +382,8 @@ static void tickets_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
 
     PyObject_GC_UnTrack(object);
+    if (self->listener != NULL)
+        tickets_end(self);
     Py_XDECREF(self->brought);
     Py_DECREF(self->pool);
     PyObject_GC_Del(object);
@@ -296,23 +391,33 @@ static void tickets_dealloc(PyObject *object) {
 }
 
 static PyMethodDef tickets_methods[] = {
-    {"join", tickets_join, METH_NOARGS, NULL},   {"join_all", tickets_join_all, METH_O, NULL},
-    {"collect", tickets_collect, METH_O, NULL},  {"hand_over", tickets_hand_over, METH_VARARGS, NULL},
-    {"close", tickets_close, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL},
+    {"begin", tickets_begin, METH_O, NULL},
+    {"join_all", tickets_join_all, METH_O, NULL},
+    {"collect", tickets_collect, METH_O, NULL},
+    {"give_up", tickets_give_up, METH_VARARGS, NULL},
+    {"expire", tickets_expire, METH_VARARGS, NULL},
+    {"leave", tickets_leave_by, METH_VARARGS, NULL},
+    {"pick_up", tickets_pick_up, METH_O, NULL},
+    {"take", tickets_take, METH_O, NULL},
+    {"cancel", tickets_cancel, METH_O, NULL},
+    {"overdue", tickets_overdue, METH_O, NULL},
+    {"set_timeout", tickets_set_timeout, METH_O, NULL},
+    {"wait", tickets_wait, METH_O, NULL},
+    {"close", tickets_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef tickets_properties[] = {
     {"brought", get_brought, NULL, NULL, NULL},
+    {"closed", get_closed, NULL, NULL, NULL},
+    {"fd", get_fd, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot tickets_slots[] = {
-    {Py_tp_doc, "The tickets of one event loop, by its listener."},
-    {Py_tp_dealloc, tickets_dealloc},
-    {Py_tp_traverse, tickets_traverse},
-    {Py_tp_methods, tickets_methods},
-    {Py_tp_getset, tickets_properties},
-    {0, NULL},
+    {Py_tp_doc, "A listener and its tickets."}, {Py_tp_dealloc, tickets_dealloc},
+    {Py_tp_traverse, tickets_traverse},         {Py_tp_methods, tickets_methods},
+    {Py_tp_getset, tickets_properties},         {0, NULL},
 };
 
 static PyType_Spec tickets_spec = {
@@ -322,21 +427,10 @@ static PyType_Spec tickets_spec = {
     .slots = tickets_slots,
 };
 
-/* A listener as a backend has it, as a number or a capsule; null with an exception set. */
-static slabby_listener *listener_from(PyObject *object) {
-    if (PyCapsule_CheckExact(object))
-        return PyCapsule_GetPointer(object, "slabby_listener");
-    return PyLong_AsVoidPtr(object);
-}
-
-/* _tickets(listener): Tickets, which the caller closes before the listener. */
-PyObject *pool_tickets(PyObject *object, PyObject *native) {
-    Pool *pool = (Pool *)object;
-    slabby_listener *listener = pool_attached(pool) ? listener_from(native) : NULL;
+/* Without a listener. */
+static Tickets *tickets_new(Pool *pool) {
     Tickets *self;
 
-    if (listener == NULL)
-        return NULL;
     if (pool->types->tickets == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "no wait can begin while the interpreter ends");
         return NULL;
@@ -344,13 +438,33 @@ PyObject *pool_tickets(PyObject *object, PyObject *native) {
     self = PyObject_GC_New(Tickets, pool->types->tickets);
     if (self == NULL)
         return NULL;
-    self->pool = (Pool *)Py_NewRef(object);
-    self->listener = listener;
+    self->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    self->listener = NULL;
+    self->sleepers = 0;
+    self->sleepers_process = 0;
+    self->fd = -1;
     self->brought = PyDict_New();
     PyObject_GC_Track(self);
     if (self->brought == NULL)
         Py_CLEAR(self);
-    return (PyObject *)self;
+    return self;
+}
+
+/* _listen(): Tickets with a listener. */
+PyObject *pool_listen(PyObject *object, PyObject *unused) {
+    Pool *pool = (Pool *)object;
+    slabby_error error = {.struct_size = sizeof error};
+    slabby_status status;
+    Tickets *self = pool_attached(pool) ? tickets_new(pool) : NULL;
+
+    (void)unused;
+    if (self == NULL)
+        return NULL;
+    status = pool->core->listener_create(&self->listener, &self->fd, pool->allocator, &error);
+    if (status == SLABBY_OK)
+        return (PyObject *)self;
+    Py_DECREF(self);
+    return raise_recorded(pool, status, &error);
 }
 
 int tickets_ready(PyObject *module, struct slabby_types *types) {

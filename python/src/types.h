@@ -164,6 +164,10 @@ PyObject *pool_deallocate(PyObject *self, PyObject *ref);
 PyObject *pool_deallocate_batch(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                 PyObject *names);
 
+/* A thread that sleeps for a slab wakes after this time at the latest and checks for signals: the system may deliver
+ * one to another thread, or in the moment before the sleep, and then no wake-up comes. */
+#define SLICE_NS 100000000u
+
 /* wait.c */
 /* 1: the timeout is a plain time in range, or None for ever. 0: it is 0. -1: the Python half has to check it. */
 int plain_timeout(PyObject *timeout);
@@ -171,19 +175,29 @@ PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t c
 PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
 PyObject *pool_try_now(PyObject *self, PyObject *unused);
 PyObject *pool_wait(PyObject *self, PyObject *timeout);
-PyObject *pool_own(PyObject *self, PyObject *ref);
+PyObject *pool_wait_inside(PyObject *self, PyObject *timeout);
+/* A wait inside the core, without the interpreter's lock. */
+slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref);
+/* The SlabRef that owns what the core gave; without memory the slab goes back. */
+PyObject *own_ref(Pool *pool, slabby_ref ref);
 
 /* tickets.c: the queue of an event loop. */
 /* A wait in it, as the coroutine holds it. */
 struct joined {
-    PyObject *queue;             /* while the ticket is out */
-    PyObject *ticket;            /* of the queue */
-    PyObject *future;            /* done when the ticket has brought something */
-    PyObject *waiting, *brought; /* the queue's dictionaries: futures and references, by ticket */
+    PyObject *queue;   /* while the ticket is out */
+    PyObject *ticket;  /* of the queue */
+    PyObject *future;  /* done when the ticket has brought something */
+    PyObject *waiting; /* the queue's dictionary of futures by ticket */
+    PyObject *tickets; /* of the queue */
 };
 
 int tickets_ready(PyObject *module, struct slabby_types *types);
-PyObject *pool_tickets(PyObject *self, PyObject *listener);
+PyObject *pool_listen(PyObject *self, PyObject *unused);
+/* The SlabRef of what a ticket brought. RuntimeError: the loop's end has emptied the dictionary, and the slab went
+ * back. */
+PyObject *tickets_pick_up(PyObject *self, PyObject *ticket);
+/* The ticket is over, perhaps after its slab had come and before the task could take it: then the slab goes back. */
+void tickets_leave(PyObject *self, PyObject *waiting, PyObject *ticket);
 /* Joins the queue in which a task of the running loop waited last: 1 with new references; 0 if the Python half has to
  * handle the case; -1 with an exception. */
 int join_recent_queue(const Pool *pool, struct joined *joined);

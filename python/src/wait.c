@@ -9,13 +9,10 @@
 #include "system.h"
 #include "types.h"
 
-/* The system may deliver the signal to another thread, or in the moment before the sleep; then no wake-up comes. */
-#define SLICE_NS 100000000u
-
 /* Timeouts below this are in range in every unit. */
 #define LONG_SECONDS 1e9
 
-static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
+slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
     slabby_status status;
 
     Py_BEGIN_ALLOW_THREADS status = pool->core->allocate_timeout(out_ref, NULL, pool->allocator, timeout_ns);
@@ -164,11 +161,19 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout) {
     return answer(pool, status, ref);
 }
 
-/* _own(reference): the SlabRef that owns what a ticket brought. */
-PyObject *pool_own(PyObject *self, PyObject *number) {
-    slabby_ref ref = PyLong_AsUnsignedLongLong(number);
+/* _wait_inside(timeout_ns): the same inside the core, which no signal ends; 0 tries once. */
+PyObject *pool_wait_inside(PyObject *self, PyObject *timeout) {
+    Pool *pool = (Pool *)self;
+    uint64_t timeout_ns = PyLong_AsUnsignedLongLong(timeout);
+    slabby_status status;
+    slabby_ref ref = 0;
 
-    if (PyErr_Occurred() || !pool_attached((Pool *)self))
+    if (PyErr_Occurred() || !pool_attached(pool))
         return NULL;
-    return answer((Pool *)self, SLABBY_OK, ref);
+    status = wait_in_core(pool, timeout_ns, &ref);
+    return answer(pool, status, ref);
+}
+
+PyObject *own_ref(Pool *pool, slabby_ref ref) {
+    return answer(pool, SLABBY_OK, ref);
 }

@@ -167,9 +167,10 @@ def test_a_wait_that_cannot_begin_leaves_no_listener():
     """The pool may be closed between the look for a free slab and the place in the queue."""
 
     class Closing(slabby.Allocator):
-        def _tickets(self, listener: object) -> Any:
+        def _listen(self) -> Any:
+            tickets = super()._listen()
             self.close()
-            return super()._tickets(listener)
+            return tickets
 
     async def main() -> None:
         pool = Closing(64, 1)
@@ -250,3 +251,41 @@ def test_loops_of_several_threads(full):
         thread.join()
     assert sum(served) == 15 * rounds
     assert pool.stats().total_allocations == 15 * rounds + 1
+
+
+class Meddler(asyncio.SelectorEventLoop):
+    """Calls something while a wait begins."""
+
+    meddle: Any = None
+
+    def create_future(self) -> asyncio.Future[Any]:
+        if self.meddle is not None:
+            meddle, self.meddle = self.meddle, None
+            meddle()
+        return super().create_future()
+
+
+@pytest.mark.parametrize("timeout", [None, 60], ids=["for ever", "in time"])
+@pytest.mark.parametrize("call", ["send", "throw", "close"])
+def test_a_wait_that_runs_is_left_alone(full, call, timeout):
+    """As a signal handler could do, or another thread: coroutines refuse that, too."""
+    pool, ref = full
+    refused = []
+
+    async def main(loop: Meddler) -> None:
+        wait = pool.acquire_async(timeout)
+
+        def meddle() -> None:
+            given = {"send": (None,), "throw": (KeyError("meddled"),), "close": ()}[call]
+            with pytest.raises(ValueError, match="already executing"):
+                getattr(wait, call)(*given)
+            refused.append(call)
+            loop.call_later(0, ref.release)
+
+        loop.meddle = meddle
+        (await wait).release()
+
+    loop = Meddler()
+    loop.run_until_complete(main(loop))
+    loop.close()
+    assert refused == [call]

@@ -237,23 +237,25 @@ class Future:
 
 def test_a_grant_that_no_future_takes_goes_back_and_the_others_arrive(pool):
     held = pool.allocate_batch(4)
-    with pool.listener() as listener:
-        tickets = pool._tickets(pool._backend.pointer(listener._listener))
-        futures = [Future(False, False), Future(False, True), Future(True, False)]
-        waiting: dict[int, Any] = {tickets.join(): future for future in futures}
-        last = max(waiting)
-        tickets.join()  # of a coroutine that is gone
-        for ref in held:
-            ref.release()
-        tickets.collect(waiting)
-        assert waiting == {} and list(tickets.brought) == [last]
-        assert [type(future.error) for future in futures] == [MemoryError, type(None), type(None)]
-        assert pool.stats().used_slabs == 1
-        tickets.close()
-        tickets.hand_over({last: futures[2]}, last, tickets.brought.pop(last))
-        assert pool.stats().used_slabs == 0 and tickets.brought == {}
-        with pytest.raises(slabby.ClosedError):
-            tickets.join()
+    tickets = pool._listen()
+    futures = [Future(False, False), Future(False, True), Future(True, False)]
+    waiting: dict[int, Any] = {tickets.begin(0): future for future in futures}
+    last = max(waiting)
+    tickets.begin(0)  # of a coroutine that is gone
+    for ref in held:
+        ref.release()
+    tickets.collect(waiting)
+    assert waiting == {} and list(tickets.brought) == [last]
+    assert [type(future.error) for future in futures] == [MemoryError, type(None), type(None)]
+    assert pool.stats().used_slabs == 1
+    tickets.close()
+    assert tickets.closed and pool.stats().used_slabs == 0 and tickets.brought == {}
+    with pytest.raises(RuntimeError, match="loop is closed"):
+        tickets.pick_up(last)
+    tickets.leave({last: futures[2]}, last)
+    tickets.expire({last: futures[2]}, last)
+    with pytest.raises(slabby.ClosedError):
+        tickets.begin(0)
 
 
 def test_a_wait_in_an_open_queue_runs_no_python_of_ours(pool, monkeypatch):
