@@ -424,11 +424,11 @@ class Allocator(OptionAccess, Closing):
     def audit_write(self, fd: int) -> int:
         """Appends what the audit trail recorded since the last call to a descriptor, as JSON lines with chained
         digests (docs/audit.md); returns how many records. After an error the next call continues where this one
-        stopped."""
-        count, self._audit_written = self._core.slabby_audit_write(
-            self._audit_written, self, whole("fd", fd)
-        )
-        return count
+        stopped. Waits while the descriptor takes no data. Ctrl-C ends the wait; what this call was to write is then
+        written as soon as possible, and until then the next call raises BusyError."""
+        from slabby._audit_writes import write_audit
+
+        return write_audit(self, whole("fd", fd))
 
     def events(self) -> Iterator[Event]:
         """The events that are still kept."""

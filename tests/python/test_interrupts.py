@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FunctionType
 
@@ -213,3 +216,54 @@ def test_a_wait_in_the_main_thread_counts_as_any_other(full):
         pool.allocate(timeout=FOREVER)
     closer.join()
     ref.release()
+
+
+def written_later(pool: slabby.Allocator, descriptor: int) -> int:
+    end = time.monotonic() + LONG
+    while True:
+        try:
+            return pool.audit_write(descriptor)
+        except slabby.BusyError:
+            assert time.monotonic() < end
+
+
+def test_ctrl_c_ends_the_wait_for_a_full_pipe(ctrl_c):
+    """The trail stays whole: each record is in it once."""
+    pool = slabby.Allocator(64, 1, audit=10000)
+    for _ in range(2000):
+        pool.allocate().release()
+    reader, writer = os.pipe()
+    ended = threading.Event()
+    in_time = []
+
+    def interrupt() -> None:
+        while select.select([], [writer], [], 0)[1]:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        in_time.append(ended.wait(LONG))
+        while not ended.is_set():
+            if select.select([reader], [], [], 0.1)[0]:
+                os.read(reader, 1 << 16)
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    text, records = b"", 4001  # with the one of the pool's beginning
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pool.audit_write(writer)
+        with pytest.raises(slabby.BusyError):
+            pool.audit_write(writer)
+        ended.set()
+        while text.count(b"\n") < 1 + records:
+            text += os.read(reader, 1 << 16)
+        pool.allocate().release()
+        assert written_later(pool, writer) == 2
+        text += os.read(reader, 1 << 16)
+    finally:
+        ended.set()
+        helper.join()
+        os.close(reader)
+        os.close(writer)
+    assert in_time == [True]
+    numbers = [json.loads(line)["sequence"] for line in text.splitlines()[1:]]
+    assert numbers == list(range(records + 2))
