@@ -367,6 +367,20 @@ static PyMethodDef acquisition_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* For the texts about tasks, as functions have them. */
+static PyObject *get_name(PyObject *self, void *name) {
+    (void)self;
+    return PyUnicode_FromString(name);
+}
+
+static char name[] = "acquire_async", qualified_name[] = "Allocator.acquire_async";
+
+static PyGetSetDef acquisition_properties[] = {
+    {"__name__", get_name, NULL, NULL, name},
+    {"__qualname__", get_name, NULL, NULL, qualified_name},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot acquisition_slots[] = {
     {Py_tp_doc, "A wait for a slab: await it, or use it with `async with`. Once."},
     {Py_tp_dealloc, acquisition_dealloc},
@@ -374,6 +388,7 @@ static PyType_Slot acquisition_slots[] = {
     {Py_tp_clear, acquisition_clear},
     {Py_tp_finalize, acquisition_finalize},
     {Py_tp_methods, acquisition_methods},
+    {Py_tp_getset, acquisition_properties},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, acquisition_next},
     {Py_am_await, acquisition_await},

@@ -74,6 +74,8 @@ static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
+    if (!self->pool->core->is_valid(self->pool->allocator, self->ref))
+        return fail(self, SLABBY_USE_AFTER_FREE);
     self->owning = 0;
     stack_detach(self->pool, self->ref);
     return PyLong_FromUnsignedLongLong(self->ref);

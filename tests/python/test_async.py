@@ -289,3 +289,17 @@ def test_a_wait_that_runs_is_left_alone(full, call, timeout):
     loop.run_until_complete(main(loop))
     loop.close()
     assert refused == [call]
+
+
+def test_the_text_of_a_task_names_the_wait(full):
+    pool, ref = full
+
+    async def main() -> str:
+        task = asyncio.create_task(pool.acquire_async())
+        await asyncio.sleep(0)
+        text = repr(task)
+        ref.release()
+        (await task).release()
+        return text
+
+    assert "coro=<Allocator.acquire_async()" in asyncio.run(main())

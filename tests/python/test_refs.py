@@ -289,3 +289,12 @@ def test_tracemalloc_sees_where_an_object_was_made_that_is_used_again(call):
             names["second"].release()
         for ref, _ in held:
             ref.release()
+
+
+def test_a_released_slab_is_not_handed_on(pool):
+    """Its number may be that of no slab any more."""
+    ref = pool.allocate()
+    assert ref.detach() == ref.detach() == ref.ref
+    ref.release()
+    with pytest.raises(slabby.UseAfterFreeError):
+        ref.detach()
