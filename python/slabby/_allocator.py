@@ -139,8 +139,8 @@ def _create(pool: Pool, backend: Backend, sizes: tuple[int, int], settings: Any)
 
 
 def _create_once(pool: Pool, backend: Backend, sizes: tuple[int, int], settings: Any) -> None:
-    backend.core.slabby_set_binding(BINDINGS[backend.name])
     try:
+        backend.core.slabby_set_binding(BINDINGS[backend.name])
         pool._create(backend.table, backend.native, *sizes, backend.pointer(settings))
     finally:
         backend.core.slabby_set_binding(-1)

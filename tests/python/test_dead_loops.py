@@ -258,6 +258,27 @@ def test_a_grant_that_no_future_takes_goes_back_and_the_others_arrive(pool):
         tickets.begin(0)
 
 
+def test_a_wait_whose_time_is_over_has_one_outcome(pool):
+    """Also where the task was cancelled in the same moment: its future is done, and takes nothing."""
+    tickets = pool._listen()
+    in_time, cancelled = Future(True, False), Future(False, True)
+    first, second = tickets.begin(0), tickets.begin(0)
+    waiting: dict[int, Any] = {first: in_time, second: cancelled}
+    tickets.expire(waiting, first)
+    tickets.expire(waiting, second)
+    assert waiting == {} and list(tickets.brought) == [first]
+    tickets.pick_up(first).release()
+    held = pool.allocate_batch(pool.stats().available_slabs)
+    late, cancelled = Future(False, False), Future(False, True)
+    waiting = {tickets.begin(0): late, tickets.begin(0): cancelled}
+    for ticket in list(waiting):
+        tickets.expire(waiting, ticket)
+    assert isinstance(late.error, slabby.TimeoutError) and cancelled.error is None
+    assert waiting == {} and pool.stats().waiters == 0
+    held.release()
+    tickets.close()
+
+
 def test_a_wait_in_an_open_queue_runs_no_python_of_ours(pool, monkeypatch):
     async def main() -> None:
         held = pool.allocate_batch(4)

@@ -256,17 +256,33 @@ def write_to_nothing(pool):
         pool.audit_write(nothing.fileno())
 
 
+def listen_by_numbers(pool):
+    """What slabby.Listener does in C."""
+    core = pool._core
+    listener, descriptor = core.slabby_listener_create(pool)
+    assert descriptor >= 0
+    core.slabby_listener_set_timeout(listener, 10**12)
+    first, second = (core.slabby_wait_begin(listener, number) for number in (7, 8))
+    core.slabby_listener_wait(listener, 0)
+    tickets, refs, given, count = core.slabby_wait_take(listener, 1)
+    assert (tickets, given, count) == ([first], [7], 1)
+    for ref in (refs[0], core.slabby_wait_cancel(listener, second)):
+        core.slabby_release(pool, ref)
+    core.slabby_listener_destroy(listener)
+
+
 CALLS = {
     "slabby_get_health": lambda pool: pool.health_check(),
     "slabby_health_json": lambda pool: pool.health_json(),
     "slabby_health_tick": lambda pool: pool.health_tick(),
-    "slabby_listener_create": lambda pool: pool.listener().close(),
+    "slabby_listener_create": listen_by_numbers,
+    "slabby_reset": lambda pool: pool._core.slabby_reset(pool),
     "slabby_audit_read": lambda pool: list(slabby.Allocator(64, 1, audit=8).audit()),
     "slabby_audit_write": lambda pool: write_to_nothing(slabby.Allocator(64, 1, audit=8)),
     "slabby_events_read": lambda pool: list(pool.events()),
     "slabby_resize": lambda pool: pool.resize(50),
     "slabby_breaker_force": lambda pool: pool.breaker_force(slabby.BreakerMode.NORMAL),
-    "slabby_allocate_timeout": lambda pool: pool.allocate(timeout=1.5).release(),
+    "slabby_allocate_timeout": lambda pool: pool._core.slabby_allocate_timeout(pool, 0).release(),
     "slabby_classify_fault": lambda pool: slabby.classify_fault(4096),
     "slabby_install_fault_handler": lambda pool: slabby.install_fault_handler(),
     "slabby_suggest_slab_size": lambda pool: slabby.suggest_slab_size(
