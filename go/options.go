@@ -116,7 +116,7 @@ func WithCircuitBreaker(threshold int, timeout time.Duration) AllocatorOption {
 }
 
 // WithHeapBallast makes the garbage collector run about as seldom as if the slabs lay on Go's heap: the
-// pool keeps an untouched slice as large as its capacity, at most 1 TiB. It takes address space, and a
+// pool keeps an untouched slice as large as its capacity, at most 1 TiB, until Close. It takes address space, and a
 // thousandth of its size for the runtime's tables; but where the runtime has used that address space
 // before, as after another ballast, it may clear it, and then the slice takes memory as other slices do.
 // Slabs lie outside the heap, so without it a program whose memory is mostly slabs has a small heap, and
