@@ -6550,7 +6550,7 @@ struct slb_live_capacity {
     _Atomic uint32_t in_service; /* slabs that may be in service; under the gate lock */
     _Atomic uint32_t given_up;   /* of the reserved ones: withheld, claimed, replaced; under the gate lock */
     _Atomic uint32_t replaced;   /* retired slabs for which others serve; under the gate lock */
-    uint32_t committed; /* so many slabs have memory: what all capacities so far needed; under the gate lock */
+    uint32_t committed; /* so many slabs have memory: the most that were ever needed; under the gate lock */
     slb_stack claimed;  /* ids, linked through pool->next */
     bool changing;      /* a resize was announced and not reported done; under the gate lock */
 };
@@ -18983,7 +18983,7 @@ static void slb_replace_retired(struct slabby_allocator *pool) {
     if (now == before || refused)
         return;
     slb_count_given_up(pool, (int64_t)now - before);
-    /* release: whoever reads it reads as many retired slabs */
+    /* release: a thread that reads it reads as many retired slabs */
     atomic_store_explicit(&pool->capacity.replaced, now, memory_order_release);
 }
 

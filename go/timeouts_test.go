@@ -24,6 +24,7 @@ func TestTimeoutIsOne(t *testing.T) {
 	defer held.Release()
 	_, err = pool.AllocateWithTimeout(time.Millisecond)
 	var asked net.Error
+	//lint:ignore SA1019 part of net.Error, which an error has to be for that code
 	if !errors.As(err, &asked) || !asked.Timeout() || !asked.Temporary() || !errors.Is(err, os.ErrDeadlineExceeded) ||
 		!errors.Is(err, ErrTimeout) {
 		t.Errorf("%v is no timeout", err)

@@ -419,7 +419,8 @@ static void emptied_files_begin_anew(void **state) {
     assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
     use(pool, 4);
     CHECK_STATUS(write_limited(&count, &cursor, pool, fd, 600, NULL), SLABBY_WRITE_FAILED);
-    for (rlim_t limit = 100; limit < 300; limit += 100) { /* the second file is cut behind the first one's end */
+    for (rlim_t limit = 100; limit < 300;
+         limit += 100) { /* the second file is cut behind the first one's end */
         assert_int_equal(ftruncate(fd, 0), 0);
         CHECK_STATUS(write_limited(&count, &cursor, pool, fd, limit, NULL), SLABBY_WRITE_FAILED);
     }
@@ -575,26 +576,9 @@ static void times_are_the_systems(void **state) {
     finish(pool);
 }
 
-/* Guards: a listener owns the pool as others do, so its records are a retain and an abandon. */
-static void listeners_retain_and_abandon(void **state) {
-    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, MANY}));
-    slabby_audit_record records[MANY];
-    slabby_listener *listener;
-    uint64_t count;
-
-    (void)state;
-    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
-    count = read_all(pool, records, MANY);
-    check_record(&records[count - 2], SLABBY_AUDIT_OPERATION_RETAIN, 0, SLABBY_OK);
-    check_record(&records[count - 1], SLABBY_AUDIT_OPERATION_ABANDON, 0, SLABBY_OK);
-    finish(pool);
-}
-
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_is_recorded),
-        cmocka_unit_test(listeners_retain_and_abandon),
         cmocka_unit_test(records_name_thread_binding_and_time),
         cmocka_unit_test(silent_threads_have_the_makers_binding),
         cmocka_unit_test(overwritten_records_are_counted),

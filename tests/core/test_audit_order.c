@@ -323,12 +323,30 @@ static void stopped_writers_stop_no_reader(void **state) {
     finish(pool);
 }
 
+/* Guards: a listener owns the pool as others do, so its records are a retain and, behind it, an abandon. */
+static void listeners_retain_and_abandon(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 64}));
+    slabby_audit_record records[8] = {{.struct_size = sizeof records[0]}};
+    uint64_t count = 0, lost = 0, cursor = 0;
+    slabby_listener *listener;
+
+    (void)state;
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, COUNT_OF(records)), SLABBY_OK);
+    assert_true(count >= 2);
+    assert_int_equal(records[count - 2].operation, SLABBY_AUDIT_OPERATION_RETAIN);
+    assert_int_equal(records[count - 1].operation, SLABBY_AUDIT_OPERATION_ABANDON);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slabs_and_threads_keep_their_order),
         cmocka_unit_test(overwritten_rings_add_up),
         cmocka_unit_test(changes_of_the_pool_stand_between),
         cmocka_unit_test(stopped_writers_stop_no_reader),
+        cmocka_unit_test(listeners_retain_and_abandon),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

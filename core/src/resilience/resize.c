@@ -157,7 +157,7 @@ static void replace_retired(struct slabby_allocator *pool) {
     if (now == before || refused)
         return;
     count_given_up(pool, (int64_t)now - before);
-    /* release: whoever reads it reads as many retired slabs */
+    /* release: a thread that reads it reads as many retired slabs */
     atomic_store_explicit(&pool->capacity.replaced, now, memory_order_release);
 }
 
