@@ -548,6 +548,7 @@ class Machine:
         if stored == 0:
             return LINES["NotSupported"]
         found.queue.must_be_collected("which records there are")
+        found.queue.must_be_counted("which records there are")
         if found.degradation.thins:
             raise Undetermined("records that may have been left out")
         if found.records.total() + 16 > stored:

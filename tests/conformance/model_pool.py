@@ -368,7 +368,7 @@ class Pool:
         if not self.closed:
             self.codes.add("closed")
         self.closed = True
-        self.queue.waiting.clear()
+        self.queue.close()
         return self.reported("close", "OK")
 
     def destroy(self) -> str:
@@ -397,6 +397,7 @@ class Pool:
         return "closed" if self.slabs else "drained"
 
     def stats(self) -> Iterator[tuple[str, object]]:
+        self.queue.must_be_counted("errors")
         yield "total_slabs", self.capacity
         yield "slab_size", self.size
         yield "used_slabs", self.used
@@ -425,6 +426,7 @@ class Pool:
         yield "errors", {name: self.errors[name] for name in sorted(self.errors) if name != "InUse"}
 
     def health(self) -> Iterator[tuple[str, object]]:
+        self.queue.must_be_counted("errors")
         failures = self.allocation_errors()
         attempts = self.allocations + failures
         error_rate = failures / attempts if attempts else 0.0

@@ -37,6 +37,7 @@ class Queue:
     def __init__(self) -> None:
         self.tickets: set[Ticket] = set()
         self.waiting: deque[Ticket] = deque()
+        self.ended = False
 
     @property
     def granted(self) -> bool:
@@ -54,6 +55,15 @@ class Queue:
         self.tickets.remove(ticket)
         if ticket in self.waiting:
             self.waiting.remove(ticket)
+
+    def close(self) -> None:
+        """The end of the pool ends the waits. In Go a wait is a call, which fails and is counted; a ticket is not."""
+        self.ended = self.ended or bool(self.waiting)
+        self.waiting.clear()
+
+    def must_be_counted(self, what: str) -> None:
+        if self.ended:
+            raise Undetermined(f"{what} after a close that ended a wait")
 
     def changes(self, option: str) -> None:
         """Before an option is set."""

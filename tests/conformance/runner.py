@@ -122,6 +122,7 @@ class Machine(Checks, Waits):
         if target in self.pools:
             return UNSET
         settings = CORE.slabby_options_create()
+        pool = slabby.Allocator.__new__(slabby.Allocator)
         try:
             for option in options:
                 name, text = option.split("=", 1)
@@ -130,12 +131,13 @@ class Machine(Checks, Waits):
                 else:
                     CORE.slabby_options_set_text(settings, name, text)
             CORE.slabby_set_binding(BINDING)
-            handle = CORE.slabby_create(int(size), int(capacity), settings)
+            pool._create(
+                BACKEND.table, BACKEND.native, int(size), int(capacity), BACKEND.pointer(settings)
+            )
         finally:
             CORE.slabby_set_binding(-1)
             CORE.slabby_options_destroy(settings)
-        pool = slabby.Allocator.__new__(slabby.Allocator)
-        pool._hold(BACKEND, handle)
+        pool._hold(BACKEND)
         self.pools[target] = pool
         self.seen[target] = {}
         return OK
