@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import weakref
+from _thread import LockType, allocate_lock
 
 from slabby import _backend
 from slabby._backend import Backend
@@ -159,6 +161,7 @@ class Allocator(OptionAccess, Closing):
 
     _backend: Backend
     _audit_written: int
+    _audit_turn: tuple[LockType, int]
     _events_logged: int
     # The queues in which tasks wait, by event loop; Pool has the queue that was used last.
     _spaces: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[WaitQueue]]
@@ -178,6 +181,7 @@ class Allocator(OptionAccess, Closing):
     def _hold(self, backend: Backend) -> None:
         self._backend = backend
         self._audit_written = 0
+        self._audit_turn = allocate_lock(), os.getpid()
         self._events_logged = 0
         self._spaces = weakref.WeakKeyDictionary()
         register(self)

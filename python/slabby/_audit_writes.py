@@ -2,7 +2,10 @@
 """Allocator.audit_write().
 
 The core waits while a pipe is full, and no signal ends that. So in the main thread, where Python handles signals, a
-thread of its own waits inside the core. After Ctrl-C that thread goes on: a line that was begun must be completed."""
+thread of its own waits inside the core. After Ctrl-C that thread goes on: a line that was begun must be completed.
+
+One call at a time writes, from the place that the last one has stored: the core itself refuses a second one only until
+the first has left the core, which is before it has stored its place."""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import threading
 
 from slabby._base_error import SlabbyError
 from slabby._monkey import is_patched
+from slabby._raise import make_error
+from slabby._status import Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +37,15 @@ def _may_wait(fd: int) -> bool:
 
 
 def _write(pool: Allocator, fd: int) -> int:
-    count, pool._audit_written = pool._core.slabby_audit_write(pool._audit_written, pool, fd)
+    lock, process = pool._audit_turn
+    if process != os.getpid():  # a child made by fork does not wait for a thread of its parent
+        pool._audit_turn = lock, process = threading.Lock(), os.getpid()
+    if not lock.acquire(blocking=False):
+        raise make_error(Status.BUSY, "another audit_write() of this pool has not ended yet")
+    try:
+        count, pool._audit_written = pool._core.slabby_audit_write(pool._audit_written, pool, fd)
+    finally:
+        lock.release()
     return count
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
@@ -267,3 +268,36 @@ def test_ctrl_c_ends_the_wait_for_a_full_pipe(ctrl_c):
     assert in_time == [True]
     numbers = [json.loads(line)["sequence"] for line in text.splitlines()[1:]]
     assert numbers == list(range(records + 2))
+
+
+def test_one_audit_write_at_a_time(monkeypatch, tmp_path):
+    """The first call has left the core, which would take another one, and has not stored its place yet."""
+    pool = slabby.Allocator(64, 1, audit=100)
+    pool.allocate().release()
+    core, left, stored = pool._backend.core, threading.Event(), threading.Event()
+
+    class Slow:
+        def __getattr__(self, name: str) -> object:
+            return getattr(core, name)
+
+        def slabby_audit_write(self, *arguments):
+            answer = core.slabby_audit_write(*arguments)
+            left.set()
+            assert stored.wait(LONG)
+            return answer
+
+    counts = []
+    with open(tmp_path / "trail", "w") as file:
+        writer = threading.Thread(target=lambda: counts.append(pool.audit_write(file.fileno())))
+        with monkeypatch.context() as patch:
+            slow = copy.copy(pool._backend)
+            slow.core = Slow()
+            patch.setattr(pool, "_backend", slow)
+            writer.start()
+            assert left.wait(LONG)
+        with pytest.raises(slabby.BusyError, match="has not ended yet"):
+            pool.audit_write(file.fileno())
+        stored.set()
+        writer.join()
+        assert counts == [3]
+        assert pool.audit_write(file.fileno()) == 0
