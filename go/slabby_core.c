@@ -16919,9 +16919,16 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint32_t *out_id,
 /* -------------------- protect/switches.c */
 
 /* -------------------- protect/switches.h */
-/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
+/* The limits that allow sequences and send releases aside, and hot options that need memory of their own before they
+ * work: the same steps at create and in a running pool. */
 #ifndef SLB_PROTECT_SWITCHES_H
 #define SLB_PROTECT_SWITCHES_H
+
+/* The limits of all sequences that change words: 0 for each, so that none does; and what backend and used CPUs allow.
+ * The second leaves those of the inline paths to slb_protections_set. seq_cst: a fence that follows restarts each
+ * sequence that has read the old limits. */
+SLB_PRIVATE void slb_word_sequences_forbid(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_word_sequences_allow(struct slabby_allocator *pool);
 
 /* The set of protections that act, enum slb_protection. Under the gate lock, or before any other thread knows the
  * pool. */
@@ -16940,6 +16947,24 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
 #endif
 
 #include <inttypes.h>
+
+SLB_PRIVATE void slb_word_sequences_forbid(struct slabby_allocator *pool) {
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
+}
+
+SLB_PRIVATE void slb_word_sequences_allow(struct slabby_allocator *pool) {
+    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
+    uint32_t used = slb_used_cpus(pool);
+    uint32_t limit =
+        used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING; /* words can name no CPU above this */
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
+    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
+    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
+}
 
 /*
  * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
@@ -20070,10 +20095,9 @@ static void slb_tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t
         return;
     atomic_store_explicit(&slb_ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
+    /* ended without close, in a child that could not lock its memory; or closed, see run_ticks */
     if (!exists || slb_is_closed(pool))
-        slb_stop_ticks(
-            pool,
-            SLB_EVERY_TICK); /* ended without close, in a child that could not lock its memory; or see run_ticks */
+        slb_stop_ticks(pool, SLB_EVERY_TICK);
     else
         slb_own_tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&slb_ticking_entry, 0, memory_order_seq_cst);
@@ -20264,15 +20288,6 @@ static void slb_lock_every_header(struct slabby_allocator *pool) {
         atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
 }
 
-/* No sequence changes a word, until allow_sequences. No section does either: the headers are locked. */
-static void slb_forbid_sequences_of_words(struct slabby_allocator *pool) {
-    atomic_store(&pool->release_cpus, 0);
-    atomic_store(&pool->rseq_cpus, 0);
-    atomic_store(&pool->word_cpus, 0);
-    atomic_store(&pool->ref_limit, 0);
-    atomic_store(&pool->bias_limit, 0);
-}
-
 /* Operations that vanished threads were inside have ended. This is not left to the rebuilding: other threads of the
  * child may be inside one by then. */
 static void slb_end_operations(struct slabby_allocator *pool) {
@@ -20287,7 +20302,7 @@ static void slb_end_operations(struct slabby_allocator *pool) {
 
 /* Locks that vanished threads hold are free in the child, and each call that changes the pool takes a slow path. */
 static void slb_mark_pool(struct slabby_allocator *pool) {
-    slb_forbid_sequences_of_words(pool);
+    slb_word_sequences_forbid(pool); /* no section changes words either: the headers are locked */
     slb_end_operations(pool);
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
@@ -20430,16 +20445,6 @@ static void slb_balance_counters(struct slabby_allocator *pool, const struct slb
     atomic_store(&pool->counts.heap_retired, slb_census->heap_retired);
 }
 
-/* As slb_pool_create. */
-static void slb_allow_sequences(struct slabby_allocator *pool) {
-    uint32_t used = slb_used_cpus(pool), limit = used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING;
-    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
-    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
-    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
-    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
-    slb_protections_set(pool, atomic_load(&pool->protect));
-}
-
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void slb_reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate.epoch);
@@ -20466,7 +20471,8 @@ static void slb_rebuild_locked(struct slabby_allocator *pool) {
         dressed = false;
     if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
         slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
-    slb_allow_sequences(pool);
+    slb_word_sequences_allow(pool);
+    slb_protections_set(pool, atomic_load(&pool->protect));
     slb_reopen(pool);
     slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
 }
@@ -20779,19 +20785,14 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     /* so that no late sequence combines a pointer of the last pool with a limit of this one */
     if (reused && slb_rseq_available())
         slb_os_fence_rseq();
-    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     uint32_t cpu = slb_os_cpu(); /* the other CPUs join when they first reach a slow path */
-    uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
-    atomic_store(&pool->used_cpus, used);
+    atomic_store(&pool->used_cpus, cpu < pool->cpus ? cpu + 1 : 1);
     pool->takes_singles =
         SLB_HAVE_SINGLES && layout->cache_max == 0 &&
         slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
-    if (used > SLB_WORD_REVOKING)
-        used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
-    atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
-    atomic_store(&pool->bias_limit, pool->rseq_cpus != 0 ? pool->ref_end : 0);
+    slb_word_sequences_allow(pool);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
@@ -22979,11 +22980,7 @@ static void slb_remember_spent(struct slabby_allocator *pool) {
  * section. Then the pool keeps its bookkeeping, by a hold that does not end. */
 static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
-    atomic_store(&pool->release_cpus, 0);
-    atomic_store(&pool->ref_limit, 0);
-    atomic_store(&pool->bias_limit, 0);
-    atomic_store(&pool->rseq_cpus, 0);
-    atomic_store(&pool->word_cpus, 0);
+    slb_word_sequences_forbid(pool);
     atomic_store(&pool->portable_cpus, 0);
     atomic_store(&pool->single_cpus, 0); /* since the close already */
     if (slb_rseq_available())

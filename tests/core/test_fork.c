@@ -165,8 +165,7 @@ static void stop_once(int point) {
         return;
     stops_here = false;
     atomic_store(&released, 1);
-    while (!atomic_load(&goes_on))
-        usleep(100);
+    WAIT_UNTIL(atomic_load(&goes_on));
 }
 
 static void *call_first(void *argument) {
@@ -184,8 +183,7 @@ static void child_calls(struct first_call *call, uint64_t capacity) {
     alarm(120);
     slb_test_point = stop_once;
     REQUIRE(pthread_create(&thread, NULL, call_first, call) == 0);
-    while (!atomic_load(&released))
-        usleep(100);
+    WAIT_UNTIL(atomic_load(&released));
     REQUIRE(slabby_allocate(&ref, NULL, call->pool) == SLABBY_OK);
     atomic_store(&goes_on, 1);
     REQUIRE(pthread_join(thread, NULL) == 0);
@@ -312,8 +310,7 @@ static void handlers_wait_for_lists(void **state) {
             signal(SIGALRM, release_one);
             setitimer(ITIMER_REAL, &often, NULL);
             REQUIRE(slabby_allocate(&ref, NULL, interrupted_pool) == SLABBY_OK);
-            while (handed_back < 10)
-                usleep(100);
+            WAIT_UNTIL(handed_back >= 10);
             setitimer(ITIMER_REAL, &never, NULL);
             child_checks_pool(interrupted_pool, MANY);
             _exit(0);

@@ -226,19 +226,14 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     /* so that no late sequence combines a pointer of the last pool with a limit of this one */
     if (reused && slb_rseq_available())
         slb_os_fence_rseq();
-    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     uint32_t cpu = slb_os_cpu(); /* the other CPUs join when they first reach a slow path */
-    uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
-    atomic_store(&pool->used_cpus, used);
+    atomic_store(&pool->used_cpus, cpu < pool->cpus ? cpu + 1 : 1);
     pool->takes_singles =
         SLB_HAVE_SINGLES && layout->cache_max == 0 &&
         slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND) == SLABBY_CPU_CACHE_BACKEND_RSEQ;
-    if (used > SLB_WORD_REVOKING)
-        used = SLB_WORD_REVOKING; /* words cannot name a CPU above this */
-    atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
-    atomic_store(&pool->bias_limit, pool->rseq_cpus != 0 ? pool->ref_end : 0);
+    slb_word_sequences_allow(pool);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));

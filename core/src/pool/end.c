@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "pool/quiesce.h"
 #include "protect/slab_pages.h"
+#include "protect/switches.h"
 #include "protect/tools.h"
 #include "ref.h"
 #include "resilience/fork.h"
@@ -44,11 +45,7 @@ static void remember_spent(struct slabby_allocator *pool) {
  * section. Then the pool keeps its bookkeeping, by a hold that does not end. */
 static void forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
-    atomic_store(&pool->release_cpus, 0);
-    atomic_store(&pool->ref_limit, 0);
-    atomic_store(&pool->bias_limit, 0);
-    atomic_store(&pool->rseq_cpus, 0);
-    atomic_store(&pool->word_cpus, 0);
+    slb_word_sequences_forbid(pool);
     atomic_store(&pool->portable_cpus, 0);
     atomic_store(&pool->single_cpus, 0); /* since the close already */
     if (slb_rseq_available())

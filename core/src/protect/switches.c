@@ -11,6 +11,24 @@
 
 #include <inttypes.h>
 
+SLB_PRIVATE void slb_word_sequences_forbid(struct slabby_allocator *pool) {
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    atomic_store(&pool->ref_limit, 0);
+    atomic_store(&pool->bias_limit, 0);
+}
+
+SLB_PRIVATE void slb_word_sequences_allow(struct slabby_allocator *pool) {
+    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
+    uint32_t used = slb_used_cpus(pool);
+    uint32_t limit =
+        used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING; /* words can name no CPU above this */
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
+    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
+    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
+}
+
 /*
  * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
  * compare that the paths make anyhow.

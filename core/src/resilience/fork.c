@@ -36,15 +36,6 @@ static void lock_every_header(struct slabby_allocator *pool) {
         atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
 }
 
-/* No sequence changes a word, until allow_sequences. No section does either: the headers are locked. */
-static void forbid_sequences_of_words(struct slabby_allocator *pool) {
-    atomic_store(&pool->release_cpus, 0);
-    atomic_store(&pool->rseq_cpus, 0);
-    atomic_store(&pool->word_cpus, 0);
-    atomic_store(&pool->ref_limit, 0);
-    atomic_store(&pool->bias_limit, 0);
-}
-
 /* Operations that vanished threads were inside have ended. This is not left to the rebuilding: other threads of the
  * child may be inside one by then. */
 static void end_operations(struct slabby_allocator *pool) {
@@ -59,7 +50,7 @@ static void end_operations(struct slabby_allocator *pool) {
 
 /* Locks that vanished threads hold are free in the child, and each call that changes the pool takes a slow path. */
 static void mark_pool(struct slabby_allocator *pool) {
-    forbid_sequences_of_words(pool);
+    slb_word_sequences_forbid(pool); /* no section changes words either: the headers are locked */
     end_operations(pool);
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
@@ -202,16 +193,6 @@ static void balance_counters(struct slabby_allocator *pool, const struct census 
     atomic_store(&pool->counts.heap_retired, census->heap_retired);
 }
 
-/* As slb_pool_create. */
-static void allow_sequences(struct slabby_allocator *pool) {
-    uint32_t used = slb_used_cpus(pool), limit = used < SLB_WORD_REVOKING ? used : SLB_WORD_REVOKING;
-    bool rseq = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ;
-    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
-    atomic_store(&pool->rseq_cpus, rseq ? limit : 0);
-    atomic_store(&pool->bias_limit, rseq ? pool->ref_end : 0);
-    slb_protections_set(pool, atomic_load(&pool->protect));
-}
-
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate.epoch);
@@ -238,7 +219,8 @@ static void rebuild_locked(struct slabby_allocator *pool) {
         dressed = false;
     if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
         slb_gate_close(pool, SLB_GATE_CLOSED); /* a child inherits no memory locks, which were required */
-    allow_sequences(pool);
+    slb_word_sequences_allow(pool);
+    slb_protections_set(pool, atomic_load(&pool->protect));
     reopen(pool);
     slb_resize_run_deferred(pool); /* steps left by a vanished thread, or due from releases */
 }

@@ -90,10 +90,9 @@ static void tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now
         return;
     atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
+    /* ended without close, in a child that could not lock its memory; or closed, see run_ticks */
     if (!exists || is_closed(pool))
-        stop_ticks(
-            pool,
-            EVERY_TICK); /* ended without close, in a child that could not lock its memory; or see run_ticks */
+        stop_ticks(pool, EVERY_TICK);
     else
         tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
