@@ -523,25 +523,84 @@ static void the_program_keeps_its_mappings(void **state) {
     expect_mappings_left(SLABBY_LOCK_MEMORY_BEST_EFFORT);
 }
 
-/* Guards: also where the pages of a slot cannot go back, because they are locked, the next slab begins as zeros. */
-static void locked_slots_begin_as_zeros(void **state) {
+/* The mappings of the process change neither as slots open nor as they close. */
+static void expect_still_mappings(const struct setting *more) {
+    enum { SLOTS = 16 };
+    slabby_allocator *pool = make_pool(4096, SLOTS, more);
+    slabby_ref refs[SLOTS];
+
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK); /* what the first one needs beside its slot */
+    long before = count_mappings();
+    for (int i = 0; i < SLOTS; i++)
+        refs[i] = take(pool);
+    assert_int_equal(guard_hits(pool), SLOTS + 1);
+    assert_int_equal(count_mappings(), before);
+    for (int i = 0; i < SLOTS; i += 2)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    assert_int_equal(count_mappings(), before);
+    for (int i = 1; i < SLOTS; i += 2)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    assert_int_equal(count_mappings(), before);
+    finish(pool);
+}
+
+/* Guards: each slot of a small pool has a mapping of its own, which is not split and merged again for every slab. */
+static void slots_have_their_mappings(void **state) {
+    (void)state;
+    if (!has_guard_regions()) /* also a system that has advice on core dumps */
+        skip();
+    expect_still_mappings(WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 1}));
+    expect_still_mappings(WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 1}, {SLABBY_OPTION_NO_DUMP, 1}));
+}
+
+/* Guards: where other pools have claimed all mappings, a small pool uses guard regions. */
+static void slots_go_without_mappings(void **state) {
+    uint64_t claimed = slb_os_guard_limit() - 8;
+    slabby_allocator *pool;
+    slabby_ref refs[16];
+
+    (void)state;
+    if (!has_guard_regions())
+        skip();
+    assert_true(slb_os_claim_guards(claimed));
+    pool = guarded_pool(4096, 16, 1, 16);
+    long before = count_mappings();
+    for (int i = 0; i < 16; i++)
+        refs[i] = take(pool);
+    assert_int_equal(guard_hits(pool), 16);
+    assert_true(count_mappings() <= before + 1);
+    for (int i = 0; i < 16; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    finish(pool);
+    slb_os_return_guards(claimed);
+}
+
+static void expect_zeros(uint64_t slab_size, int64_t slots, int32_t lock_memory) {
     slabby_allocator *pool =
-        make_pool(64, 4,
-                  WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 1}, {SLABBY_OPTION_GUARD_SLOTS, 1},
-                       {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT}));
+        make_pool(slab_size, 4,
+                  WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 1}, {SLABBY_OPTION_GUARD_SLOTS, slots},
+                       {SLABBY_OPTION_LOCK_MEMORY, lock_memory}));
     void *data = NULL;
     slabby_ref ref = 0;
 
-    (void)state;
     for (int round = 0; round < 4; round++) {
         CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
         assert_true(on_a_slot(pool, data));
-        for (int i = 0; i < 64; i++)
+        for (uint64_t i = 0; i < slab_size; i++)
             assert_int_equal(((unsigned char *)data)[i], 0);
-        memset(data, 0xA5, 64);
+        memset(data, 0xA5, slab_size);
         CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     }
     finish(pool);
+}
+
+/* Guards: the next slab of a slot begins as zeros, whether the pages stay, go back, or cannot go back because they are
+ * locked. */
+static void slots_begin_as_zeros(void **state) {
+    (void)state;
+    expect_zeros(64, 1, SLABBY_LOCK_MEMORY_OFF);
+    expect_zeros(2 << 20, 1, SLABBY_LOCK_MEMORY_OFF);
+    expect_zeros(64, 1, SLABBY_LOCK_MEMORY_BEST_EFFORT);
 }
 
 int main(void) {
@@ -549,7 +608,9 @@ int main(void) {
         cmocka_unit_test(slots_in_use_cost_no_mappings),
         cmocka_unit_test(slots_stay_below_the_limit),
         cmocka_unit_test(the_program_keeps_its_mappings),
-        cmocka_unit_test(locked_slots_begin_as_zeros),
+        cmocka_unit_test(slots_have_their_mappings),
+        cmocka_unit_test(slots_go_without_mappings),
+        cmocka_unit_test(slots_begin_as_zeros),
         cmocka_unit_test(misuse_of_guarded_slabs_faults),
         cmocka_unit_test(slack_is_watched),
         cmocka_unit_test(capacity_and_counters_stay_true),

@@ -19,6 +19,10 @@
 /* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
 #define GUARD_REGIONS_MOST (1ull << 30)
 
+/* Pools with no more slots, and no more bytes in them, keep the pages of free slots. */
+#define GUARD_KEPT_SLOTS_MOST 64u
+#define GUARD_KEPT_BYTES_MOST (1ull << 20)
+
 enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
 
 struct slb_guard_slot {
@@ -37,6 +41,7 @@ struct slb_guards {
     uint32_t count;
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
+    bool keeps_pages;       /* of a free slot; it holds zeros */
     _Atomic uint32_t turn;
     _Atomic uint32_t *slot_of; /* per id: slot + 1; 0 for a slab at its ordinary address */
     struct slb_guard_slot slots[];
@@ -57,31 +62,56 @@ static int64_t guard_interval(struct slabby_allocator *pool) {
     return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
 }
 
-static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
-    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-    uint64_t size = guards->count * guards->stride;
-    if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
-        return false;
-    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
-           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
+static char *body_at(const struct slb_guards *guards, uint64_t slot) {
+    return guards->bodies + slot * guards->stride;
 }
 
-/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory)
- * or they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of
- * mappings before it runs out of slots. */
+/* The kernel merges neighbouring mappings that are alike, and so would make and drop mappings whenever a slot opens or
+ * closes. Slots and guards differ in whether a core dump has them. Guards are empty, so it makes no difference there;
+ * where a system cannot do it, it is only slower. */
+static bool dump_some(struct slabby_allocator *pool, struct slb_guards *guards) {
+    bool no_dump = slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) != 0, done = true;
+    if (!guards->keeps_pages)
+        return !no_dump || slb_os_no_dump(guards->bodies, guards->count * guards->stride);
+    if (!no_dump)
+        (void)slb_os_no_dump(guards->mapping, (uint64_t)(guards->bodies - guards->mapping));
+    for (uint64_t slot = 0; slot < guards->count; slot++) {
+        char *body = body_at(guards, slot);
+        if (no_dump)
+            done &= slb_os_no_dump(body, guards->body);
+        else
+            (void)slb_os_no_dump(body + guards->body, guards->stride - guards->body);
+    }
+    return done;
+}
+
+static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    return dump_some(pool, guards) &&
+           (lock == SLABBY_LOCK_MEMORY_OFF ||
+            slb_os_lock_memory(guards->bodies, guards->count * guards->stride) ||
+            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT);
+}
+
+static bool claim_mappings(struct slb_guards *guards) {
+    if (guards->claimed == 0 && slb_os_claim_guards(guards->count))
+        guards->claimed = guards->count;
+    return guards->claimed != 0;
+}
+
+/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small slots keep
+ * theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie in the page
+ * table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would fill too much of
+ * it, each slot in use splits a mapping in three, and the process would run out of mappings before it runs out of slots. */
 static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    guards->keeps_pages = guards->count <= GUARD_KEPT_SLOTS_MOST &&
+                          guards->count * guards->body <= GUARD_KEPT_BYTES_MOST && claim_mappings(guards);
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
-        guards->mapping_size > GUARD_REGIONS_MOST)
+        guards->mapping_size > GUARD_REGIONS_MOST || guards->keeps_pages)
         guards->way = SLB_GUARD_PROTECT;
-    if (!slb_os_commit(guards->mapping, guards->mapping_size) ||
-        !slb_os_guard(guards->mapping, guards->mapping_size, &guards->way))
-        return false;
-    if (guards->way == SLB_GUARD_REGION)
-        return true;
-    if (!slb_os_claim_guards(guards->count))
-        return false;
-    guards->claimed = guards->count;
-    return true;
+    return slb_os_commit(guards->mapping, guards->mapping_size) &&
+           slb_os_guard(guards->mapping, guards->mapping_size, &guards->way) &&
+           (guards->way == SLB_GUARD_REGION || claim_mappings(guards));
 }
 
 static void unmap_guards(struct slb_guards *guards) {
@@ -176,7 +206,7 @@ SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uin
 /* ------------------------------------------------------------------------------------------- open and close */
 
 static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
-    return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+    return body_at(guards, (uint64_t)(slot - guards->slots));
 }
 
 /* Uses the same way as the first guard: a range that mixed both ways would cost mappings that were not claimed. */
@@ -310,8 +340,14 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* Returns the pages to the system, so that free slots cost no memory, keep no secrets and begin as zeros. Making a
- * guard region returns the pages too. */
+/* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
+static void empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    bool returned = !guards->keeps_pages && (guards->way == SLB_GUARD_REGION ||
+                                             slb_os_discard(body_of(guards, slot), guards->body));
+    if (!returned) /* locked memory stays */
+        slb_secure_zero(body_of(guards, slot), guards->body);
+}
+
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = guards_of(pool);
     struct slb_guard_slot *slot = slot_holding(pool, id);
@@ -320,17 +356,23 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
-    char *body = body_of(guards, slot);
-    if (guards->way == SLB_GUARD_PROTECT && !slb_os_discard(body, guards->body)) /* locked memory stays */
-        slb_secure_zero(body, guards->body);
+    empty_slot(guards, slot);
     bool closed = close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
-        slb_secure_zero(body, guards->body);
+        slb_secure_zero(body_of(guards, slot), guards->body);
     atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
     errno = error_before;
+}
+
+/* The thread that vanished may have been ahead of closing the slot or behind it. */
+static bool empty_any_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    if (!slb_os_unguard(body_of(guards, slot), guards->body, guards->way))
+        return false;
+    empty_slot(guards, slot);
+    return true;
 }
 
 /* Only the slot of a slab that is out stays open. This closes every other slot, in place of the thread that
@@ -346,7 +388,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
             continue;
         if (held)
             atomic_store(&guards->slot_of[owner - 1], 0);
-        if (close_slot(guards, slot))
+        if (empty_any_slot(guards, slot) && close_slot(guards, slot))
             atomic_store(&slot->state, GUARD_FREE);
     }
     return guards == NULL || configure_slots(pool, guards);
