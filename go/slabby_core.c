@@ -6374,12 +6374,13 @@ struct slb_label {
 
 /* -------------------- observe/latency_state.h */
 /*
- * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
- * sums and a histogram since the pool was created, and two histograms of 30 s each. One of these is being filled while
- * the other is complete; together they cover the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU: sums
+ * and a histogram since the pool was created, and what the histogram was when each of the last two half minutes began.
+ * So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times have a count for each number of ticks, in
+ * which all that a sample says is stored by one addition; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -6398,20 +6399,26 @@ struct slb_label {
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
 #define SLB_LATENCY_BUCKETS (SLB_LATENCY_PER_OCTAVE * SLB_LATENCY_OCTAVES)
+#define SLB_LATENCY_SHORT 256u
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
-struct slb_latency_window {
-    _Atomic uint64_t period; /* the number of the half minute of these buckets, + 1 */
-    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
+struct slb_latency_counts {
+    _Atomic uint64_t short_times[SLB_LATENCY_SHORT]; /* samples that stand for one allocation, by their ticks */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];   /* allocations of all other samples */
+};
+
+struct slb_latency_start {
+    _Atomic uint64_t period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
+    struct slb_latency_counts counts;
 };
 
 struct slb_latency {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
     _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
-    struct slb_latency_window windows[2];
-    _Atomic uint64_t lifetime[SLB_LATENCY_BUCKETS]; /* allocations since the pool was made; never falls */
+    struct slb_latency_counts lifetime; /* never falls */
+    struct slb_latency_start starts[2];
 };
 
 /* Of the whole pool. */
@@ -13466,6 +13473,238 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
     return true;
 }
 
+/* -------------------- observe/latency_counts.c */
+
+/* -------------------- observe/latency_counts.h */
+/* Where samples of allocation times are written, and how they are read (observe/latency_state.h). */
+#ifndef SLB_OBSERVE_LATENCY_COUNTS_H
+#define SLB_OBSERVE_LATENCY_COUNTS_H
+
+/* The bucket of a time, and the middle of a bucket, in ticks. */
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
+
+/* A sample of `ticks`, which ended at `now` and stands for `weight` allocations. */
+SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks,
+                                    uint64_t weight);
+
+/* The clock is read once in some 50 us or (if the counter is slow) 5 ms, measured in ticks: half minutes need not change
+ * at the exact moment. */
+#define SLB_LATENCY_TICKS_BETWEEN_CHECKS (1u << 17)
+
+SLB_INLINE bool slb_latency_period_is_known(struct slb_latency *latency, uint64_t now) {
+    /* relaxed: a time alone */
+    return now - atomic_load_explicit(&latency->looked_at, memory_order_relaxed) <
+           SLB_LATENCY_TICKS_BETWEEN_CHECKS;
+}
+
+/* The same for a short time of one allocation on `cpu`, below pool->rseq_cpus. False, and nothing is written, where
+ * slb_latency_record has to do it. On some processors the counter is not read before earlier loads have ended. So nothing
+ * is looked up by the time itself, which the next allocation would wait for: that takes 10 ns. */
+SLB_INLINE bool slb_latency_record_short(struct slabby_allocator *pool, uint32_t cpu, uint64_t now,
+                                         uint64_t ticks) {
+    struct slb_latency *latency = &pool->latency[cpu];
+    return slb_likely(ticks < SLB_LATENCY_SHORT && slb_latency_period_is_known(latency, now) &&
+                      slb_rseq_add(cpu, &latency->lifetime.short_times[ticks], 1));
+}
+
+/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
+SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
+    return &pool->latency[i < cpus ? i : pool->cpus];
+}
+
+struct slb_latency_sums {
+    uint64_t samples, weight, weighted_ticks;
+};
+
+/* Of all CPUs. A sample that is being added is seen in this reading or in the next. */
+SLB_PRIVATE struct slb_latency_sums slb_latency_sums(struct slabby_allocator *pool);
+
+/* Adds the allocations of one CPU to buckets[SLB_LATENCY_BUCKETS]: all, and those of this half minute and the last. */
+SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets);
+SLB_PRIVATE void slb_latency_add_recent(struct slb_latency *latency, uint64_t period, uint64_t *buckets);
+
+/* The number of the half minute, + 1. */
+SLB_PRIVATE uint64_t slb_latency_period(void);
+
+#endif
+
+/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
+static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
+    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
+    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
+    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
+    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
+};
+
+/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
+static const uint8_t slb_first_bucket[64] = {
+    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
+    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
+    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
+};
+
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
+    if (ticks == 0)
+        return 0;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
+    if (exponent >= SLB_LATENCY_OCTAVES)
+        return SLB_LATENCY_BUCKETS - 1;
+    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
+    uint32_t low = slb_first_bucket[mantissa >> 25 & 63];
+    low += mantissa >= slb_octave[low + 1];
+    return exponent * SLB_LATENCY_PER_OCTAVE + low;
+}
+
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
+    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
+    double middle = ((double)slb_octave[k] + (double)slb_octave[k + 1]) / 2.0 / 2147483648.0;
+    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
+}
+
+/* ------------------------------------------------------------------------------------------------- writing */
+
+SLB_PRIVATE uint64_t slb_latency_period(void) {
+    return slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+}
+
+static void slb_copy_counts(struct slb_latency_counts *to, struct slb_latency_counts *from) {
+    for (uint32_t i = 0; i < SLB_LATENCY_SHORT; i++)
+        atomic_store_explicit(&to->short_times[i],
+                              atomic_load_explicit(&from->short_times[i], memory_order_relaxed),
+                              memory_order_relaxed);
+    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
+        atomic_store_explicit(&to->buckets[i], atomic_load_explicit(&from->buckets[i], memory_order_relaxed),
+                              memory_order_relaxed);
+}
+
+/* The first sample of a half minute notes what there was before it. A sample that another thread adds meanwhile may be
+ * missing in the percentiles. release: a reader that finds the number finds the counts. */
+static SLB_COLD void slb_look_at_clock(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = slb_latency_period();
+    struct slb_latency_start *start = &latency->starts[period & 1];
+    uint64_t before = atomic_load_explicit(&start->period, memory_order_relaxed);
+    if (before != period && atomic_load_explicit(&latency->period, memory_order_relaxed) != period &&
+        atomic_compare_exchange_strong_explicit(&start->period, &before, 0, memory_order_acq_rel,
+                                                memory_order_relaxed)) {
+        atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+        slb_copy_counts(&start->counts, &latency->lifetime);
+        atomic_store_explicit(&start->period, period, memory_order_release);
+    }
+    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
+}
+
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
+ * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
+ * portable backend all additions are atomic.
+ */
+struct slb_record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
+};
+
+static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus))
+        return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
+    cpu = slb_os_cpu();
+    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
+                           .cpu = UINT32_MAX};
+}
+
+static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                                 uint64_t by) {
+    if (record->cpu != UINT32_MAX)
+        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+SLB_INLINE void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                              uint64_t by) {
+    char *own = (char *)record->latency + offset;
+    if (slb_unlikely(record->cpu == UINT32_MAX ||
+                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+        slb_add_for_all(pool, record, offset, by);
+}
+
+SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks,
+                                    uint64_t weight) {
+    struct slb_record record = slb_begin_record(pool);
+    if (slb_unlikely(!slb_latency_period_is_known(record.latency, now)))
+        slb_look_at_clock(record.latency, now);
+    if (weight == 1 && ticks < SLB_LATENCY_SHORT) {
+        slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime.short_times) + ticks * sizeof ticks, 1);
+        return;
+    }
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    slb_add_to_record(pool, &record,
+                  offsetof(struct slb_latency, lifetime.buckets) + slb_latency_bucket_of(ticks) * sizeof ticks,
+                  weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
+/* ------------------------------------------------------------------------------------------------- reading */
+
+/* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked at. */
+static bool slb_has_samples(struct slb_latency *latency) {
+    return atomic_load_explicit(&latency->period, memory_order_relaxed) != 0;
+}
+
+static void slb_add_sums(struct slb_latency *latency, struct slb_latency_sums *sums) {
+    sums->samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
+    sums->weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
+    sums->weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
+    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++) {
+        uint64_t count = atomic_load_explicit(&latency->lifetime.short_times[ticks], memory_order_relaxed);
+        sums->samples += count;
+        sums->weight += count;
+        sums->weighted_ticks += count * ticks;
+    }
+}
+
+SLB_PRIVATE struct slb_latency_sums slb_latency_sums(struct slabby_allocator *pool) {
+    struct slb_latency_sums sums = {0, 0, 0};
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        if (slb_has_samples(latency))
+            slb_add_sums(latency, &sums);
+    }
+    return sums;
+}
+
+/* Modulo 2^64, so that what was before is taken off by adding it with the other sign. */
+static void slb_add_counts(struct slb_latency_counts *counts, uint64_t *buckets, uint64_t sign) {
+    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++)
+        buckets[slb_latency_bucket_of(ticks)] +=
+            sign * atomic_load_explicit(&counts->short_times[ticks], memory_order_relaxed);
+    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
+        buckets[i] += sign * atomic_load_explicit(&counts->buckets[i], memory_order_relaxed);
+}
+
+SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets) {
+    if (slb_has_samples(latency))
+        slb_add_counts(&latency->lifetime, buckets, 1);
+}
+
+/* What there was when a half minute began, if a sample came in it. acquire: the counts are those of the number. */
+static struct slb_latency_counts *slb_start_of(struct slb_latency *latency, uint64_t period) {
+    struct slb_latency_start *start = &latency->starts[period & 1];
+    return atomic_load_explicit(&start->period, memory_order_acquire) == period ? &start->counts : NULL;
+}
+
+SLB_PRIVATE void slb_latency_add_recent(struct slb_latency *latency, uint64_t period, uint64_t *buckets) {
+    struct slb_latency_counts *before = slb_start_of(latency, period - 1);
+    if (before == NULL)
+        before = slb_start_of(latency, period);
+    if (before == NULL)
+        return;
+    slb_add_counts(before, buckets, UINT64_MAX);
+    slb_add_counts(&latency->lifetime, buckets, 1);
+}
+
 /* -------------------- observe/live.c */
 
 /* -------------------- observe/live.h */
@@ -14789,6 +15028,10 @@ SLB_PRIVATE bool slb_fault_handler_install(void) {
 /* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
 #define SLB_GUARD_REGIONS_MOST (1ull << 30)
 
+/* Pools with no more slots, and no more bytes in them, keep the pages of free slots. */
+#define SLB_GUARD_KEPT_SLOTS_MOST 64u
+#define SLB_GUARD_KEPT_BYTES_MOST (1ull << 20)
+
 enum slb_guard_state { SLB_GUARD_FREE, SLB_GUARD_CHANGING, SLB_GUARD_LIVE };
 
 struct slb_guard_slot {
@@ -14807,6 +15050,7 @@ struct slb_guards {
     uint32_t count;
     enum slb_guard_way way; /* how a free slot is guarded */
     uint32_t claimed;       /* slots that may cost mappings */
+    bool keeps_pages;       /* of a free slot; it holds zeros */
     _Atomic uint32_t turn;
     _Atomic uint32_t *slb_slot_of; /* per id: slot + 1; 0 for a slab at its ordinary address */
     struct slb_guard_slot slots[];
@@ -14827,31 +15071,56 @@ static int64_t slb_guard_interval(struct slabby_allocator *pool) {
     return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
 }
 
-static bool slb_configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
-    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-    uint64_t size = guards->count * guards->stride;
-    if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
-        return false;
-    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
-           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
+static char *slb_body_at(const struct slb_guards *guards, uint64_t slot) {
+    return guards->bodies + slot * guards->stride;
 }
 
-/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory)
- * or they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of
- * mappings before it runs out of slots. */
+/* The kernel merges neighbouring mappings that are alike, and so would make and drop mappings whenever a slot opens or
+ * closes. Slots and guards differ in whether a core dump has them. Guards are empty, so it makes no difference there;
+ * where a system cannot do it, it is only slower. */
+static bool slb_dump_some(struct slabby_allocator *pool, struct slb_guards *guards) {
+    bool no_dump = slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) != 0, done = true;
+    if (!guards->keeps_pages)
+        return !no_dump || slb_os_no_dump(guards->bodies, guards->count * guards->stride);
+    if (!no_dump)
+        (void)slb_os_no_dump(guards->mapping, (uint64_t)(guards->bodies - guards->mapping));
+    for (uint64_t slot = 0; slot < guards->count; slot++) {
+        char *body = slb_body_at(guards, slot);
+        if (no_dump)
+            done &= slb_os_no_dump(body, guards->body);
+        else
+            (void)slb_os_no_dump(body + guards->body, guards->stride - guards->body);
+    }
+    return done;
+}
+
+static bool slb_configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    return slb_dump_some(pool, guards) &&
+           (lock == SLABBY_LOCK_MEMORY_OFF ||
+            slb_os_lock_memory(guards->bodies, guards->count * guards->stride) ||
+            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT);
+}
+
+static bool slb_claim_mappings(struct slb_guards *guards) {
+    if (guards->claimed == 0 && slb_os_claim_guards(guards->count))
+        guards->claimed = guards->count;
+    return guards->claimed != 0;
+}
+
+/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small slots keep
+ * theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie in the page
+ * table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would fill too much of
+ * it, each slot in use splits a mapping in three, and the process would run out of mappings before it runs out of slots. */
 static bool slb_guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    guards->keeps_pages = guards->count <= SLB_GUARD_KEPT_SLOTS_MOST &&
+                          guards->count * guards->body <= SLB_GUARD_KEPT_BYTES_MOST && slb_claim_mappings(guards);
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
-        guards->slb_mapping_size > SLB_GUARD_REGIONS_MOST)
+        guards->slb_mapping_size > SLB_GUARD_REGIONS_MOST || guards->keeps_pages)
         guards->way = SLB_GUARD_PROTECT;
-    if (!slb_os_commit(guards->mapping, guards->slb_mapping_size) ||
-        !slb_os_guard(guards->mapping, guards->slb_mapping_size, &guards->way))
-        return false;
-    if (guards->way == SLB_GUARD_REGION)
-        return true;
-    if (!slb_os_claim_guards(guards->count))
-        return false;
-    guards->claimed = guards->count;
-    return true;
+    return slb_os_commit(guards->mapping, guards->slb_mapping_size) &&
+           slb_os_guard(guards->mapping, guards->slb_mapping_size, &guards->way) &&
+           (guards->way == SLB_GUARD_REGION || slb_claim_mappings(guards));
 }
 
 static void slb_unmap_guards(struct slb_guards *guards) {
@@ -14946,7 +15215,7 @@ SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uin
 /* ------------------------------------------------------------------------------------------- open and close */
 
 static char *slb_body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
-    return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+    return slb_body_at(guards, (uint64_t)(slot - guards->slots));
 }
 
 /* Uses the same way as the first guard: a range that mixed both ways would cost mappings that were not claimed. */
@@ -15080,8 +15349,14 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* Returns the pages to the system, so that free slots cost no memory, keep no secrets and begin as zeros. Making a
- * guard region returns the pages too. */
+/* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
+static void slb_empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    bool returned = !guards->keeps_pages && (guards->way == SLB_GUARD_REGION ||
+                                             slb_os_discard(slb_body_of(guards, slot), guards->body));
+    if (!returned) /* locked memory stays */
+        slb_secure_zero(slb_body_of(guards, slot), guards->body);
+}
+
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = slb_guards_of(pool);
     struct slb_guard_slot *slot = slb_slot_holding(pool, id);
@@ -15090,17 +15365,23 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, SLB_GUARD_CHANGING, memory_order_relaxed);
-    char *body = slb_body_of(guards, slot);
-    if (guards->way == SLB_GUARD_PROTECT && !slb_os_discard(body, guards->body)) /* locked memory stays */
-        slb_secure_zero(body, guards->body);
+    slb_empty_slot(guards, slot);
     bool closed = slb_close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
-        slb_secure_zero(body, guards->body);
+        slb_secure_zero(slb_body_of(guards, slot), guards->body);
     atomic_store_explicit(&guards->slb_slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
         atomic_store_explicit(&slot->state, SLB_GUARD_FREE, memory_order_release);
     errno = error_before;
+}
+
+/* The thread that vanished may have been ahead of closing the slot or behind it. */
+static bool slb_empty_any_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    if (!slb_os_unguard(slb_body_of(guards, slot), guards->body, guards->way))
+        return false;
+    slb_empty_slot(guards, slot);
+    return true;
 }
 
 /* Only the slot of a slab that is out stays open. This closes every other slot, in place of the thread that
@@ -15116,7 +15397,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
             continue;
         if (held)
             atomic_store(&guards->slb_slot_of[owner - 1], 0);
-        if (slb_close_slot(guards, slot))
+        if (slb_empty_any_slot(guards, slot) && slb_close_slot(guards, slot))
             atomic_store(&slot->state, SLB_GUARD_FREE);
     }
     return guards == NULL || slb_configure_slots(pool, guards);
@@ -15577,11 +15858,6 @@ SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, con
     return (struct slb_timing){0, 0};
 }
 
-/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
-SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
-    return &pool->latency[i < cpus ? i : pool->cpus];
-}
-
 /* One allocation in how many is to be timed: `weight` of them came between the last sample, whose ticks
  * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
 SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
@@ -15607,6 +15883,32 @@ SLB_INLINE bool slb_timing_is_due(uint64_t slb_number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* What is left to do with a time that was recorded. relaxed: the highest value stands for itself. */
+SLB_INLINE bool slb_timing_judge(struct slabby_allocator *pool, uint64_t ticks) {
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (slb_unlikely(ticks > most) &&
+           !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
+}
+
+/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was timed.
+ * Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
+SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served != atomic_load_explicit(&cache->sampled_at, memory_order_relaxed) + 1 ||
+                     served >= SLB_CACHE_FOLD_AT))
+        return false;
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    return true;
+}
+
 /* Each CPU's next allocation is timed. */
 SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool);
 
@@ -15617,10 +15919,6 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 
-/* The bucket of a time, and the middle of a bucket, in ticks. */
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
-
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
@@ -15628,42 +15926,6 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
                                          uint32_t count);
 
 #endif
-
-/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
-static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
-    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
-    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
-    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
-    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
-    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
-};
-
-/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
-static const uint8_t slb_first_bucket[64] = {
-    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
-    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
-    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
-};
-
-/* ------------------------------------------------------------------------------------------------- buckets */
-
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
-    if (ticks == 0)
-        return 0;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
-    if (exponent >= SLB_LATENCY_OCTAVES)
-        return SLB_LATENCY_BUCKETS - 1;
-    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = slb_first_bucket[mantissa >> 25 & 63];
-    low += mantissa >= slb_octave[low + 1];
-    return exponent * SLB_LATENCY_PER_OCTAVE + low;
-}
-
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
-    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
-    double middle = ((double)slb_octave[k] + (double)slb_octave[k + 1]) / 2.0 / 2147483648.0;
-    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
-}
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
@@ -15799,7 +16061,12 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         return (struct slb_timing){0, 0};
     }
     uint64_t weight = served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN;
-    slb_set_next_sample(pool, cache, served, weight, started);
+    if (slb_unlikely(!all)) {
+        slb_set_next_sample(pool, cache, served, weight, started);
+    } else {
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
     if (slb_nears_its_end(served))
         slb_cache_fold(pool);
     return (struct slb_timing){started, weight};
@@ -15847,96 +16114,14 @@ SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_tim
         timing->weight *= SLB_SAMPLE_MEAN;
 }
 
-/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
- * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
- * that were right a moment ago. */
-#define SLB_TICKS_BETWEEN_CHECKS (1u << 21)
-
-static uint64_t slb_period_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
-    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < SLB_TICKS_BETWEEN_CHECKS))
-        return period;
-    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
-    return period;
-}
-
-/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *slb_window_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = slb_period_now(latency, now);
-    struct slb_latency_window *window = &latency->windows[period & 1];
-    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
-    if (before != period && atomic_compare_exchange_strong_explicit(
-                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
-        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
-            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
-    return window;
-}
-
-/*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
- * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
- * portable backend all additions are atomic.
- */
-struct slb_record {
-    struct slb_latency *latency;
-    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
-};
-
-static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus))
-        return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
-    cpu = slb_os_cpu();
-    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = UINT32_MAX};
-}
-
-static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
-                                 uint64_t by) {
-    if (record->cpu != UINT32_MAX)
-        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
-}
-
-SLB_INLINE void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
-                              uint64_t by) {
-    char *own = (char *)record->latency + offset;
-    if (slb_unlikely(record->cpu == UINT32_MAX ||
-                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-        slb_add_for_all(pool, record, offset, by);
-}
-
-static void slb_write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
-    struct slb_record record = slb_begin_record(pool);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
-    struct slb_latency_window *window = slb_window_now(record.latency, now);
-    uint32_t bucket = slb_latency_bucket_of(ticks);
-    size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
-    slb_add_to_record(pool, &record, offset, weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
-    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
-}
-
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
         return false;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    slb_write_record(pool, now, ticks, timing->weight);
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
-                                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    bool slow = slb_unlikely(limit != 0 && ticks > limit);
-    if (slow)
-        slb_count(&pool->timing.violations, 1);
-    return slow;
+    slb_latency_record(pool, now, ticks, timing->weight);
+    return slb_timing_judge(pool, ticks);
 }
 
 /* --------------------------------------------------------------------------------------------------- limit */
@@ -15964,49 +16149,31 @@ static double slb_at_least_the_floor(double ticks, double ns_per_tick) {
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
-        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    }
+    struct slb_latency_sums sums = slb_latency_sums(pool);
+    out->latency_samples = sums.samples;
     out->latency_floor_ns = slb_os_clock_floor_ns();
-    if (weight == 0)
+    if (sums.weight == 0)
         return;
     double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
+    out->avg_alloc_time_ns = slb_at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
     double max_ns = slb_at_least_the_floor((double)most, ns_per_tick);
     out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }
 
-/* Both windows of every CPU that are of this half minute or the last. */
-static uint64_t slb_merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
-            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
-            if (of != 0 && of + 1 >= period)
-                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
-        }
-    }
-    return sum;
-}
-
 SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count) {
-    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    uint64_t total = 0, seen = 0;
+    uint64_t buckets[SLB_LATENCY_BUCKETS] = {0}, period = slb_latency_period(), total = 0, seen = 0;
     uint32_t done = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        slb_latency_add_recent(slb_latency_at(pool, i, cpus), period, buckets);
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
-        total += slb_merged_bucket(pool, period, bucket);
+        total += buckets[bucket];
     double ns_per_tick = total == 0 ? 0 : slb_os_ns_per_tick();
     for (uint32_t i = 0; i < count; i++)
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
-        seen += slb_merged_bucket(pool, period, bucket);
+        seen += buckets[bucket];
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
             out_ns[done] =
                 (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket), ns_per_tick) + 0.5);
@@ -16720,24 +16887,14 @@ static double slb_seconds_per_tick(void) {
     return seconds;
 }
 
-/* Adds the numbers of one CPU to the sums; skips a CPU whose threads were never timed. relaxed: a sample that is being
- * added is seen in this reading or in the next. */
-static void slb_add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
-    if (atomic_load_explicit(&latency->samples, memory_order_relaxed) == 0)
-        return;
-    *weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
-        buckets[i] += atomic_load_explicit(&latency->lifetime[i], memory_order_relaxed);
-}
-
 SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buckets,
                                     struct slb_histogram *out) {
     double seconds = slb_seconds_per_tick();
-    uint64_t weighted_ticks = 0, bound = 0;
+    uint64_t bound = 0;
     memset(buckets, 0, SLB_LATENCY_BUCKETS * sizeof *buckets);
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
-        slb_add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
+        slb_latency_add_all(slb_latency_at(pool, i, cpus), buckets);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++) {
         if (buckets[i] == 0)
             continue;
@@ -16748,7 +16905,7 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     }
     for (; bound < SLB_METRIC_BOUND_COUNT; bound++)
         out->at_most[bound] = out->count;
-    out->sum_seconds = (double)weighted_ticks * seconds;
+    out->sum_seconds = (double)slb_latency_sums(pool).weighted_ticks * seconds;
 }
 
 /* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket is added,
@@ -18681,7 +18838,14 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
 
 /* For slow paths: where slabs no longer travel between this CPU and another, the ids in its cache, which lie line by
  * line, are put apart (tiers/id_order.h). Waits for nothing. */
-SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool);
+SLB_PRIVATE SLB_COLD void slb_rearrange(struct slabby_allocator *pool, uint64_t due);
+
+/* relaxed: a hint */
+SLB_INLINE void slb_rearrange_if_due(struct slabby_allocator *pool) {
+    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
+    if (slb_unlikely(due != 0))
+        slb_rearrange(pool, due);
+}
 
 #endif
 
@@ -18761,10 +18925,8 @@ static bool slb_put_apart(struct slabby_allocator *pool, struct slb_stripe *stri
     return true;
 }
 
-/* relaxed: a hint */
-SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
-    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
-    if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
+SLB_PRIVATE SLB_COLD void slb_rearrange(struct slabby_allocator *pool, uint64_t due) {
+    if ((due >> slb_os_cpu() % 64 & 1) != 0)
         (void)slb_gate_move(pool, slb_put_apart);
 }
 
@@ -21534,14 +21696,44 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     return slb_hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
+/* The cache of `cpu` has served an allocation that began at `started`: times it, if its turn has come, and answers whether
+ * it took longer than max_alloc_latency. */
+static __attribute__((noinline)) bool slb_end_timed(struct slabby_allocator *pool, uint32_t cpu, uint64_t started) {
+    struct slb_timing timing = {started, 1};
+    if (slb_likely(cpu < pool->rseq_cpus)) {
+        timing = slb_timing_of_served(pool, cpu, started);
+        if (slb_guard_is_on(pool))
+            slb_guard_pass(pool, cpu, timing.weight);
+    }
+    bool slow = slb_timing_end(pool, &timing, 1);
+    if (timing.started != 0 && !slb_in_flight())
+        slb_note_peak_sampled(pool, started);
+    return slow;
+}
+
+/* The same if each allocation is timed and this one was short, by less than a bucket and a sum each. `cpu` is below
+ * pool->rseq_cpus. */
+SLB_INLINE bool slb_end_tracked(struct slabby_allocator *pool, uint32_t cpu, uint64_t started, bool *out_slow) {
+    uint64_t now = slb_os_ticks(), ticks = now - started;
+    if (slb_unlikely(!slb_timing_follows(&pool->caches[cpu].cache)))
+        return false;
+    if (slb_unlikely(!slb_latency_record_short(pool, cpu, now, ticks))) {
+        slb_latency_record(pool, now, now > started ? ticks : 0, 1);
+        if (!slb_in_flight())
+            slb_note_peak_sampled(pool, started);
+    }
+    *out_slow = slb_timing_judge(pool, ticks);
+    return true;
+}
+
 /* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
  * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
 SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                            uint64_t *out_word, bool *out_slow) {
     /* relaxed: an option that changes meanwhile acts on the next allocation */
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
-                     atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) ==
-                         SLABBY_LATENCY_TRACKING_OFF))
+                     tracking == SLABBY_LATENCY_TRACKING_OFF))
         return false;
     slb_rearrange_if_due(pool);
     uint32_t cpu = slb_rseq_cpu();
@@ -21553,14 +21745,9 @@ SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, ui
                                                           : !slb_rseq_take(pool, out_id)))
         return false;
     cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
-    struct slb_timing timing = {started, 1};
-    if (slb_likely(cpu < pool->rseq_cpus))
-        timing = slb_timing_of_served(pool, cpu, started);
-    if (guards && cpu < pool->rseq_cpus)
-        slb_guard_pass(pool, cpu, timing.weight);
-    *out_slow = slb_timing_end(pool, &timing, 1);
-    if (timing.started != 0 && !slb_in_flight())
-        slb_note_peak_sampled(pool, started);
+    if (tracking != SLABBY_LATENCY_TRACKING_ALL || guards || slb_unlikely(cpu >= pool->rseq_cpus) ||
+        !slb_end_tracked(pool, cpu, started, out_slow))
+        *out_slow = slb_end_timed(pool, cpu, started);
     *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
     return true;
 }

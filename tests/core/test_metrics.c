@@ -348,11 +348,8 @@ static void native_buckets_end_where_the_cores_do(void **state) {
     slabby_allocator *pool = named_pool("orders", 10);
     for (int i = 0; i < 1000; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-    uint64_t ticks = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
-        ticks += atomic_load(&slb_latency_at(pool, i, cpus)->weighted_ticks);
     slb_histogram_fill(pool, buckets, &histogram);
-    double tick = histogram.sum_seconds / (double)ticks;
+    double tick = histogram.sum_seconds / (double)slb_latency_sums(pool).weighted_ticks;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++) {
         double off = slb_histogram_index(bucket) - ((double)bucket + 1 + 32 * log2(tick));
         if (fabs(off) > 0.5 + 1e-6)

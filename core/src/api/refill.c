@@ -89,9 +89,7 @@ static bool put_apart(struct slabby_allocator *pool, struct slb_stripe *stripe) 
     return true;
 }
 
-/* relaxed: a hint */
-SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool) {
-    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
-    if (slb_unlikely(due != 0) && (due >> slb_os_cpu() % 64 & 1) != 0)
+SLB_PRIVATE SLB_COLD void slb_rearrange(struct slabby_allocator *pool, uint64_t due) {
+    if ((due >> slb_os_cpu() % 64 & 1) != 0)
         (void)slb_gate_move(pool, put_apart);
 }

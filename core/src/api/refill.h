@@ -11,6 +11,13 @@ SLB_PRIVATE bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *st
 
 /* For slow paths: where slabs no longer travel between this CPU and another, the ids in its cache, which lie line by
  * line, are put apart (tiers/id_order.h). Waits for nothing. */
-SLB_PRIVATE void slb_rearrange_if_due(struct slabby_allocator *pool);
+SLB_PRIVATE SLB_COLD void slb_rearrange(struct slabby_allocator *pool, uint64_t due);
+
+/* relaxed: a hint */
+SLB_INLINE void slb_rearrange_if_due(struct slabby_allocator *pool) {
+    uint64_t due = atomic_load_explicit(&pool->rearranges, memory_order_relaxed);
+    if (slb_unlikely(due != 0))
+        slb_rearrange(pool, due);
+}
 
 #endif

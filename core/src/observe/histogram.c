@@ -19,24 +19,14 @@ static double seconds_per_tick(void) {
     return seconds;
 }
 
-/* Adds the numbers of one CPU to the sums; skips a CPU whose threads were never timed. relaxed: a sample that is being
- * added is seen in this reading or in the next. */
-static void add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
-    if (atomic_load_explicit(&latency->samples, memory_order_relaxed) == 0)
-        return;
-    *weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
-        buckets[i] += atomic_load_explicit(&latency->lifetime[i], memory_order_relaxed);
-}
-
 SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buckets,
                                     struct slb_histogram *out) {
     double seconds = seconds_per_tick();
-    uint64_t weighted_ticks = 0, bound = 0;
+    uint64_t bound = 0;
     memset(buckets, 0, SLB_LATENCY_BUCKETS * sizeof *buckets);
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
-        add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
+        slb_latency_add_all(slb_latency_at(pool, i, cpus), buckets);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++) {
         if (buckets[i] == 0)
             continue;
@@ -47,7 +37,7 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     }
     for (; bound < SLB_METRIC_BOUND_COUNT; bound++)
         out->at_most[bound] = out->count;
-    out->sum_seconds = (double)weighted_ticks * seconds;
+    out->sum_seconds = (double)slb_latency_sums(pool).weighted_ticks * seconds;
 }
 
 /* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket is added,

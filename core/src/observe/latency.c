@@ -8,42 +8,6 @@
 #include "tiers/lease.h"
 #include "tiers/random.h"
 
-/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
-static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
-    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
-    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
-    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
-    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
-    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
-};
-
-/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
-static const uint8_t first_bucket[64] = {
-    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
-    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
-    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
-};
-
-/* ------------------------------------------------------------------------------------------------- buckets */
-
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
-    if (ticks == 0)
-        return 0;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
-    if (exponent >= SLB_LATENCY_OCTAVES)
-        return SLB_LATENCY_BUCKETS - 1;
-    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = first_bucket[mantissa >> 25 & 63];
-    low += mantissa >= octave[low + 1];
-    return exponent * SLB_LATENCY_PER_OCTAVE + low;
-}
-
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
-    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
-    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
-    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
-}
-
 /* ------------------------------------------------------------------------------------------------- timing */
 
 /* A sample takes some 40 ns, so one every 8 us takes half a percent of the time. relaxed: threads of one CPU, or the
@@ -178,7 +142,12 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         return (struct slb_timing){0, 0};
     }
     uint64_t weight = served > last ? served - last : all ? 1 : SLB_SAMPLE_MEAN;
-    set_next_sample(pool, cache, served, weight, started);
+    if (slb_unlikely(!all)) {
+        set_next_sample(pool, cache, served, weight, started);
+    } else {
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
     if (nears_its_end(served))
         slb_cache_fold(pool);
     return (struct slb_timing){started, weight};
@@ -226,96 +195,14 @@ SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_tim
         timing->weight *= SLB_SAMPLE_MEAN;
 }
 
-/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
- * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
- * that were right a moment ago. */
-#define TICKS_BETWEEN_CHECKS (1u << 21)
-
-static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
-    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
-        return period;
-    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
-    return period;
-}
-
-/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *window_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = period_now(latency, now);
-    struct slb_latency_window *window = &latency->windows[period & 1];
-    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
-    if (before != period && atomic_compare_exchange_strong_explicit(
-                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
-        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
-            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
-    return window;
-}
-
-/*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
- * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
- * portable backend all additions are atomic.
- */
-struct record {
-    struct slb_latency *latency;
-    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
-};
-
-static struct record begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus))
-        return (struct record){.latency = &pool->latency[cpu], .cpu = cpu};
-    cpu = slb_os_cpu();
-    return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = UINT32_MAX};
-}
-
-static SLB_COLD void add_for_all(struct slabby_allocator *pool, struct record *record, size_t offset,
-                                 uint64_t by) {
-    if (record->cpu != UINT32_MAX)
-        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
-}
-
-SLB_INLINE void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset,
-                              uint64_t by) {
-    char *own = (char *)record->latency + offset;
-    if (slb_unlikely(record->cpu == UINT32_MAX ||
-                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-        add_for_all(pool, record, offset, by);
-}
-
-static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
-    struct record record = begin_record(pool);
-    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
-    struct slb_latency_window *window = window_now(record.latency, now);
-    uint32_t bucket = slb_latency_bucket_of(ticks);
-    size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
-    add_to_record(pool, &record, offset, weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
-}
-
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
         return false;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    write_record(pool, now, ticks, timing->weight);
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
-                                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    bool slow = slb_unlikely(limit != 0 && ticks > limit);
-    if (slow)
-        slb_count(&pool->timing.violations, 1);
-    return slow;
+    slb_latency_record(pool, now, ticks, timing->weight);
+    return slb_timing_judge(pool, ticks);
 }
 
 /* --------------------------------------------------------------------------------------------------- limit */
@@ -343,49 +230,31 @@ static double at_least_the_floor(double ticks, double ns_per_tick) {
 }
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
-        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    }
+    struct slb_latency_sums sums = slb_latency_sums(pool);
+    out->latency_samples = sums.samples;
     out->latency_floor_ns = slb_os_clock_floor_ns();
-    if (weight == 0)
+    if (sums.weight == 0)
         return;
     double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight, ns_per_tick);
+    out->avg_alloc_time_ns = at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
     double max_ns = at_least_the_floor((double)most, ns_per_tick);
     out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }
 
-/* Both windows of every CPU that are of this half minute or the last. */
-static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
-            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
-            if (of != 0 && of + 1 >= period)
-                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
-        }
-    }
-    return sum;
-}
-
 SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count) {
-    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    uint64_t total = 0, seen = 0;
+    uint64_t buckets[SLB_LATENCY_BUCKETS] = {0}, period = slb_latency_period(), total = 0, seen = 0;
     uint32_t done = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        slb_latency_add_recent(slb_latency_at(pool, i, cpus), period, buckets);
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
-        total += merged_bucket(pool, period, bucket);
+        total += buckets[bucket];
     double ns_per_tick = total == 0 ? 0 : slb_os_ns_per_tick();
     for (uint32_t i = 0; i < count; i++)
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
-        seen += merged_bucket(pool, period, bucket);
+        seen += buckets[bucket];
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
             out_ns[done] =
                 (int64_t)(at_least_the_floor(slb_latency_bucket_middle(bucket), ns_per_tick) + 0.5);

@@ -9,7 +9,10 @@
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
 
+#include "observe/latency_counts.h"
+#include "os/os.h"
 #include "pool.h"
+#include "tiers/in_flight.h"
 
 /* What one allocation's timing needs to know; started = 0: not timed. */
 struct slb_timing {
@@ -46,11 +49,6 @@ SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, con
     return (struct slb_timing){0, 0};
 }
 
-/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
-SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
-    return &pool->latency[i < cpus ? i : pool->cpus];
-}
-
 /* One allocation in how many is to be timed: `weight` of them came between the last sample, whose ticks
  * `*sampled_ticks` has, and the one that begins `now`, whose ticks it gets. */
 SLB_PRIVATE uint32_t slb_latency_mean(_Atomic uint64_t *sampled_ticks, uint64_t weight, uint64_t now);
@@ -76,6 +74,32 @@ SLB_INLINE bool slb_timing_is_due(uint64_t number) {
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* What is left to do with a time that was recorded. relaxed: the highest value stands for itself. */
+SLB_INLINE bool slb_timing_judge(struct slabby_allocator *pool, uint64_t ticks) {
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (slb_unlikely(ticks > most) &&
+           !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
+}
+
+/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was timed.
+ * Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
+SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served != atomic_load_explicit(&cache->sampled_at, memory_order_relaxed) + 1 ||
+                     served >= SLB_CACHE_FOLD_AT))
+        return false;
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    return true;
+}
+
 /* Each CPU's next allocation is timed. */
 SLB_PRIVATE void slb_latency_sample_next(struct slabby_allocator *pool);
 
@@ -85,10 +109,6 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
 /* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
-
-/* The bucket of a time, and the middle of a bucket, in ticks. */
-SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
-SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 

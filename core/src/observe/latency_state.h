@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
- * sums and a histogram since the pool was created, and two histograms of 30 s each. One of these is being filled while
- * the other is complete; together they cover the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU: sums
+ * and a histogram since the pool was created, and what the histogram was when each of the last two half minutes began.
+ * So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times have a count for each number of ticks, in
+ * which all that a sample says is stored by one addition; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -26,20 +27,26 @@
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
 #define SLB_LATENCY_BUCKETS (SLB_LATENCY_PER_OCTAVE * SLB_LATENCY_OCTAVES)
+#define SLB_LATENCY_SHORT 256u
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
-struct slb_latency_window {
-    _Atomic uint64_t period; /* the number of the half minute of these buckets, + 1 */
-    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
+struct slb_latency_counts {
+    _Atomic uint64_t short_times[SLB_LATENCY_SHORT]; /* samples that stand for one allocation, by their ticks */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];   /* allocations of all other samples */
+};
+
+struct slb_latency_start {
+    _Atomic uint64_t period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
+    struct slb_latency_counts counts;
 };
 
 struct slb_latency {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
     _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
-    struct slb_latency_window windows[2];
-    _Atomic uint64_t lifetime[SLB_LATENCY_BUCKETS]; /* allocations since the pool was made; never falls */
+    struct slb_latency_counts lifetime; /* never falls */
+    struct slb_latency_start starts[2];
 };
 
 /* Of the whole pool. */

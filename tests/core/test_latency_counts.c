@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Where times are stored: short ones by their ticks, others in buckets, and what the last half minutes had of them. */
+#include "support.h"
+
+#include "observe/latency.h"
+#include "os/os.h"
+#include "pool.h"
+
+#include <string.h>
+
+static slabby_allocator *tracked_pool(void) {
+    return make_pool(64, 100, WITH({SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL}));
+}
+
+static uint64_t total_of(const uint64_t *buckets) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
+        total += buckets[i];
+    return total;
+}
+
+/* Guards: each allocation of a pool that times all is in the sums and in a bucket, however long it took. */
+static void each_allocation_is_counted_once(void **state) {
+    static uint64_t buckets[SLB_LATENCY_BUCKETS], recent[SLB_LATENCY_BUCKETS];
+    slabby_allocator *pool = tracked_pool();
+
+    (void)state;
+    for (int i = 0; i < 3000; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    struct slb_latency_sums sums = slb_latency_sums(pool);
+    memset(buckets, 0, sizeof buckets);
+    memset(recent, 0, sizeof recent);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        slb_latency_add_all(slb_latency_at(pool, i, cpus), buckets);
+        slb_latency_add_recent(slb_latency_at(pool, i, cpus), slb_latency_period(), recent);
+    }
+    assert_int_equal(sums.samples, 3000);
+    assert_int_equal(sums.weight, 3000);
+    assert_int_equal(total_of(buckets), 3000);
+    assert_int_equal(total_of(recent), 3000);
+    finish(pool);
+}
+
+/* Guards: also where all are timed, the next sample stands for what batches took in between. */
+static void batches_are_in_the_next_weight(void **state) {
+    slabby_allocator *pool = tracked_pool();
+    slabby_ref refs[10];
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, COUNT_OF(refs)), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, refs, COUNT_OF(refs)), SLABBY_OK);
+    for (int i = 0; i < 100; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    uint64_t weight = slb_latency_sums(pool).weight;
+    assert_in_range(weight, 206, 211); /* a batch may be timed as one */
+    finish(pool);
+}
+
+/* Guards: a short time counts as the same as one that is too long to be stored by its ticks. */
+static void times_add_up(void **state) {
+    static const uint64_t times[] = {0, 1, 26, 255, 256, 5000};
+    static uint64_t buckets[SLB_LATENCY_BUCKETS];
+    slabby_allocator *pool = make_pool(64, 10, NULL);
+    uint64_t now = slb_os_ticks(), ticks = 0;
+
+    (void)state;
+    memset(buckets, 0, sizeof buckets);
+    for (size_t i = 0; i < COUNT_OF(times); i++) {
+        slb_latency_record(pool, now, times[i], 1);
+        slb_latency_record(pool, now, times[i], 10);
+        ticks += 11 * times[i];
+    }
+    struct slb_latency_sums sums = slb_latency_sums(pool);
+    assert_int_equal(sums.samples, 2 * COUNT_OF(times));
+    assert_int_equal(sums.weight, 11 * COUNT_OF(times));
+    assert_int_equal(sums.weighted_ticks, ticks);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        slb_latency_add_all(slb_latency_at(pool, i, cpus), buckets);
+    assert_int_equal(buckets[0], 22); /* 0 and 1 */
+    for (size_t i = 2; i < COUNT_OF(times); i++)
+        assert_int_equal(buckets[slb_latency_bucket_of(times[i])], 11);
+    finish(pool);
+}
+
+/* A CPU that had 5 samples when half minute `first` began, 12 when `second` did, and 20 now. A half minute 0 had none. */
+static uint64_t recent_of(uint64_t first, uint64_t second, uint64_t period) {
+    static struct slb_latency latency;
+    static uint64_t buckets[SLB_LATENCY_BUCKETS];
+
+    memset(&latency, 0, sizeof latency);
+    memset(buckets, 0, sizeof buckets);
+    atomic_store(&latency.lifetime.short_times[9], 8);
+    atomic_store(&latency.lifetime.buckets[500], 12);
+    if (first != 0) {
+        atomic_store(&latency.starts[first & 1].period, first);
+        atomic_store(&latency.starts[first & 1].counts.short_times[9], 3);
+        atomic_store(&latency.starts[first & 1].counts.buckets[500], 2);
+    }
+    if (second != 0) {
+        atomic_store(&latency.starts[second & 1].period, second);
+        atomic_store(&latency.starts[second & 1].counts.short_times[9], 5);
+        atomic_store(&latency.starts[second & 1].counts.buckets[500], 7);
+    }
+    slb_latency_add_recent(&latency, period, buckets);
+    assert_int_equal(total_of(buckets), buckets[500] + buckets[slb_latency_bucket_of(9)]);
+    return total_of(buckets);
+}
+
+/* Guards: percentiles are of this half minute and the last, whichever of them had samples. */
+static void recent_times_are_of_two_half_minutes(void **state) {
+    (void)state;
+    assert_int_equal(recent_of(100, 101, 101), 15);
+    assert_int_equal(recent_of(100, 101, 102), 8);
+    assert_int_equal(recent_of(100, 101, 103), 0);
+    assert_int_equal(recent_of(90, 101, 101), 8); /* nothing in between */
+    assert_int_equal(recent_of(0, 101, 101), 8);
+    assert_int_equal(recent_of(0, 0, 101), 0);
+}
+
+/* Guards: the first sample of a half minute notes what there was before it, and no other sample does. */
+static void half_minutes_begin_with_a_sample(void **state) {
+    static uint64_t buckets[SLB_LATENCY_BUCKETS];
+    slabby_allocator *pool = make_pool(64, 10, NULL);
+    uint64_t now = slb_os_ticks(), period = slb_latency_period(), recent = 0;
+
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        slb_latency_record(pool, now, 1000, 7);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) { /* as if that had been two minutes ago */
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        for (int k = 0; k < 2; k++)
+            if (atomic_load(&latency->starts[k].period) != 0)
+                atomic_store(&latency->starts[k].period, period - 4);
+        atomic_store(&latency->period, atomic_load(&latency->period) != 0 ? period - 4 : 0);
+        atomic_store(&latency->looked_at, 0);
+    }
+    for (int i = 0; i < 3; i++)
+        slb_latency_record(pool, now, 1000, 1);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        slb_latency_add_recent(slb_latency_at(pool, i, cpus), slb_latency_period(), buckets);
+    recent = total_of(buckets);
+    assert_int_equal(recent, 3);
+    assert_int_equal(slb_latency_sums(pool).weight, 73);
+    finish(pool);
+}
+
+/* Guards: a pool that times all notes its peak while the use stays below the caches' size. */
+static void tracked_pools_note_their_peak(void **state) {
+    slabby_allocator *pool = tracked_pool();
+    slabby_ref refs[20];
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        refs[i] = take(pool);
+    /* without sleep, behind which another CPU might fill its cache and look on that way */
+    for (uint64_t start = slb_os_now_ns(); slb_os_now_ns() - start < 10000000;)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    for (int i = 0; i < 20; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    assert_in_range(stats_of(pool).peak_used, 20, 21);
+    finish(pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_allocation_is_counted_once),      cmocka_unit_test(batches_are_in_the_next_weight), cmocka_unit_test(times_add_up),
+        cmocka_unit_test(recent_times_are_of_two_half_minutes), cmocka_unit_test(half_minutes_begin_with_a_sample),
+        cmocka_unit_test(tracked_pools_note_their_peak),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
