@@ -22277,21 +22277,23 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 
 /* -------------------- tiers/rseq_run.h */
 /*
- * Many releases in one restartable sequence, where the processor has the instruction that this needs.
+ * Many releases in one restartable sequence, where this is written for the processor.
  *
  * The sequence looks at one word after the other, stores those that say live and biased to this CPU as free, writes
  * their ids above the stack of this CPU's cache, and commits all ids by one store of the header. Each word is a commit
  * of its own: it stays free when the kernel restarts the sequence behind it. So an interrupted run must know whether it
  * has stored the current word itself, or another thread of this CPU has released that slab. The words do not show this.
- * The registers do, because the kernel changes nothing but the address at which the thread continues:
  *
- *      compare        the word is what it must be, so it is not the one stored last: that one says free
- *      at = word      the address of the word ..
- *      begun + 1      .. that was begun last
- *      stosq          one instruction: the word is stored, and `at` moves on
+ * So the store of the word is the last instruction that the kernel restarts, and the counting lies behind it:
  *
- * At whichever instruction the run ended, all words that were begun are stored, except the last one if `at` still
- * points to it.
+ *      still armed?   that the kernel has restarted nothing and interrupted nothing since this run began        restarted
+ *      compare        the word is what it must be                                                               restarted
+ *      store          the word                                                                                  restarted
+ *      count + 1, back to the first line                                                                        goes on
+ *
+ * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs becomes
+ * 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may release a
+ * run of its own there, which arms the same sequence; each run disarms it at its end.
  *
  * Until the header is stored, the slabs belong to the thread and count as used: they are part of its demand until the
  * call returns, like the one slab of slabby_release. So nothing is counted as a move.
@@ -22299,19 +22301,12 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 #ifndef SLB_TIERS_RSEQ_RUN_H
 #define SLB_TIERS_RSEQ_RUN_H
 
-/* What a run did. Done: the cache has the ids. Restarted: the caller gives them. Refused: the cache is locked or has
- * too little space left, or this CPU makes no runs. */
+/* What a run did: how many slabs it has freed, by their words. Done: the cache has their ids. Restarted: the caller
+ * gives them. Refused: the cache is locked or has too little space left, or this CPU makes no runs. */
 struct slb_rseq_run {
-    uint64_t begun;
-    const _Atomic uint64_t *at;
+    uint64_t freed;
     enum slb_rseq_result result;
 };
-
-/* The number of slabs that a run has freed, by their words, when it was restarted or is done. */
-SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _Atomic uint64_t *words,
-                                       const uint32_t *ids) {
-    return run->begun != 0 && run->at == &words[ids[run->begun - 1]] ? run->begun - 1 : run->begun;
-}
 
 #if SLB_HAVE_RSEQ && defined(__x86_64__)
 
@@ -22344,50 +22339,71 @@ SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _At
     "movq (%[refs], %%rsi, 8), %%rax\n\t"                                                                    \
     "subq %c[ref_bias](%[pool]), %%rax\n\t"                                                                  \
     "cmpq %c[ref_limit](%[pool]), %%rax\n\t"                                                                 \
-    "jae 6f\n\t"                                                                                             \
+    "jae 6b\n\t"                                                                                             \
     "movl %c[id_mask](%[pool]), %%ecx\n\t"                                                                   \
     "andl %%eax, %%ecx\n\t"                                                                                  \
     "subq %%rcx, %%rax\n\t"                                                                                  \
     "movl %%ecx, (%[ids], %%rsi, 4)\n\t"                                                                     \
     "movl %%ecx, (%%r11, %%rsi, 4)\n\t"
 
-/* Its word: the last three lines are those of rseq_run.h. Neither they nor the jump change the flags that the addition
- * sets. */
+/* Its word: as far as here a restart finds it as it was. The store is the last instruction that the kernel restarts. */
 #define SLB_RSEQ_RUN_WORD                                                                                    \
     "leaq (%%rax, %%r9), %%rdx\n\t"                                                                          \
     "cmpq (%[words], %%rcx, 8), %%rdx\n\t"                                                                   \
-    "jne 6f\n\t"                                                                                             \
+    "jne 6b\n\t"                                                                                             \
     "addq %c[step](%[pool]), %%rax\n\t"                                                                      \
-    "leaq (%[words], %%rcx, 8), %%rdi\n\t"                                                                   \
-    "addq $1, %%rsi\n\t"                                                                                     \
-    "stosq\n\t"
+    "movq %%rax, (%[words], %%rcx, 8)\n\t"
+
+/* Goes to 7 where the kernel has interrupted this thread since the sequence was armed; rdi points to the descriptor. */
+#define SLB_RSEQ_RUN_STILL                                                                                   \
+    "cmpq %%rdi, " SLB_RSEQ_AT("8") "\n\t"                                                                   \
+                                    "jne 7f\n\t"
+
+/* The header with the ids of all words that were stored. stosq moves rdi on, which tells an interrupted run that it is
+ * done: the jump behind it is restarted too. */
+#define SLB_RSEQ_RUN_COMMIT                                                                                  \
+    "leaq (%%rsi, %%r10), %%rax\n\t"                                                                         \
+    "addq %[count], %%rax\n\t"                                                                               \
+    "leaq %c[header](%%r8), %%rdi\n\t"                                                                       \
+    "stosq\n\t"                                                                                              \
+    "jmp 10f\n\t"
+
+#define SLB_RSEQ_RUN_RESTARTED                                                                               \
+    "leaq 8 + %c[header](%%r8), %%rax\n\t"                                                                   \
+    "cmpq %%rax, %%rdi\n\t"                                                                                  \
+    "je 10f\n\t"                                                                                             \
+    "jmp 7f\n\t"
 
 /* The first of `count` slabs, at least one, as far as they are live and biased to this CPU. `ids` gets the id of each
- * that was begun, where no other thread writes. The arrays are counted from their ends, so that one addition counts a
- * slab and finds the last. */
+ * that was looked at, where no other thread writes. The arrays are counted from their ends, so that one addition counts
+ * a slab and finds the last. */
 SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *ids,
                                      uint64_t count, struct slb_rseq_run *out) {
     uint64_t left = -count, result;
-    const _Atomic uint64_t *at;
-    intptr_t area = SLB_RSEQ_AREA;
     __asm__ volatile(
-        SLB_RSEQ_BEGIN SLB_RSEQ_RUN_BEGIN
-        "5:\n\t" SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD "jnz 5b\n\t"
-        "6:\n\t" /* the last, or one that is not for this way */
-        "movq %%rsi, %%rax\n\t"
-        "addq %[count], %%rax\n\t"
-        "addq %%rax, %%r10\n\t"
-        "movq %%r10, %c[header](%%r8)\n\t" SLB_RSEQ_END_OR("movl %[restarted], %%eax\n\t"
-                                                           "jmp 9f\n\t") "movl %[done], %%eax\n\t"
-                                                                         "jmp 9f\n\t"
-                                                                         "8:\n\t"
-                                                                         "movl %[refused], %%eax\n\t"
-                                                                         "9:\n\t"
-        : "=&a"(result), "+S"(left), "=&D"(at), [area] "+d"(area)
-        : [pool] "r"(pool), [refs] "r"(refs + count), [ids] "r"(ids + count), [words] "r"(pool->words),
-          [count] "rm"(count), [cpus] "i"(offsetof(struct slabby_allocator, release_cpus)),
-          [bias_shift] "i"(SLB_WORD_HIGH), [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
-          [shift] "i"(SLB_CACHE_STRIDE_LOG2), [stacks] "i"(offsetof(struct slabby_allocator, return_caches)),
+        "xorl %%r8d, %%r8d\n\t" SLB_RSEQ_BEGIN "movq %%rax, %%rdi\n\t" SLB_RSEQ_RUN_BEGIN "jmp 5f\n\t"
+        "6:\n\t" /* behind the last, or at one that is not for this way */
+        SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_COMMIT
+        "5:\n\t" SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD SLB_RSEQ_END_OR(SLB_RSEQ_RUN_RESTARTED)
+        "addq $1, %%rsi\n\t"
+        "jnz 5b\n\t"
+        "jmp 6b\n\t"
+        "7:\n\t"
+        "movl %[restarted], %%eax\n\t"
+        "jmp 9f\n\t"
+        "8:\n\t"
+        "movl %[refused], %%eax\n\t"
+        "jmp 9f\n\t"
+        "10:\n\t"
+        "movl %[done], %%eax\n\t"
+        "9:\n\t"
+        "movq $0, " SLB_RSEQ_AT("8") "\n\t"
+        : "=&a"(result), "+S"(left)
+        : [area] "r"(SLB_RSEQ_AREA), [pool] "r"(pool), [refs] "r"(refs + count), [ids] "r"(ids + count),
+          [words] "r"(pool->words), [count] "rm"(count),
+          [cpus] "i"(offsetof(struct slabby_allocator, release_cpus)), [bias_shift] "i"(SLB_WORD_HIGH),
+          [live] "i"(SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED), [shift] "i"(SLB_CACHE_STRIDE_LOG2),
+          [stacks] "i"(offsetof(struct slabby_allocator, return_caches)),
           [header] "i"(offsetof(struct slb_cpu_cache, header)),
           [cached] "i"(offsetof(struct slb_cpu_cache, ids)),
           [max] "i"(offsetof(struct slabby_allocator, cache_max)),
@@ -22396,8 +22412,8 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
           [id_mask] "i"(offsetof(struct slabby_allocator, id_mask)),
           [step] "i"(offsetof(struct slabby_allocator, generation_step)), [done] "i"(SLB_RSEQ_DONE),
           [refused] "i"(SLB_RSEQ_REFUSED), [restarted] "i"(SLB_RSEQ_RESTARTED)
-        : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
-    *out = (struct slb_rseq_run){.begun = left + count, .at = at, .result = (enum slb_rseq_result)result};
+        : "rcx", "rdx", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+    *out = (struct slb_rseq_run){.freed = left + count, .result = (enum slb_rseq_result)result};
 }
 
 #endif
@@ -22881,14 +22897,11 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
     if (atomic_load_explicit(&pool->release_cpus, memory_order_relaxed) == 0)
         return 0;
     slb_rseq_release_run(pool, refs, ids, most, &run);
-    if (slb_likely(run.result == SLB_RSEQ_DONE))
-        return run.begun;
     if (run.result == SLB_RSEQ_REFUSED)
         return slb_release_run_singly(pool, refs, (uint32_t)most);
-    uint64_t freed = slb_rseq_run_freed(&run, pool->words, ids);
-    if (freed != 0)
-        slb_own_give_run(pool, ids, (uint32_t)freed);
-    return freed;
+    if (slb_unlikely(run.result == SLB_RSEQ_RESTARTED && run.freed != 0))
+        slb_own_give_run(pool, ids, (uint32_t)run.freed);
+    return run.freed;
 }
 
 /* ------------------------------------------------------------------------------------------- the others */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A run of releases (tiers/rseq_run.h) that the kernel interrupts before each of its instructions, once each: what the
- * run says it has freed is what it has freed. The parent steps a child through the sequence. While it steps, the
- * sequence is not armed, or the kernel would restart it at the first step; it is armed for the step that counts. */
+/* A run of releases (tiers/rseq_run.h) that is interrupted before each of its instructions, once each: what the run says
+ * it has freed is what it has freed. The parent steps a child through the run. The kernel would restart the sequence at
+ * the first step, so the child takes its thread's area back from the kernel, and the parent does at the interruption
+ * what linux/rseq.h says of the kernel: it moves a thread inside the sequence to the address for restarts, and disarms. */
 #define _GNU_SOURCE
 #include "backend.h"
 #include "support.h"
@@ -19,7 +20,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +40,7 @@ struct descriptor {
     uint64_t start, length, abort_address;
 };
 
-enum life { LIFE_WELL, LIFE_ANSWER, LIFE_COUNT, LIFE_WORDS, LIFE_HEADER, LIFE_IDS, LIFE_UNTRACED };
+enum life { LIFE_WELL, LIFE_COUNT, LIFE_WORDS, LIFE_HEADER, LIFE_IDS, LIFE_DONE, LIFE_UNTRACED };
 
 /* Slabs are live in generation 10 and biased to this CPU, but slab 4 is plain and slab 5 another CPU's. */
 static const struct run {
@@ -84,7 +87,7 @@ static bool freed_exactly(const struct run *run, uint64_t freed) {
 
 /* What became of a run that ended as it did. */
 static enum life judge(const struct run *run, const struct slb_rseq_run *did, const uint32_t *ids) {
-    uint64_t freed = slb_rseq_run_freed(did, words, ids);
+    uint64_t freed = did->freed;
 
     if (freed > run->freed || (did->result == SLB_RSEQ_DONE && freed != run->freed))
         return LIFE_COUNT;
@@ -164,7 +167,7 @@ static void expect_one(slabby_ref second) {
         slb_rseq_release_run(&pool, refs, ids, 2, &did);
     }
     assert_int_equal(did.result, SLB_RSEQ_DONE);
-    assert_int_equal(did.begun, 1);
+    assert_int_equal(did.freed, 1);
     assert_int_equal(atomic_load(&cache->header), LENGTH + 1);
 }
 
@@ -195,7 +198,7 @@ static void expect_untouched(uint64_t header) {
         did = release(&runs[1], ids);
     }
     assert_int_equal(did.result, SLB_RSEQ_REFUSED);
-    assert_int_equal(did.begun, 0);
+    assert_int_equal(did.freed, 0);
     assert_true(freed_exactly(&runs[1], 0));
     assert_int_equal(atomic_load(&cache->header), header);
 }
@@ -220,48 +223,60 @@ static void a_run_is_refused_as_a_whole(void **state) {
 
 /* -------------------------------------------------------------------------------------- interrupted */
 
+#define AT_RSEQ_FEATURE_SIZE_NUMBER 27 /* of linux/auxvec.h, which older systems lack */
+
+/* From here on the kernel restarts nothing in this thread, and no longer writes where it runs. */
+static bool take_area_back(void) {
+    volatile uint32_t *area = (uint32_t *)(void *)slb_os_rseq_area();
+    unsigned long lengths[] = {32, getauxval(AT_RSEQ_FEATURE_SIZE_NUMBER)};
+    for (size_t i = 0; i < COUNT_OF(lengths); i++)
+        if (syscall(SYS_rseq, area, (uint32_t)lengths[i], 1 /* unregister */, 0x53053053u) == 0) {
+            area[0] = own_cpu;
+            area[1] = own_cpu;
+            return true;
+        }
+    return false;
+}
+
 /* Of a child that is stopped twice: before the run and behind it. */
 static enum life life_of_stepped(const struct run *run) {
     uint32_t ids[MOST];
 
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || !take_area_back())
         return LIFE_UNTRACED;
     raise(SIGSTOP);
     struct slb_rseq_run did = release(run, ids);
     raise(SIGSTOP);
-    if (did.result != SLB_RSEQ_RESTARTED)
-        return LIFE_ANSWER;
-    return judge(run, &did, ids);
+    enum life life = judge(run, &did, ids);
+    return life == LIFE_WELL && did.result == SLB_RSEQ_DONE ? LIFE_DONE : life;
 }
 
-static long peek(pid_t child, uint64_t address) {
+static uint64_t peek(pid_t child, uint64_t address) {
     errno = 0;
     long value = ptrace(PTRACE_PEEKDATA, child, (void *)(uintptr_t)address, NULL);
     assert_int_equal(errno, 0);
-    return value;
+    return (uint64_t)value;
 }
 
 static void poke(pid_t child, uint64_t address, uint64_t value) {
     assert_int_equal(ptrace(PTRACE_POKEDATA, child, (void *)(uintptr_t)address, (void *)(uintptr_t)value), 0);
 }
 
-/* Whether the child's next instruction is one of the sequence, which is disarmed then; *descriptor is what armed it. */
-static bool disarm(pid_t child, uint64_t *descriptor) {
-    const uint64_t area = (uint64_t)(uintptr_t)slb_os_rseq_area() + 8;
-    uint64_t armed = (uint64_t)peek(child, area);
-    struct user_regs_struct registers;
+static uint64_t armed_by(pid_t child) {
+    return peek(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8);
+}
 
-    if (armed != 0)
-        *descriptor = armed;
-    if (*descriptor == 0)
-        return false;
+/* What the kernel does with a thread that it has interrupted. */
+static void interrupt_thread(pid_t child) {
+    struct user_regs_struct registers;
+    uint64_t descriptor = armed_by(child);
     assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
-    uint64_t start = (uint64_t)peek(child, *descriptor + offsetof(struct descriptor, start));
-    uint64_t length = (uint64_t)peek(child, *descriptor + offsetof(struct descriptor, length));
-    if (registers.rip - start >= length)
-        return false;
-    poke(child, area, 0);
-    return true;
+    uint64_t start = peek(child, descriptor + offsetof(struct descriptor, start));
+    if (registers.rip - start < peek(child, descriptor + offsetof(struct descriptor, length))) {
+        registers.rip = peek(child, descriptor + offsetof(struct descriptor, abort_address));
+        assert_int_equal(ptrace(PTRACE_SETREGS, child, NULL, &registers), 0);
+    }
+    poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, 0);
 }
 
 /* The child goes on, by one instruction or as far as it comes. */
@@ -271,9 +286,8 @@ static void await_stop(pid_t child, bool one, int *status) {
     assert_int_equal(waitpid(child, status, 0), child);
 }
 
-/* Interrupts the run before its instruction `at`; false where it has fewer. */
+/* Interrupts the run before the instruction `at` of those that it is armed for; false where it has fewer. */
 static bool interrupt(const struct run *run, uint32_t at) {
-    uint64_t descriptor = 0;
     int status = 0;
     pid_t child = fork();
 
@@ -282,10 +296,11 @@ static bool interrupt(const struct run *run, uint32_t at) {
         _exit((int)life_of_stepped(run));
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status)) {
-        print_message("this process may not trace its child\n");
+        print_message("this process may not trace its child, or the area is not the C library's\n");
         skip();
     }
-    for (uint32_t met = 0; met <= at; met += disarm(child, &descriptor)) {
+    poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, 0); /* what the program armed last */
+    for (uint32_t met = 0; met <= at; met += armed_by(child) != 0) {
         await_stop(child, true, &status);
         assert_true(WIFSTOPPED(status));
         if (WSTOPSIG(status) == SIGSTOP && met > 0) { /* behind the run already */
@@ -294,17 +309,20 @@ static bool interrupt(const struct run *run, uint32_t at) {
             return false;
         }
     }
-    poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, descriptor);
+    bool committed = peek(child, (uint64_t)(uintptr_t)&cache->header) != LENGTH;
+    interrupt_thread(child);
     await_stop(child, false, &status);
     assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     await_stop(child, false, &status);
     assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) != LIFE_WELL)
-        fail_msg("interrupted before instruction %u of run %td: %d", at, run - runs, WEXITSTATUS(status));
+    enum life life = (enum life)WEXITSTATUS(status);
+    if (life != (committed ? LIFE_DONE : LIFE_WELL) && !(life == LIFE_DONE && run->freed == 0))
+        fail_msg("interrupted before instruction %u of run %td: %d", at, run - runs, (int)life);
     return true;
 }
 
-/* Guards: wherever a run is interrupted, it says how many slabs it has freed, and the cache has none of them. */
+/* Guards: wherever a run is interrupted, it says how many slabs it has freed; the cache has all of them, where the header
+ * was stored before, or none. */
 static void an_interrupted_run_knows_what_it_did(void **state) {
     (void)state;
     need_sequences(cache != NULL);
@@ -317,12 +335,57 @@ static void an_interrupted_run_knows_what_it_did(void **state) {
     }
 }
 
+static volatile sig_atomic_t handled;
+
+/* A sequence that no thread ever enters: one instruction, the signature, and the address for restarts. */
+__asm__(".pushsection .text\n\t"
+        "nowhere: nop\n\t"
+        ".long 0x53053053\n\t"
+        "nowhere_restarted: ud2\n\t"
+        ".popsection");
+extern const char nowhere[], nowhere_restarted[];
+
+/* Arms the sequence of a run again, at whatever instruction of a run this thread is. */
+static void release_in_handler(int number) {
+    (void)number;
+    uint32_t ids[MOST];
+    const slabby_ref ref = REF_BIAS + ((uint64_t)GENERATION << ID_BITS) + 7;
+    struct slb_rseq_run did;
+    slb_rseq_release_run(&pool, &ref, ids, 1, &did);
+    handled++;
+}
+
+/* Guards: the kernel takes a sequence back from a thread that it interrupts elsewhere, and a run leaves none behind. */
+static void no_sequence_stays_armed(void **state) {
+    uint64_t *armed = (uint64_t *)(void *)slb_os_rseq_area() + 1;
+    uint32_t ids[MOST];
+
+    (void)state;
+    need_sequences(cache != NULL);
+    for (size_t i = 0; i < COUNT_OF(runs); i++) {
+        (void)release_undisturbed(&runs[i], ids);
+        assert_int_equal(*(volatile uint64_t *)armed, 0);
+    }
+    expect_untouched(SLB_CACHE_LOCKED);
+    assert_int_equal(*(volatile uint64_t *)armed, 0);
+    static struct descriptor elsewhere __attribute__((aligned(32)));
+    elsewhere = (struct descriptor){0, 0, (uintptr_t)nowhere, 1, (uintptr_t)nowhere_restarted};
+    struct sigaction action = {.sa_handler = release_in_handler}, before;
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    *(volatile uint64_t *)armed = (uintptr_t)&elsewhere;
+    raise(SIGUSR1);
+    assert_int_equal(*(volatile uint64_t *)armed, 0);
+    assert_int_equal(handled, 1);
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_ends_where_it_must),
         cmocka_unit_test(a_run_leaves_what_it_cannot_judge),
         cmocka_unit_test(a_run_is_refused_as_a_whole),
         cmocka_unit_test(an_interrupted_run_knows_what_it_did),
+        cmocka_unit_test(no_sequence_stays_armed),
     };
 
     return cmocka_run_group_tests(tests, stay_on_one_cpu, let_go);

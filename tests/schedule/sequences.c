@@ -207,7 +207,7 @@ bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic
     return swap(entry, biased, word) == SLB_RSEQ_DONE;
 }
 
-/* The part of a run that stores words. What an interrupted run says is what the registers say at that access. */
+/* The part of a run that stores words. */
 static enum slb_rseq_result store_words(struct slabby_allocator *pool, const uint64_t *refs, uint32_t *ids,
                                         uint64_t count, struct sequence *it, struct slb_rseq_run *run) {
     for (uint64_t i = 0; i < count; i++) {
@@ -225,13 +225,11 @@ static enum slb_rseq_result store_words(struct slabby_allocator *pool, const uin
             return SLB_RSEQ_RESTARTED;
         if (*location != relative - id + (SLABBY_SLAB_STATE_LIVE | slb_word_mark(schedule_cpu())))
             return SLB_RSEQ_DONE;
-        run->at = &pool->words[id];
-        run->begun = i + 1;
         if (!reach(location, ACCESS_WRITE))
             return SLB_RSEQ_RESTARTED;
         *location = relative - id + pool->generation_step;
         schedule_changed(location);
-        run->at++;
+        run->freed = i + 1;
     }
     return SLB_RSEQ_DONE;
 }
@@ -245,7 +243,7 @@ void slb_rseq_release_run(struct slabby_allocator *pool, const uint64_t *refs, u
         run->result = SLB_RSEQ_REFUSED;
     if (run->result == SLB_RSEQ_DONE)
         run->result = store_words(pool, refs, ids, count, &it, run);
-    run->result = run->result == SLB_RSEQ_DONE ? (enum slb_rseq_result)commit(&it, it.header + run->begun)
+    run->result = run->result == SLB_RSEQ_DONE ? (enum slb_rseq_result)commit(&it, it.header + run->freed)
                                                : (enum slb_rseq_result)end(run->result);
 }
 

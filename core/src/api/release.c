@@ -482,14 +482,11 @@ SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby
     if (atomic_load_explicit(&pool->release_cpus, memory_order_relaxed) == 0)
         return 0;
     slb_rseq_release_run(pool, refs, ids, most, &run);
-    if (slb_likely(run.result == SLB_RSEQ_DONE))
-        return run.begun;
     if (run.result == SLB_RSEQ_REFUSED)
         return release_run_singly(pool, refs, (uint32_t)most);
-    uint64_t freed = slb_rseq_run_freed(&run, pool->words, ids);
-    if (freed != 0)
-        give_run(pool, ids, (uint32_t)freed);
-    return freed;
+    if (slb_unlikely(run.result == SLB_RSEQ_RESTARTED && run.freed != 0))
+        give_run(pool, ids, (uint32_t)run.freed);
+    return run.freed;
 }
 
 /* ------------------------------------------------------------------------------------------- the others */

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Many releases in one restartable sequence, where the processor has the instruction that this needs.
+ * Many releases in one restartable sequence, where this is written for the processor.
  *
  * The sequence looks at one word after the other, stores those that say live and biased to this CPU as free, writes
  * their ids above the stack of this CPU's cache, and commits all ids by one store of the header. Each word is a commit
  * of its own: it stays free when the kernel restarts the sequence behind it. So an interrupted run must know whether it
  * has stored the current word itself, or another thread of this CPU has released that slab. The words do not show this.
- * The registers do, because the kernel changes nothing but the address at which the thread continues:
  *
- *      compare        the word is what it must be, so it is not the one stored last: that one says free
- *      at = word      the address of the word ..
- *      begun + 1      .. that was begun last
- *      stosq          one instruction: the word is stored, and `at` moves on
+ * So the store of the word is the last instruction that the kernel restarts, and the counting lies behind it:
  *
- * At whichever instruction the run ended, all words that were begun are stored, except the last one if `at` still
- * points to it.
+ *      still armed?   that the kernel has restarted nothing and interrupted nothing since this run began        restarted
+ *      compare        the word is what it must be                                                               restarted
+ *      store          the word                                                                                  restarted
+ *      count + 1, back to the first line                                                                        goes on
+ *
+ * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs becomes
+ * 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may release a
+ * run of its own there, which arms the same sequence; each run disarms it at its end.
  *
  * Until the header is stored, the slabs belong to the thread and count as used: they are part of its demand until the
  * call returns, like the one slab of slabby_release. So nothing is counted as a move.
@@ -24,19 +26,12 @@
 
 #include "tiers/cpu_cache_rseq.h"
 
-/* What a run did. Done: the cache has the ids. Restarted: the caller gives them. Refused: the cache is locked or has
- * too little space left, or this CPU makes no runs. */
+/* What a run did: how many slabs it has freed, by their words. Done: the cache has their ids. Restarted: the caller
+ * gives them. Refused: the cache is locked or has too little space left, or this CPU makes no runs. */
 struct slb_rseq_run {
-    uint64_t begun;
-    const _Atomic uint64_t *at;
+    uint64_t freed;
     enum slb_rseq_result result;
 };
-
-/* The number of slabs that a run has freed, by their words, when it was restarted or is done. */
-SLB_INLINE uint64_t slb_rseq_run_freed(const struct slb_rseq_run *run, const _Atomic uint64_t *words,
-                                       const uint32_t *ids) {
-    return run->begun != 0 && run->at == &words[ids[run->begun - 1]] ? run->begun - 1 : run->begun;
-}
 
 #if SLB_HAVE_RSEQ && defined(__x86_64__)
 #include "tiers/rseq_run_x86_64.h"
