@@ -6374,13 +6374,13 @@ struct slb_label {
 
 /* -------------------- observe/latency_state.h */
 /*
- * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU: sums
- * and a histogram since the pool was created, and what the histogram was when each of the last two half minutes began.
- * So the histogram less what it was tells of the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
+ * sums and a histogram since the pool was created, and what the histogram was when each of the last two half minutes
+ * began. So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %. Short times have a count for each number of ticks, in
- * which all that a sample says is stored by one addition; readers add them to the buckets and sums.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single
+ * allocations have a count for each number of ticks; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -6402,22 +6402,42 @@ struct slb_label {
 #define SLB_LATENCY_SHORT 256u
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
-struct slb_latency_counts {
-    _Atomic uint64_t short_times[SLB_LATENCY_SHORT]; /* samples that stand for one allocation, by their ticks */
-    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];   /* allocations of all other samples */
+/*
+ * Short times of one CPU. An allocation's time is counted with the next one: the counter of the processor is not read
+ * before earlier loads have ended, and so no load may depend on the time that was just measured. One sequence changes
+ * all three, and its commit is the store of `last`:
+ *
+ *      last       samples (56) | index of the last one (8)
+ *      counted    what counts[index] becomes (55) | turn (1) | index (8): of the one before, which counts[] may lack
+ *      counts     of all before
+ *
+ * The turn is the lowest bit of the number of samples when that one was the last. If it is the same as in `last`, a
+ * sequence was restarted ahead of its commit: its sample is still the last one, and `counted` says what it will be.
+ * Index i stands for SLB_LATENCY_SHORT - 1 - i ticks. Index 0 is that of no sample: memory that is all 0 has it as
+ * the last.
+ */
+#define SLB_SHORT_TURN 0x100
+#define SLB_SHORT_COUNT 9
+
+struct slb_short_times {
+    _Atomic uint64_t last, counted;
+    _Atomic uint64_t counts[SLB_LATENCY_SHORT];
 };
 
 struct slb_latency_start {
-    _Atomic uint64_t period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
-    struct slb_latency_counts counts;
+    _Atomic uint64_t
+        period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
+    _Atomic uint64_t short_counts[SLB_LATENCY_SHORT];
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
 };
 
 struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
-    _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
-    struct slb_latency_counts lifetime; /* never falls */
+    _Atomic uint64_t period, looked_at;            /* the half minute, and when in ticks the clock said so */
+    struct slb_short_times short_times;            /* samples that stand for one allocation */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS]; /* allocations of all other samples; never fall */
     struct slb_latency_start starts[2];
 };
 
@@ -8414,6 +8434,51 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t 
                  :
                  : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
                  : "rax", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A short time of observe/latency_counts.h, by its index; `last` and `counted` have the forms that
+ * observe/latency_state.h shows. The store of `last` is the commit; what is stored before it may be stored again. */
+#define SLB_HAVE_RSEQ_SHORT_TIMES 1
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add_short(uint32_t cpu, struct slb_short_times *times,
+                                                       uint64_t index) {
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
+                                                  "jne %l[refused]\n\t"
+                                                  "movq %c[last](%[times]), %%rcx\n\t"
+                                                  "movq %c[counted](%[times]), %%rax\n\t"
+                                                  "movq %%rax, %%r10\n\t"
+                                                  "xorq %%rcx, %%r10\n\t"
+                                                  "testl %[turn], %%r10d\n\t"
+                                                  "jz 5f\n\t" /* of a sequence that was restarted */
+                                                  "movzbl %%al, %%r10d\n\t"
+                                                  "shrq %[count], %%rax\n\t"
+                                                  "movq %%rax, %c[counts](%[times], %%r10, 8)\n\t"
+                                                  "5:\n\t"
+                                                  "movzbl %%cl, %%r10d\n\t"
+                                                  "movq %c[counts](%[times], %%r10, 8), %%rax\n\t"
+                                                  "addq $1, %%rax\n\t"
+                                                  "shlq %[count], %%rax\n\t"
+                                                  "movl %%ecx, %%r11d\n\t"
+                                                  "andl %[low], %%r11d\n\t"
+                                                  "orq %%r11, %%rax\n\t"
+                                                  "movq %%rax, %c[counted](%[times])\n\t"
+                                                  "subq %%r10, %%rcx\n\t"
+                                                  "leaq %c[turn](%%rcx, %[index]), %%rcx\n\t"
+                                                  "movq %%rcx, %c[last](%[times])\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [times] "r"(times), [index] "r"(index),
+                   [last] "i"(offsetof(struct slb_short_times, last)),
+                   [counted] "i"(offsetof(struct slb_short_times, counted)),
+                   [counts] "i"(offsetof(struct slb_short_times, counts)), [turn] "i"(SLB_SHORT_TURN),
+                   [low] "i"(2 * SLB_SHORT_TURN - 1), [count] "i"(SLB_SHORT_COUNT)
+                 : "rax", "rcx", "r10", "r11", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -13488,8 +13553,8 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
 SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks,
                                     uint64_t weight);
 
-/* The clock is read once in some 50 us or (if the counter is slow) 5 ms, measured in ticks: half minutes need not change
- * at the exact moment. */
+/* The clock is read once in some 50 us or (if the counter is slow) 5 ms, measured in ticks: half minutes need not
+ * change at the exact moment. */
 #define SLB_LATENCY_TICKS_BETWEEN_CHECKS (1u << 17)
 
 SLB_INLINE bool slb_latency_period_is_known(struct slb_latency *latency, uint64_t now) {
@@ -13499,14 +13564,23 @@ SLB_INLINE bool slb_latency_period_is_known(struct slb_latency *latency, uint64_
 }
 
 /* The same for a short time of one allocation on `cpu`, below pool->rseq_cpus. False, and nothing is written, where
- * slb_latency_record has to do it. On some processors the counter is not read before earlier loads have ended. So nothing
- * is looked up by the time itself, which the next allocation would wait for: that takes 10 ns. */
+ * slb_latency_record has to do it. */
 SLB_INLINE bool slb_latency_record_short(struct slabby_allocator *pool, uint32_t cpu, uint64_t now,
                                          uint64_t ticks) {
+#ifdef SLB_HAVE_RSEQ_SHORT_TIMES
     struct slb_latency *latency = &pool->latency[cpu];
-    return slb_likely(ticks < SLB_LATENCY_SHORT && slb_latency_period_is_known(latency, now) &&
-                      slb_rseq_add(cpu, &latency->lifetime.short_times[ticks], 1));
+    return slb_likely(ticks < SLB_LATENCY_SHORT - 1 && slb_latency_period_is_known(latency, now) &&
+                      slb_rseq_try_add_short(cpu, &latency->short_times, SLB_LATENCY_SHORT - 1 - ticks) ==
+                          SLB_RSEQ_DONE);
+#else
+    (void)pool, (void)cpu, (void)now, (void)ticks;
+    return false;
+#endif
 }
+
+/* How many short times of each index there were; counts[0] means nothing. No count is lower than in an earlier reading,
+ * and where no sample comes meanwhile each is exact. */
+SLB_PRIVATE void slb_short_times_read(struct slb_short_times *times, uint64_t *counts);
 
 /* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
 SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
@@ -13569,11 +13643,46 @@ SLB_PRIVATE uint64_t slb_latency_period(void) {
     return slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
 }
 
-static void slb_copy_counts(struct slb_latency_counts *to, struct slb_latency_counts *from) {
+/* What counts[] may lack. It is never more than what there was. */
+static void slb_raise_to(uint64_t *counts, uint64_t index, uint64_t count) {
+    counts[index] = count > counts[index] ? count : counts[index];
+}
+
+static uint64_t slb_raise_by_counted(struct slb_short_times *times, uint64_t *counts) {
+    uint64_t counted = atomic_load_explicit(&times->counted, memory_order_acquire);
+    slb_raise_to(counts, counted % SLB_SHORT_TURN, counted >> SLB_SHORT_COUNT);
+    return counted;
+}
+
+/*
+ * Samples may come meanwhile. Each that came before this began is in the result. Call the last of them L, and the one
+ * before it K. `counted` is read behind L, so it has K, or a later one, and then counts[] has K.
+ * - Where L is still the last in the end, `counted` has K, or L by a sequence that was not committed. Nothing has L
+ *   beside that, and so it is added.
+ * - Where it is not, `counted`, read behind that, has L, or a later one, and then counts[] has L, read behind that.
+ * acquire: what is read later is not older than what was read before.
+ */
+SLB_PRIVATE void slb_short_times_read(struct slb_short_times *times, uint64_t *counts) {
+    uint64_t last = atomic_load_explicit(&times->last, memory_order_acquire), index = last % SLB_SHORT_TURN;
+    uint64_t counted = atomic_load_explicit(&times->counted, memory_order_acquire);
     for (uint32_t i = 0; i < SLB_LATENCY_SHORT; i++)
-        atomic_store_explicit(&to->short_times[i],
-                              atomic_load_explicit(&from->short_times[i], memory_order_relaxed),
-                              memory_order_relaxed);
+        counts[i] = atomic_load_explicit(&times->counts[i], memory_order_relaxed);
+    slb_raise_to(counts, counted % SLB_SHORT_TURN, counted >> SLB_SHORT_COUNT);
+    atomic_thread_fence(memory_order_acquire);
+    counted = slb_raise_by_counted(times, counts);
+    if (atomic_load_explicit(&times->last, memory_order_acquire) != last) {
+        (void)slb_raise_by_counted(times, counts);
+        slb_raise_to(counts, index, atomic_load_explicit(&times->counts[index], memory_order_relaxed));
+    } else if (((last ^ counted) & SLB_SHORT_TURN) != 0) {
+        counts[index]++;
+    }
+}
+
+static void slb_copy_counts(struct slb_latency_start *to, struct slb_latency *from) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    slb_short_times_read(&from->short_times, counts);
+    for (uint32_t i = 0; i < SLB_LATENCY_SHORT; i++)
+        atomic_store_explicit(&to->short_counts[i], counts[i], memory_order_relaxed);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         atomic_store_explicit(&to->buckets[i], atomic_load_explicit(&from->buckets[i], memory_order_relaxed),
                               memory_order_relaxed);
@@ -13581,7 +13690,7 @@ static void slb_copy_counts(struct slb_latency_counts *to, struct slb_latency_co
 
 /* The first sample of a half minute notes what there was before it. A sample that another thread adds meanwhile may be
  * missing in the percentiles. release: a reader that finds the number finds the counts. */
-static SLB_COLD void slb_look_at_clock(struct slb_latency *latency, uint64_t now) {
+static SLB_COLD void slb_check_clock(struct slb_latency *latency, uint64_t now) {
     uint64_t period = slb_latency_period();
     struct slb_latency_start *start = &latency->starts[period & 1];
     uint64_t before = atomic_load_explicit(&start->period, memory_order_relaxed);
@@ -13589,7 +13698,7 @@ static SLB_COLD void slb_look_at_clock(struct slb_latency *latency, uint64_t now
         atomic_compare_exchange_strong_explicit(&start->period, &before, 0, memory_order_acq_rel,
                                                 memory_order_relaxed)) {
         atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-        slb_copy_counts(&start->counts, &latency->lifetime);
+        slb_copy_counts(start, latency);
         atomic_store_explicit(&start->period, period, memory_order_release);
     }
     atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
@@ -13633,14 +13742,10 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
                                     uint64_t weight) {
     struct slb_record record = slb_begin_record(pool);
     if (slb_unlikely(!slb_latency_period_is_known(record.latency, now)))
-        slb_look_at_clock(record.latency, now);
-    if (weight == 1 && ticks < SLB_LATENCY_SHORT) {
-        slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime.short_times) + ticks * sizeof ticks, 1);
-        return;
-    }
+        slb_check_clock(record.latency, now);
     slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
     slb_add_to_record(pool, &record,
-                  offsetof(struct slb_latency, lifetime.buckets) + slb_latency_bucket_of(ticks) * sizeof ticks,
+                  offsetof(struct slb_latency, buckets) + slb_latency_bucket_of(ticks) * sizeof ticks,
                   weight);
     slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
     slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
@@ -13648,20 +13753,22 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
 
 /* ------------------------------------------------------------------------------------------------- reading */
 
-/* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked at. */
+/* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked
+ * at. */
 static bool slb_has_samples(struct slb_latency *latency) {
     return atomic_load_explicit(&latency->period, memory_order_relaxed) != 0;
 }
 
 static void slb_add_sums(struct slb_latency *latency, struct slb_latency_sums *sums) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    slb_short_times_read(&latency->short_times, counts);
     sums->samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
     sums->weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
     sums->weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++) {
-        uint64_t count = atomic_load_explicit(&latency->lifetime.short_times[ticks], memory_order_relaxed);
-        sums->samples += count;
-        sums->weight += count;
-        sums->weighted_ticks += count * ticks;
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++) {
+        sums->samples += counts[i];
+        sums->weight += counts[i];
+        sums->weighted_ticks += counts[i] * (SLB_LATENCY_SHORT - 1 - i);
     }
 }
 
@@ -13675,34 +13782,40 @@ SLB_PRIVATE struct slb_latency_sums slb_latency_sums(struct slabby_allocator *po
     return sums;
 }
 
-/* Modulo 2^64, so that what was before is taken off by adding it with the other sign. */
-static void slb_add_counts(struct slb_latency_counts *counts, uint64_t *buckets, uint64_t sign) {
-    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++)
-        buckets[slb_latency_bucket_of(ticks)] +=
-            sign * atomic_load_explicit(&counts->short_times[ticks], memory_order_relaxed);
+SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    if (!slb_has_samples(latency))
+        return;
+    slb_short_times_read(&latency->short_times, counts);
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
+        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] += counts[i];
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
-        buckets[i] += sign * atomic_load_explicit(&counts->buckets[i], memory_order_relaxed);
+        buckets[i] += atomic_load_explicit(&latency->buckets[i], memory_order_relaxed);
 }
 
-SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets) {
-    if (slb_has_samples(latency))
-        slb_add_counts(&latency->lifetime, buckets, 1);
+/* Modulo 2^64: together with slb_latency_add_all, read behind it, no bucket is below 0. */
+static void slb_take_off(struct slb_latency_start *start, uint64_t *buckets) {
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
+        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] -=
+            atomic_load_explicit(&start->short_counts[i], memory_order_relaxed);
+    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
+        buckets[i] -= atomic_load_explicit(&start->buckets[i], memory_order_relaxed);
 }
 
 /* What there was when a half minute began, if a sample came in it. acquire: the counts are those of the number. */
-static struct slb_latency_counts *slb_start_of(struct slb_latency *latency, uint64_t period) {
+static struct slb_latency_start *slb_start_of(struct slb_latency *latency, uint64_t period) {
     struct slb_latency_start *start = &latency->starts[period & 1];
-    return atomic_load_explicit(&start->period, memory_order_acquire) == period ? &start->counts : NULL;
+    return atomic_load_explicit(&start->period, memory_order_acquire) == period ? start : NULL;
 }
 
 SLB_PRIVATE void slb_latency_add_recent(struct slb_latency *latency, uint64_t period, uint64_t *buckets) {
-    struct slb_latency_counts *before = slb_start_of(latency, period - 1);
-    if (before == NULL)
-        before = slb_start_of(latency, period);
-    if (before == NULL)
+    struct slb_latency_start *start = slb_start_of(latency, period - 1);
+    if (start == NULL)
+        start = slb_start_of(latency, period);
+    if (start == NULL)
         return;
-    slb_add_counts(before, buckets, UINT64_MAX);
-    slb_add_counts(&latency->lifetime, buckets, 1);
+    slb_take_off(start, buckets);
+    slb_latency_add_all(latency, buckets);
 }
 
 /* -------------------- observe/live.c */
@@ -15029,8 +15142,8 @@ SLB_PRIVATE bool slb_fault_handler_install(void) {
 #define SLB_GUARD_REGIONS_MOST (1ull << 30)
 
 /* Pools with no more slots, and no more bytes in them, keep the pages of free slots. */
-#define SLB_GUARD_KEPT_SLOTS_MOST 64u
-#define SLB_GUARD_KEPT_BYTES_MOST (1ull << 20)
+#define SLB_GUARD_MAPPED_SLOTS_MOST 64u
+#define SLB_GUARD_MAPPED_BYTES_MOST (1ull << 20)
 
 enum slb_guard_state { SLB_GUARD_FREE, SLB_GUARD_CHANGING, SLB_GUARD_LIVE };
 
@@ -15096,10 +15209,11 @@ static bool slb_dump_some(struct slabby_allocator *pool, struct slb_guards *guar
 
 static bool slb_configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-    return slb_dump_some(pool, guards) &&
-           (lock == SLABBY_LOCK_MEMORY_OFF ||
-            slb_os_lock_memory(guards->bodies, guards->count * guards->stride) ||
-            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT);
+    uint64_t size = guards->count * guards->stride;
+    if (!slb_dump_some(pool, guards))
+        return false;
+    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
+           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
 }
 
 static bool slb_claim_mappings(struct slb_guards *guards) {
@@ -15108,13 +15222,14 @@ static bool slb_claim_mappings(struct slb_guards *guards) {
     return guards->claimed != 0;
 }
 
-/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small slots keep
- * theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie in the page
- * table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would fill too much of
- * it, each slot in use splits a mapping in three, and the process would run out of mappings before it runs out of slots. */
+/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small
+ * slots keep theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie
+ * in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would
+ * fill too much of it, each slot in use splits a mapping in three, and the process would run out of mappings before
+ * it runs out of slots. */
 static bool slb_guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
-    guards->keeps_pages = guards->count <= SLB_GUARD_KEPT_SLOTS_MOST &&
-                          guards->count * guards->body <= SLB_GUARD_KEPT_BYTES_MOST && slb_claim_mappings(guards);
+    guards->keeps_pages = guards->count <= SLB_GUARD_MAPPED_SLOTS_MOST &&
+                          guards->count * guards->body <= SLB_GUARD_MAPPED_BYTES_MOST && slb_claim_mappings(guards);
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
         guards->slb_mapping_size > SLB_GUARD_REGIONS_MOST || guards->keeps_pages)
         guards->way = SLB_GUARD_PROTECT;
@@ -15351,8 +15466,8 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
 
 /* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
 static void slb_empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
-    bool returned = !guards->keeps_pages && (guards->way == SLB_GUARD_REGION ||
-                                             slb_os_discard(slb_body_of(guards, slot), guards->body));
+    bool returned = !guards->keeps_pages &&
+                    (guards->way == SLB_GUARD_REGION || slb_os_discard(slb_body_of(guards, slot), guards->body));
     if (!returned) /* locked memory stays */
         slb_secure_zero(slb_body_of(guards, slot), guards->body);
 }
@@ -15897,8 +16012,8 @@ SLB_INLINE bool slb_timing_judge(struct slabby_allocator *pool, uint64_t ticks) 
     return slow;
 }
 
-/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was timed.
- * Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
+/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was
+ * timed. Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
 SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     if (slb_unlikely(served != atomic_load_explicit(&cache->sampled_at, memory_order_relaxed) + 1 ||
@@ -16156,7 +16271,8 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         return;
     double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = slb_at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
+    out->avg_alloc_time_ns =
+        slb_at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
     double max_ns = slb_at_least_the_floor((double)most, ns_per_tick);
     out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }
@@ -19545,6 +19661,125 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
     return SLABBY_OK;
 }
 
+/* -------------------- api/timed.c */
+
+/* -------------------- api/timed.h */
+/* Allocations that are timed, and on which nothing else acts: a hit in the CPU cache without the search of
+ * slb_take_slab. */
+#ifndef SLB_API_TIMED_H
+#define SLB_API_TIMED_H
+
+/* -------------------- api/issue.h */
+/* The last step of an allocation: the word of a slab that this thread has taken says live. */
+#ifndef SLB_API_ISSUE_H
+#define SLB_API_ISSUE_H
+
+/* The name under which the caller will know a free slab: its next reference, or its id. */
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+/*
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
+ * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
+ * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
+ * visible. A free word has no bit of `state`, so a sum serves, and takes one instruction less.
+ */
+SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
+    SLB_POINT(SLB_POINT_TAKEN);
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(entry, word + state, memory_order_release);
+    return word;
+}
+
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint64_t id, uint64_t state) {
+    return slb_issue_word(&pool->words[id], state);
+}
+
+/* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
+SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                  int32_t operation) {
+    if (slb_unlikely(id >= pool->reserved))
+        slb_heap_clean(pool, id);
+    slb_protect_issue(pool, id);
+    if (slb_is_audited(pool))
+        slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);
+}
+
+SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                        int32_t operation) {
+    slb_issue_prepare(pool, id, state, operation);
+    return slb_issue(pool, id, state);
+}
+
+#endif
+
+/* The cache of `cpu` has served an allocation that began at `started`: times it, if its turn has come, and answers
+ * whether it took longer than max_alloc_latency. */
+SLB_PRIVATE bool slb_end_timed(struct slabby_allocator *pool, uint32_t cpu, uint64_t started);
+
+/* The same where each allocation is timed, with a short path for short times. False, and nothing was done, where
+ * slb_end_timed has to do it. `cpu` is below pool->rseq_cpus. */
+SLB_INLINE bool slb_end_tracked(struct slabby_allocator *pool, uint32_t cpu, uint64_t started,
+                                bool *out_slow) {
+    uint64_t now = slb_os_ticks(), ticks = now - started;
+    if (slb_unlikely(!slb_timing_follows(&pool->caches[cpu].cache)))
+        return false;
+    if (slb_unlikely(!slb_latency_record_short(pool, cpu, now, ticks))) {
+        ticks = now > started ? ticks : 0;
+        slb_latency_record(pool, now, ticks, 1);
+        if (!slb_in_flight())
+            slb_note_peak_sampled(pool, started);
+    }
+    *out_slow = slb_timing_judge(pool, ticks);
+    return true;
+}
+
+/* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
+ * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
+SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                               uint64_t *out_word, bool *out_slow) {
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
+                     tracking == SLABBY_LATENCY_TRACKING_OFF))
+        return false;
+    slb_rearrange_if_due(pool);
+    uint32_t cpu = slb_rseq_cpu();
+    bool guards = slb_guard_is_on(pool);
+    if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
+        return false;
+    uint64_t started = slb_os_ticks();
+    if (slb_unlikely(state == SLABBY_SLAB_STATE_LIVE_FAST ? !slb_cache_take_counted(pool, out_id)
+                                                          : !slb_rseq_take(pool, out_id)))
+        return false;
+    cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
+    if (tracking != SLABBY_LATENCY_TRACKING_ALL || guards || slb_unlikely(cpu >= pool->rseq_cpus) ||
+        !slb_end_tracked(pool, cpu, started, out_slow))
+        *out_slow = slb_end_timed(pool, cpu, started);
+    *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
+    return true;
+}
+
+#endif
+
+SLB_PRIVATE bool slb_end_timed(struct slabby_allocator *pool, uint32_t cpu, uint64_t started) {
+    struct slb_timing timing = {started, 1};
+    if (slb_likely(cpu < pool->rseq_cpus)) {
+        timing = slb_timing_of_served(pool, cpu, started);
+        if (slb_guard_is_on(pool))
+            slb_guard_pass(pool, cpu, timing.weight);
+    }
+    bool slow = slb_timing_end(pool, &timing, 1);
+    if (timing.started != 0 && !slb_in_flight())
+        slb_note_peak_sampled(pool, started);
+    return slow;
+}
+
 /* -------------------- resilience/tickets.c */
 
 /* -------------------- resilience/tickets.h */
@@ -21320,55 +21555,6 @@ SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t op
 
 #endif
 
-/* -------------------- api/issue.h */
-/* The last step of an allocation: the word of a slab that this thread has taken says live. */
-#ifndef SLB_API_ISSUE_H
-#define SLB_API_ISSUE_H
-
-/* The name under which the caller will know a free slab: its next reference, or its id. */
-SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
-               ? id
-               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-/*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
- * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
- * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
- * visible. A free word has no bit of `state`, so a sum serves, and takes one instruction less.
- */
-SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
-    SLB_POINT(SLB_POINT_TAKEN);
-    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(entry, word + state, memory_order_release);
-    return word;
-}
-
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint64_t id, uint64_t state) {
-    return slb_issue_word(&pool->words[id], state);
-}
-
-/* The steps before slb_issue_word, off the inline path: runs the protections, and writes the audit record. */
-SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
-                                  int32_t operation) {
-    if (slb_unlikely(id >= pool->reserved))
-        slb_heap_clean(pool, id);
-    slb_protect_issue(pool, id);
-    if (slb_is_audited(pool))
-        slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);
-}
-
-SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
-                                        int32_t operation) {
-    slb_issue_prepare(pool, id, state, operation);
-    return slb_issue(pool, id, state);
-}
-
-#endif
-
 /* ---------------------------------------------------------------------------------------------- the search */
 
 static slabby_status slb_from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
@@ -21694,62 +21880,6 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
     return slb_hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
-}
-
-/* The cache of `cpu` has served an allocation that began at `started`: times it, if its turn has come, and answers whether
- * it took longer than max_alloc_latency. */
-static __attribute__((noinline)) bool slb_end_timed(struct slabby_allocator *pool, uint32_t cpu, uint64_t started) {
-    struct slb_timing timing = {started, 1};
-    if (slb_likely(cpu < pool->rseq_cpus)) {
-        timing = slb_timing_of_served(pool, cpu, started);
-        if (slb_guard_is_on(pool))
-            slb_guard_pass(pool, cpu, timing.weight);
-    }
-    bool slow = slb_timing_end(pool, &timing, 1);
-    if (timing.started != 0 && !slb_in_flight())
-        slb_note_peak_sampled(pool, started);
-    return slow;
-}
-
-/* The same if each allocation is timed and this one was short, by less than a bucket and a sum each. `cpu` is below
- * pool->rseq_cpus. */
-SLB_INLINE bool slb_end_tracked(struct slabby_allocator *pool, uint32_t cpu, uint64_t started, bool *out_slow) {
-    uint64_t now = slb_os_ticks(), ticks = now - started;
-    if (slb_unlikely(!slb_timing_follows(&pool->caches[cpu].cache)))
-        return false;
-    if (slb_unlikely(!slb_latency_record_short(pool, cpu, now, ticks))) {
-        slb_latency_record(pool, now, now > started ? ticks : 0, 1);
-        if (!slb_in_flight())
-            slb_note_peak_sampled(pool, started);
-    }
-    *out_slow = slb_timing_judge(pool, ticks);
-    return true;
-}
-
-/* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
- * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
-SLB_INLINE bool slb_take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                           uint64_t *out_word, bool *out_slow) {
-    /* relaxed: an option that changes meanwhile acts on the next allocation */
-    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
-                     tracking == SLABBY_LATENCY_TRACKING_OFF))
-        return false;
-    slb_rearrange_if_due(pool);
-    uint32_t cpu = slb_rseq_cpu();
-    bool guards = slb_guard_is_on(pool);
-    if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
-        return false;
-    uint64_t started = slb_os_ticks();
-    if (slb_unlikely(state == SLABBY_SLAB_STATE_LIVE_FAST ? !slb_cache_take_counted(pool, out_id)
-                                                          : !slb_rseq_take(pool, out_id)))
-        return false;
-    cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
-    if (tracking != SLABBY_LATENCY_TRACKING_ALL || guards || slb_unlikely(cpu >= pool->rseq_cpus) ||
-        !slb_end_tracked(pool, cpu, started, out_slow))
-        *out_slow = slb_end_timed(pool, cpu, started);
-    *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
-    return true;
 }
 
 static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *out_ref, void **out_data,
@@ -22286,14 +22416,14 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
  *
  * So the store of the word is the last instruction that the kernel restarts, and the counting lies behind it:
  *
- *      still armed?   that the kernel has restarted nothing and interrupted nothing since this run began        restarted
- *      compare        the word is what it must be                                                               restarted
- *      store          the word                                                                                  restarted
- *      count + 1, back to the first line                                                                        goes on
+ *      still armed?   the kernel has not interrupted this thread since the run began       restarted
+ *      compare        the word is what it must be                                           restarted
+ *      store          the word                                                              restarted
+ *      count + 1, back to the first line                                                    goes on
  *
- * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs becomes
- * 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may release a
- * run of its own there, which arms the same sequence; each run disarms it at its end.
+ * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs
+ * becomes 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may
+ * release a run of its own there, which arms the same sequence; each run disarms it at its end.
  *
  * Until the header is stored, the slabs belong to the thread and count as used: they are part of its demand until the
  * call returns, like the one slab of slabby_release. So nothing is counted as a move.
@@ -22374,6 +22504,25 @@ struct slb_rseq_run {
     "je 10f\n\t"                                                                                             \
     "jmp 7f\n\t"
 
+/* Behind what the kernel restarts. */
+#define SLB_RSEQ_RUN_NEXT                                                                                    \
+    "addq $1, %%rsi\n\t"                                                                                     \
+    "jnz 5b\n\t"                                                                                             \
+    "jmp 6b\n\t"
+
+/* Each way out, and the run disarms itself. */
+#define SLB_RSEQ_RUN_RESULT                                                                                  \
+    "7:\n\t"                                                                                                 \
+    "movl %[restarted], %%eax\n\t"                                                                           \
+    "jmp 9f\n\t"                                                                                             \
+    "8:\n\t"                                                                                                 \
+    "movl %[refused], %%eax\n\t"                                                                             \
+    "jmp 9f\n\t"                                                                                             \
+    "10:\n\t"                                                                                                \
+    "movl %[done], %%eax\n\t"                                                                                \
+    "9:\n\t"                                                                                                 \
+    "movq $0, " SLB_RSEQ_AT("8") "\n\t"
+
 /* The first of `count` slabs, at least one, as far as they are live and biased to this CPU. `ids` gets the id of each
  * that was looked at, where no other thread writes. The arrays are counted from their ends, so that one addition counts
  * a slab and finds the last. */
@@ -22384,20 +22533,8 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
         "xorl %%r8d, %%r8d\n\t" SLB_RSEQ_BEGIN "movq %%rax, %%rdi\n\t" SLB_RSEQ_RUN_BEGIN "jmp 5f\n\t"
         "6:\n\t" /* behind the last, or at one that is not for this way */
         SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_COMMIT
-        "5:\n\t" SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD SLB_RSEQ_END_OR(SLB_RSEQ_RUN_RESTARTED)
-        "addq $1, %%rsi\n\t"
-        "jnz 5b\n\t"
-        "jmp 6b\n\t"
-        "7:\n\t"
-        "movl %[restarted], %%eax\n\t"
-        "jmp 9f\n\t"
-        "8:\n\t"
-        "movl %[refused], %%eax\n\t"
-        "jmp 9f\n\t"
-        "10:\n\t"
-        "movl %[done], %%eax\n\t"
-        "9:\n\t"
-        "movq $0, " SLB_RSEQ_AT("8") "\n\t"
+        "5:\n\t" SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD SLB_RSEQ_END_OR(
+            SLB_RSEQ_RUN_RESTARTED) SLB_RSEQ_RUN_NEXT SLB_RSEQ_RUN_RESULT
         : "=&a"(result), "+S"(left)
         : [area] "r"(SLB_RSEQ_AREA), [pool] "r"(pool), [refs] "r"(refs + count), [ids] "r"(ids + count),
           [words] "r"(pool->words), [count] "rm"(count),

@@ -19,6 +19,19 @@ static uint64_t total_of(const uint64_t *buckets) {
     return total;
 }
 
+/* The sum of all times, of a pool that nobody uses. */
+static uint64_t ticks_of(slabby_allocator *pool) {
+    uint64_t counts[SLB_LATENCY_SHORT], ticks = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        slb_short_times_read(&latency->short_times, counts);
+        for (uint32_t k = 1; k < SLB_LATENCY_SHORT; k++)
+            ticks += counts[k] * (SLB_LATENCY_SHORT - 1 - k);
+        ticks += atomic_load(&latency->weighted_ticks);
+    }
+    return ticks;
+}
+
 /* Guards: each allocation of a pool that times all is in the sums and in a bucket, however long it took. */
 static void each_allocation_is_counted_once(void **state) {
     static uint64_t buckets[SLB_LATENCY_BUCKETS], recent[SLB_LATENCY_BUCKETS];
@@ -38,6 +51,7 @@ static void each_allocation_is_counted_once(void **state) {
     assert_int_equal(sums.weight, 3000);
     assert_int_equal(total_of(buckets), 3000);
     assert_int_equal(total_of(recent), 3000);
+    assert_int_equal(sums.weighted_ticks, ticks_of(pool));
     finish(pool);
 }
 
@@ -84,27 +98,30 @@ static void times_add_up(void **state) {
     finish(pool);
 }
 
-/* A CPU that had 5 samples when half minute `first` began, 12 when `second` did, and 20 now. A half minute 0 had none. */
+/* A CPU that had 5 samples when half minute `first` began, 12 when `second` did, and 20 now. A half minute 0 had
+ * none. */
 static uint64_t recent_of(uint64_t first, uint64_t second, uint64_t period) {
     static struct slb_latency latency;
     static uint64_t buckets[SLB_LATENCY_BUCKETS];
 
     memset(&latency, 0, sizeof latency);
     memset(buckets, 0, sizeof buckets);
-    atomic_store(&latency.lifetime.short_times[9], 8);
-    atomic_store(&latency.lifetime.buckets[500], 12);
+    atomic_store(&latency.period, 1);
+    atomic_store(&latency.short_times.counts[9], 8);
+    atomic_store(&latency.buckets[500], 12);
     if (first != 0) {
         atomic_store(&latency.starts[first & 1].period, first);
-        atomic_store(&latency.starts[first & 1].counts.short_times[9], 3);
-        atomic_store(&latency.starts[first & 1].counts.buckets[500], 2);
+        atomic_store(&latency.starts[first & 1].short_counts[9], 3);
+        atomic_store(&latency.starts[first & 1].buckets[500], 2);
     }
     if (second != 0) {
         atomic_store(&latency.starts[second & 1].period, second);
-        atomic_store(&latency.starts[second & 1].counts.short_times[9], 5);
-        atomic_store(&latency.starts[second & 1].counts.buckets[500], 7);
+        atomic_store(&latency.starts[second & 1].short_counts[9], 5);
+        atomic_store(&latency.starts[second & 1].buckets[500], 7);
     }
     slb_latency_add_recent(&latency, period, buckets);
-    assert_int_equal(total_of(buckets), buckets[500] + buckets[slb_latency_bucket_of(9)]);
+    assert_int_equal(total_of(buckets),
+                     buckets[500] + buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - 9)]);
     return total_of(buckets);
 }
 
@@ -128,7 +145,8 @@ static void half_minutes_begin_with_a_sample(void **state) {
     (void)state;
     for (int i = 0; i < 10; i++)
         slb_latency_record(pool, now, 1000, 7);
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) { /* as if that had been two minutes ago */
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus;
+         i++) { /* as if that had been two minutes ago */
         struct slb_latency *latency = slb_latency_at(pool, i, cpus);
         for (int k = 0; k < 2; k++)
             if (atomic_load(&latency->starts[k].period) != 0)
@@ -165,8 +183,11 @@ static void tracked_pools_note_their_peak(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_allocation_is_counted_once),      cmocka_unit_test(batches_are_in_the_next_weight), cmocka_unit_test(times_add_up),
-        cmocka_unit_test(recent_times_are_of_two_half_minutes), cmocka_unit_test(half_minutes_begin_with_a_sample),
+        cmocka_unit_test(each_allocation_is_counted_once),
+        cmocka_unit_test(batches_are_in_the_next_weight),
+        cmocka_unit_test(times_add_up),
+        cmocka_unit_test(recent_times_are_of_two_half_minutes),
+        cmocka_unit_test(half_minutes_begin_with_a_sample),
         cmocka_unit_test(tracked_pools_note_their_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A run of releases (tiers/rseq_run.h) that is interrupted before each of its instructions, once each: what the run says
- * it has freed is what it has freed. The parent steps a child through the run. The kernel would restart the sequence at
- * the first step, so the child takes its thread's area back from the kernel, and the parent does at the interruption
- * what linux/rseq.h says of the kernel: it moves a thread inside the sequence to the address for restarts, and disarms. */
+/* A run of releases (tiers/rseq_run.h) that is interrupted before each of its instructions, once each: what the run
+ * says it has freed is what it has freed. */
 #define _GNU_SOURCE
 #include "backend.h"
 #include "support.h"
@@ -16,16 +14,11 @@
 
 #if SLB_HAVE_RSEQ && defined(__x86_64__)
 
-#include <errno.h>
+#include "rseq_interrupt.h"
+
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/user.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { ID_BITS = 6, SLABS = 8, LENGTH = 3, MOST = 4, CACHE_MAX = 12, GENERATION = 10 };
 
@@ -34,13 +27,7 @@ enum { ID_BITS = 6, SLABS = 8, LENGTH = 3, MOST = 4, CACHE_MAX = 12, GENERATION 
 #define LIVE slb_word_make(ID_BITS, GENERATION, SLABBY_SLAB_STATE_LIVE)
 #define FREE slb_word_make(ID_BITS, GENERATION + 1, SLABBY_SLAB_STATE_FREE)
 
-/* As linux/rseq.h has it. */
-struct descriptor {
-    uint32_t version, flags;
-    uint64_t start, length, abort_address;
-};
-
-enum life { LIFE_WELL, LIFE_COUNT, LIFE_WORDS, LIFE_HEADER, LIFE_IDS, LIFE_DONE, LIFE_UNTRACED };
+enum life { LIFE_WELL, LIFE_COUNT, LIFE_WORDS, LIFE_HEADER, LIFE_IDS, LIFE_DONE };
 
 /* Slabs are live in generation 10 and biased to this CPU, but slab 4 is plain and slab 5 another CPU's. */
 static const struct run {
@@ -223,106 +210,31 @@ static void a_run_is_refused_as_a_whole(void **state) {
 
 /* -------------------------------------------------------------------------------------- interrupted */
 
-#define AT_RSEQ_FEATURE_SIZE_NUMBER 27 /* of linux/auxvec.h, which older systems lack */
-
-/* From here on the kernel restarts nothing in this thread, and no longer writes where it runs. */
-static bool take_area_back(void) {
-    volatile uint32_t *area = (uint32_t *)(void *)slb_os_rseq_area();
-    unsigned long lengths[] = {32, getauxval(AT_RSEQ_FEATURE_SIZE_NUMBER)};
-    for (size_t i = 0; i < COUNT_OF(lengths); i++)
-        if (syscall(SYS_rseq, area, (uint32_t)lengths[i], 1 /* unregister */, 0x53053053u) == 0) {
-            area[0] = own_cpu;
-            area[1] = own_cpu;
-            return true;
-        }
-    return false;
-}
-
-/* Of a child that is stopped twice: before the run and behind it. */
-static enum life life_of_stepped(const struct run *run) {
+/* Stops once, behind the run. */
+static int life_of_stepped(void *context) {
+    const struct run *run = context;
     uint32_t ids[MOST];
-
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || !take_area_back())
-        return LIFE_UNTRACED;
-    raise(SIGSTOP);
     struct slb_rseq_run did = release(run, ids);
     raise(SIGSTOP);
     enum life life = judge(run, &did, ids);
-    return life == LIFE_WELL && did.result == SLB_RSEQ_DONE ? LIFE_DONE : life;
-}
-
-static uint64_t peek(pid_t child, uint64_t address) {
-    errno = 0;
-    long value = ptrace(PTRACE_PEEKDATA, child, (void *)(uintptr_t)address, NULL);
-    assert_int_equal(errno, 0);
-    return (uint64_t)value;
-}
-
-static void poke(pid_t child, uint64_t address, uint64_t value) {
-    assert_int_equal(ptrace(PTRACE_POKEDATA, child, (void *)(uintptr_t)address, (void *)(uintptr_t)value), 0);
-}
-
-static uint64_t armed_by(pid_t child) {
-    return peek(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8);
-}
-
-/* What the kernel does with a thread that it has interrupted. */
-static void interrupt_thread(pid_t child) {
-    struct user_regs_struct registers;
-    uint64_t descriptor = armed_by(child);
-    assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
-    uint64_t start = peek(child, descriptor + offsetof(struct descriptor, start));
-    if (registers.rip - start < peek(child, descriptor + offsetof(struct descriptor, length))) {
-        registers.rip = peek(child, descriptor + offsetof(struct descriptor, abort_address));
-        assert_int_equal(ptrace(PTRACE_SETREGS, child, NULL, &registers), 0);
-    }
-    poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, 0);
-}
-
-/* The child goes on, by one instruction or as far as it comes. */
-static void await_stop(pid_t child, bool one, int *status) {
-    assert_int_equal(
-        one ? ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) : ptrace(PTRACE_CONT, child, NULL, NULL), 0);
-    assert_int_equal(waitpid(child, status, 0), child);
+    return (int)(life == LIFE_WELL && did.result == SLB_RSEQ_DONE ? LIFE_DONE : life);
 }
 
 /* Interrupts the run before the instruction `at` of those that it is armed for; false where it has fewer. */
 static bool interrupt(const struct run *run, uint32_t at) {
-    int status = 0;
-    pid_t child = fork();
-
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit((int)life_of_stepped(run));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status)) {
-        print_message("this process may not trace its child, or the area is not the C library's\n");
-        skip();
-    }
-    poke(child, (uint64_t)(uintptr_t)slb_os_rseq_area() + 8, 0); /* what the program armed last */
-    for (uint32_t met = 0; met <= at; met += armed_by(child) != 0) {
-        await_stop(child, true, &status);
-        assert_true(WIFSTOPPED(status));
-        if (WSTOPSIG(status) == SIGSTOP && met > 0) { /* behind the run already */
-            kill(child, SIGKILL);
-            waitpid(child, &status, 0);
-            return false;
-        }
-    }
+    pid_t child = begin_stepped(life_of_stepped, (void *)(uintptr_t)run, own_cpu);
+    if (!step_to(child, at))
+        return false;
     bool committed = peek(child, (uint64_t)(uintptr_t)&cache->header) != LENGTH;
     interrupt_thread(child);
-    await_stop(child, false, &status);
-    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-    await_stop(child, false, &status);
-    assert_true(WIFEXITED(status));
-    enum life life = (enum life)WEXITSTATUS(status);
+    enum life life = (enum life)end_stepped(child);
     if (life != (committed ? LIFE_DONE : LIFE_WELL) && !(life == LIFE_DONE && run->freed == 0))
         fail_msg("interrupted before instruction %u of run %td: %d", at, run - runs, (int)life);
     return true;
 }
 
-/* Guards: wherever a run is interrupted, it says how many slabs it has freed; the cache has all of them, where the header
- * was stored before, or none. */
+/* Guards: wherever a run is interrupted, it says how many slabs it has freed; the cache has all of them, where the
+ * header was stored before, or none. */
 static void an_interrupted_run_knows_what_it_did(void **state) {
     (void)state;
     need_sequences(cache != NULL);
@@ -368,8 +280,8 @@ static void no_sequence_stays_armed(void **state) {
     }
     expect_untouched(SLB_CACHE_LOCKED);
     assert_int_equal(*(volatile uint64_t *)armed, 0);
-    static struct descriptor elsewhere __attribute__((aligned(32)));
-    elsewhere = (struct descriptor){0, 0, (uintptr_t)nowhere, 1, (uintptr_t)nowhere_restarted};
+    static struct rseq_descriptor elsewhere __attribute__((aligned(32)));
+    elsewhere = (struct rseq_descriptor){0, 0, (uintptr_t)nowhere, 1, (uintptr_t)nowhere_restarted};
     struct sigaction action = {.sa_handler = release_in_handler}, before;
     assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
     *(volatile uint64_t *)armed = (uintptr_t)&elsewhere;
@@ -381,10 +293,8 @@ static void no_sequence_stays_armed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_run_ends_where_it_must),
-        cmocka_unit_test(a_run_leaves_what_it_cannot_judge),
-        cmocka_unit_test(a_run_is_refused_as_a_whole),
-        cmocka_unit_test(an_interrupted_run_knows_what_it_did),
+        cmocka_unit_test(a_run_ends_where_it_must),    cmocka_unit_test(a_run_leaves_what_it_cannot_judge),
+        cmocka_unit_test(a_run_is_refused_as_a_whole), cmocka_unit_test(an_interrupted_run_knows_what_it_did),
         cmocka_unit_test(no_sequence_stays_armed),
     };
 

@@ -7,6 +7,7 @@
 #include "api/issue.h"
 #include "api/refill.h"
 #include "api/single.h"
+#include "api/timed.h"
 #include "observe/audit_record.h"
 #include "observe/counters.h"
 #include "observe/events.h"
@@ -355,68 +356,12 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     return hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
 }
 
-/* The cache of `cpu` has served an allocation that began at `started`: times it, if its turn has come, and answers whether
- * it took longer than max_alloc_latency. */
-static __attribute__((noinline)) bool end_timed(struct slabby_allocator *pool, uint32_t cpu, uint64_t started) {
-    struct slb_timing timing = {started, 1};
-    if (slb_likely(cpu < pool->rseq_cpus)) {
-        timing = slb_timing_of_served(pool, cpu, started);
-        if (slb_guard_is_on(pool))
-            slb_guard_pass(pool, cpu, timing.weight);
-    }
-    bool slow = slb_timing_end(pool, &timing, 1);
-    if (timing.started != 0 && !slb_in_flight())
-        slb_note_peak_sampled(pool, started);
-    return slow;
-}
-
-/* The same if each allocation is timed and this one was short, by less than a bucket and a sum each. `cpu` is below
- * pool->rseq_cpus. */
-SLB_INLINE bool end_tracked(struct slabby_allocator *pool, uint32_t cpu, uint64_t started, bool *out_slow) {
-    uint64_t now = slb_os_ticks(), ticks = now - started;
-    if (slb_unlikely(!slb_timing_follows(&pool->caches[cpu].cache)))
-        return false;
-    if (slb_unlikely(!slb_latency_record_short(pool, cpu, now, ticks))) {
-        slb_latency_record(pool, now, now > started ? ticks : 0, 1);
-        if (!slb_in_flight())
-            slb_note_peak_sampled(pool, started);
-    }
-    *out_slow = slb_timing_judge(pool, ticks);
-    return true;
-}
-
-/* For an allocation that is to be timed, and on which nothing else acts, not even a guard slot: a hit in the CPU cache
- * without the search of slb_take_slab. The slab is in hand until its word says live, so the pool cannot end. */
-SLB_INLINE bool take_timed(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                           uint64_t *out_word, bool *out_slow) {
-    /* relaxed: an option that changes meanwhile acts on the next allocation */
-    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) == 0 ||
-                     tracking == SLABBY_LATENCY_TRACKING_OFF))
-        return false;
-    slb_rearrange_if_due(pool);
-    uint32_t cpu = slb_rseq_cpu();
-    bool guards = slb_guard_is_on(pool);
-    if (guards && (cpu >= pool->rseq_cpus || !slb_guard_is_far(pool, cpu)))
-        return false;
-    uint64_t started = slb_os_ticks();
-    if (slb_unlikely(state == SLABBY_SLAB_STATE_LIVE_FAST ? !slb_cache_take_counted(pool, out_id)
-                                                          : !slb_rseq_take(pool, out_id)))
-        return false;
-    cpu = slb_rseq_cpu(); /* the CPU that served, unless this thread has moved since */
-    if (tracking != SLABBY_LATENCY_TRACKING_ALL || guards || slb_unlikely(cpu >= pool->rseq_cpus) ||
-        !end_tracked(pool, cpu, started, out_slow))
-        *out_slow = end_timed(pool, cpu, started);
-    *out_word = slb_issue(pool, *out_id, slb_bias_poll(pool, cpu) | state);
-    return true;
-}
-
 static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
     bool slow;
-    if (slb_unlikely(!take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
+    if (slb_unlikely(!slb_take_timed(pool, SLABBY_SLAB_STATE_LIVE, &id, &word, &slow)))
         return allocate_slow(out_ref, out_data, pool);
     (void)hand_out_own(pool, id, word, out_ref, out_data);
     if (slb_unlikely(slow))
@@ -579,7 +524,7 @@ static __attribute__((noinline)) slabby_status allocate_fast_timed(void **out_da
     uint64_t word;
     uint32_t id;
     bool slow;
-    if (slb_unlikely(!take_timed(pool, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word, &slow)))
+    if (slb_unlikely(!slb_take_timed(pool, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word, &slow)))
         return allocate_fast_slow(out_data, out_id, pool);
     *out_data = pool->slabs + (uint64_t)id * pool->stride;
     *out_id = id;

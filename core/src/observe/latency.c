@@ -237,7 +237,8 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         return;
     double ns_per_tick = slb_os_ns_per_tick();
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
+    out->avg_alloc_time_ns =
+        at_least_the_floor((double)sums.weighted_ticks / (double)sums.weight, ns_per_tick);
     double max_ns = at_least_the_floor((double)most, ns_per_tick);
     out->max_alloc_time_ns = (int64_t)max_ns + ((double)(int64_t)max_ns < max_ns); /* not below the average */
 }

@@ -88,8 +88,8 @@ SLB_INLINE bool slb_timing_judge(struct slabby_allocator *pool, uint64_t ticks) 
     return slow;
 }
 
-/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was timed.
- * Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
+/* Of a cache that times each allocation: whether the one that it has just served is the next after the last that was
+ * timed. Then the next one is the next to be timed. relaxed, as in latency.c: only this CPU's threads write these. */
 SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     if (slb_unlikely(served != atomic_load_explicit(&cache->sampled_at, memory_order_relaxed) + 1 ||

@@ -44,11 +44,46 @@ SLB_PRIVATE uint64_t slb_latency_period(void) {
     return slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
 }
 
-static void copy_counts(struct slb_latency_counts *to, struct slb_latency_counts *from) {
+/* What counts[] may lack. It is never more than what there was. */
+static void raise_to(uint64_t *counts, uint64_t index, uint64_t count) {
+    counts[index] = count > counts[index] ? count : counts[index];
+}
+
+static uint64_t raise_by_counted(struct slb_short_times *times, uint64_t *counts) {
+    uint64_t counted = atomic_load_explicit(&times->counted, memory_order_acquire);
+    raise_to(counts, counted % SLB_SHORT_TURN, counted >> SLB_SHORT_COUNT);
+    return counted;
+}
+
+/*
+ * Samples may come meanwhile. Each that came before this began is in the result. Call the last of them L, and the one
+ * before it K. `counted` is read behind L, so it has K, or a later one, and then counts[] has K.
+ * - Where L is still the last in the end, `counted` has K, or L by a sequence that was not committed. Nothing has L
+ *   beside that, and so it is added.
+ * - Where it is not, `counted`, read behind that, has L, or a later one, and then counts[] has L, read behind that.
+ * acquire: what is read later is not older than what was read before.
+ */
+SLB_PRIVATE void slb_short_times_read(struct slb_short_times *times, uint64_t *counts) {
+    uint64_t last = atomic_load_explicit(&times->last, memory_order_acquire), index = last % SLB_SHORT_TURN;
+    uint64_t counted = atomic_load_explicit(&times->counted, memory_order_acquire);
     for (uint32_t i = 0; i < SLB_LATENCY_SHORT; i++)
-        atomic_store_explicit(&to->short_times[i],
-                              atomic_load_explicit(&from->short_times[i], memory_order_relaxed),
-                              memory_order_relaxed);
+        counts[i] = atomic_load_explicit(&times->counts[i], memory_order_relaxed);
+    raise_to(counts, counted % SLB_SHORT_TURN, counted >> SLB_SHORT_COUNT);
+    atomic_thread_fence(memory_order_acquire);
+    counted = raise_by_counted(times, counts);
+    if (atomic_load_explicit(&times->last, memory_order_acquire) != last) {
+        (void)raise_by_counted(times, counts);
+        raise_to(counts, index, atomic_load_explicit(&times->counts[index], memory_order_relaxed));
+    } else if (((last ^ counted) & SLB_SHORT_TURN) != 0) {
+        counts[index]++;
+    }
+}
+
+static void copy_counts(struct slb_latency_start *to, struct slb_latency *from) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    slb_short_times_read(&from->short_times, counts);
+    for (uint32_t i = 0; i < SLB_LATENCY_SHORT; i++)
+        atomic_store_explicit(&to->short_counts[i], counts[i], memory_order_relaxed);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         atomic_store_explicit(&to->buckets[i], atomic_load_explicit(&from->buckets[i], memory_order_relaxed),
                               memory_order_relaxed);
@@ -56,7 +91,7 @@ static void copy_counts(struct slb_latency_counts *to, struct slb_latency_counts
 
 /* The first sample of a half minute notes what there was before it. A sample that another thread adds meanwhile may be
  * missing in the percentiles. release: a reader that finds the number finds the counts. */
-static SLB_COLD void look_at_clock(struct slb_latency *latency, uint64_t now) {
+static SLB_COLD void check_clock(struct slb_latency *latency, uint64_t now) {
     uint64_t period = slb_latency_period();
     struct slb_latency_start *start = &latency->starts[period & 1];
     uint64_t before = atomic_load_explicit(&start->period, memory_order_relaxed);
@@ -64,7 +99,7 @@ static SLB_COLD void look_at_clock(struct slb_latency *latency, uint64_t now) {
         atomic_compare_exchange_strong_explicit(&start->period, &before, 0, memory_order_acq_rel,
                                                 memory_order_relaxed)) {
         atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-        copy_counts(&start->counts, &latency->lifetime);
+        copy_counts(start, latency);
         atomic_store_explicit(&start->period, period, memory_order_release);
     }
     atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
@@ -108,14 +143,10 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
                                     uint64_t weight) {
     struct record record = begin_record(pool);
     if (slb_unlikely(!slb_latency_period_is_known(record.latency, now)))
-        look_at_clock(record.latency, now);
-    if (weight == 1 && ticks < SLB_LATENCY_SHORT) {
-        add_to_record(pool, &record, offsetof(struct slb_latency, lifetime.short_times) + ticks * sizeof ticks, 1);
-        return;
-    }
+        check_clock(record.latency, now);
     add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
     add_to_record(pool, &record,
-                  offsetof(struct slb_latency, lifetime.buckets) + slb_latency_bucket_of(ticks) * sizeof ticks,
+                  offsetof(struct slb_latency, buckets) + slb_latency_bucket_of(ticks) * sizeof ticks,
                   weight);
     add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
     add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
@@ -123,20 +154,22 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
 
 /* ------------------------------------------------------------------------------------------------- reading */
 
-/* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked at. */
+/* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked
+ * at. */
 static bool has_samples(struct slb_latency *latency) {
     return atomic_load_explicit(&latency->period, memory_order_relaxed) != 0;
 }
 
 static void add_sums(struct slb_latency *latency, struct slb_latency_sums *sums) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    slb_short_times_read(&latency->short_times, counts);
     sums->samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
     sums->weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
     sums->weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
-    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++) {
-        uint64_t count = atomic_load_explicit(&latency->lifetime.short_times[ticks], memory_order_relaxed);
-        sums->samples += count;
-        sums->weight += count;
-        sums->weighted_ticks += count * ticks;
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++) {
+        sums->samples += counts[i];
+        sums->weight += counts[i];
+        sums->weighted_ticks += counts[i] * (SLB_LATENCY_SHORT - 1 - i);
     }
 }
 
@@ -150,32 +183,38 @@ SLB_PRIVATE struct slb_latency_sums slb_latency_sums(struct slabby_allocator *po
     return sums;
 }
 
-/* Modulo 2^64, so that what was before is taken off by adding it with the other sign. */
-static void add_counts(struct slb_latency_counts *counts, uint64_t *buckets, uint64_t sign) {
-    for (uint32_t ticks = 0; ticks < SLB_LATENCY_SHORT; ticks++)
-        buckets[slb_latency_bucket_of(ticks)] +=
-            sign * atomic_load_explicit(&counts->short_times[ticks], memory_order_relaxed);
+SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets) {
+    uint64_t counts[SLB_LATENCY_SHORT];
+    if (!has_samples(latency))
+        return;
+    slb_short_times_read(&latency->short_times, counts);
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
+        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] += counts[i];
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
-        buckets[i] += sign * atomic_load_explicit(&counts->buckets[i], memory_order_relaxed);
+        buckets[i] += atomic_load_explicit(&latency->buckets[i], memory_order_relaxed);
 }
 
-SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buckets) {
-    if (has_samples(latency))
-        add_counts(&latency->lifetime, buckets, 1);
+/* Modulo 2^64: together with slb_latency_add_all, read behind it, no bucket is below 0. */
+static void take_off(struct slb_latency_start *start, uint64_t *buckets) {
+    for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
+        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] -=
+            atomic_load_explicit(&start->short_counts[i], memory_order_relaxed);
+    for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
+        buckets[i] -= atomic_load_explicit(&start->buckets[i], memory_order_relaxed);
 }
 
 /* What there was when a half minute began, if a sample came in it. acquire: the counts are those of the number. */
-static struct slb_latency_counts *start_of(struct slb_latency *latency, uint64_t period) {
+static struct slb_latency_start *start_of(struct slb_latency *latency, uint64_t period) {
     struct slb_latency_start *start = &latency->starts[period & 1];
-    return atomic_load_explicit(&start->period, memory_order_acquire) == period ? &start->counts : NULL;
+    return atomic_load_explicit(&start->period, memory_order_acquire) == period ? start : NULL;
 }
 
 SLB_PRIVATE void slb_latency_add_recent(struct slb_latency *latency, uint64_t period, uint64_t *buckets) {
-    struct slb_latency_counts *before = start_of(latency, period - 1);
-    if (before == NULL)
-        before = start_of(latency, period);
-    if (before == NULL)
+    struct slb_latency_start *start = start_of(latency, period - 1);
+    if (start == NULL)
+        start = start_of(latency, period);
+    if (start == NULL)
         return;
-    add_counts(before, buckets, UINT64_MAX);
-    add_counts(&latency->lifetime, buckets, 1);
+    take_off(start, buckets);
+    slb_latency_add_all(latency, buckets);
 }

@@ -14,8 +14,8 @@ SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
 SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks,
                                     uint64_t weight);
 
-/* The clock is read once in some 50 us or (if the counter is slow) 5 ms, measured in ticks: half minutes need not change
- * at the exact moment. */
+/* The clock is read once in some 50 us or (if the counter is slow) 5 ms, measured in ticks: half minutes need not
+ * change at the exact moment. */
 #define SLB_LATENCY_TICKS_BETWEEN_CHECKS (1u << 17)
 
 SLB_INLINE bool slb_latency_period_is_known(struct slb_latency *latency, uint64_t now) {
@@ -25,14 +25,23 @@ SLB_INLINE bool slb_latency_period_is_known(struct slb_latency *latency, uint64_
 }
 
 /* The same for a short time of one allocation on `cpu`, below pool->rseq_cpus. False, and nothing is written, where
- * slb_latency_record has to do it. On some processors the counter is not read before earlier loads have ended. So nothing
- * is looked up by the time itself, which the next allocation would wait for: that takes 10 ns. */
+ * slb_latency_record has to do it. */
 SLB_INLINE bool slb_latency_record_short(struct slabby_allocator *pool, uint32_t cpu, uint64_t now,
                                          uint64_t ticks) {
+#ifdef SLB_HAVE_RSEQ_SHORT_TIMES
     struct slb_latency *latency = &pool->latency[cpu];
-    return slb_likely(ticks < SLB_LATENCY_SHORT && slb_latency_period_is_known(latency, now) &&
-                      slb_rseq_add(cpu, &latency->lifetime.short_times[ticks], 1));
+    return slb_likely(ticks < SLB_LATENCY_SHORT - 1 && slb_latency_period_is_known(latency, now) &&
+                      slb_rseq_try_add_short(cpu, &latency->short_times, SLB_LATENCY_SHORT - 1 - ticks) ==
+                          SLB_RSEQ_DONE);
+#else
+    (void)pool, (void)cpu, (void)now, (void)ticks;
+    return false;
+#endif
 }
+
+/* How many short times of each index there were; counts[0] means nothing. No count is lower than in an earlier reading,
+ * and where no sample comes meanwhile each is exact. */
+SLB_PRIVATE void slb_short_times_read(struct slb_short_times *times, uint64_t *counts);
 
 /* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
 SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU: sums
- * and a histogram since the pool was created, and what the histogram was when each of the last two half minutes began.
- * So the histogram less what it was tells of the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
+ * sums and a histogram since the pool was created, and what the histogram was when each of the last two half minutes
+ * began. So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %. Short times have a count for each number of ticks, in
- * which all that a sample says is stored by one addition; readers add them to the buckets and sums.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single
+ * allocations have a count for each number of ticks; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -30,22 +30,42 @@
 #define SLB_LATENCY_SHORT 256u
 #define SLB_LATENCY_WINDOW_NS 30000000000u
 
-struct slb_latency_counts {
-    _Atomic uint64_t short_times[SLB_LATENCY_SHORT]; /* samples that stand for one allocation, by their ticks */
-    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];   /* allocations of all other samples */
+/*
+ * Short times of one CPU. An allocation's time is counted with the next one: the counter of the processor is not read
+ * before earlier loads have ended, and so no load may depend on the time that was just measured. One sequence changes
+ * all three, and its commit is the store of `last`:
+ *
+ *      last       samples (56) | index of the last one (8)
+ *      counted    what counts[index] becomes (55) | turn (1) | index (8): of the one before, which counts[] may lack
+ *      counts     of all before
+ *
+ * The turn is the lowest bit of the number of samples when that one was the last. If it is the same as in `last`, a
+ * sequence was restarted ahead of its commit: its sample is still the last one, and `counted` says what it will be.
+ * Index i stands for SLB_LATENCY_SHORT - 1 - i ticks. Index 0 is that of no sample: memory that is all 0 has it as
+ * the last.
+ */
+#define SLB_SHORT_TURN 0x100
+#define SLB_SHORT_COUNT 9
+
+struct slb_short_times {
+    _Atomic uint64_t last, counted;
+    _Atomic uint64_t counts[SLB_LATENCY_SHORT];
 };
 
 struct slb_latency_start {
-    _Atomic uint64_t period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
-    struct slb_latency_counts counts;
+    _Atomic uint64_t
+        period; /* the number of the half minute that began so, + 1; 0 while the counts are copied */
+    _Atomic uint64_t short_counts[SLB_LATENCY_SHORT];
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
 };
 
 struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
-    _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
-    struct slb_latency_counts lifetime; /* never falls */
+    _Atomic uint64_t period, looked_at;            /* the half minute, and when in ticks the clock said so */
+    struct slb_short_times short_times;            /* samples that stand for one allocation */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS]; /* allocations of all other samples; never fall */
     struct slb_latency_start starts[2];
 };
 

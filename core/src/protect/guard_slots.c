@@ -20,8 +20,8 @@
 #define GUARD_REGIONS_MOST (1ull << 30)
 
 /* Pools with no more slots, and no more bytes in them, keep the pages of free slots. */
-#define GUARD_KEPT_SLOTS_MOST 64u
-#define GUARD_KEPT_BYTES_MOST (1ull << 20)
+#define GUARD_MAPPED_SLOTS_MOST 64u
+#define GUARD_MAPPED_BYTES_MOST (1ull << 20)
 
 enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
 
@@ -87,10 +87,11 @@ static bool dump_some(struct slabby_allocator *pool, struct slb_guards *guards) 
 
 static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-    return dump_some(pool, guards) &&
-           (lock == SLABBY_LOCK_MEMORY_OFF ||
-            slb_os_lock_memory(guards->bodies, guards->count * guards->stride) ||
-            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT);
+    uint64_t size = guards->count * guards->stride;
+    if (!dump_some(pool, guards))
+        return false;
+    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
+           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
 }
 
 static bool claim_mappings(struct slb_guards *guards) {
@@ -99,13 +100,14 @@ static bool claim_mappings(struct slb_guards *guards) {
     return guards->claimed != 0;
 }
 
-/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small slots keep
- * theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie in the page
- * table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would fill too much of
- * it, each slot in use splits a mapping in three, and the process would run out of mappings before it runs out of slots. */
+/* To drop the pages of a slot and fetch fresh ones takes longer than all else that a guarded pair does. So small
+ * slots keep theirs, and each has a mapping of its own, whose protection changes. Others are guard regions, which lie
+ * in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or they would
+ * fill too much of it, each slot in use splits a mapping in three, and the process would run out of mappings before
+ * it runs out of slots. */
 static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
-    guards->keeps_pages = guards->count <= GUARD_KEPT_SLOTS_MOST &&
-                          guards->count * guards->body <= GUARD_KEPT_BYTES_MOST && claim_mappings(guards);
+    guards->keeps_pages = guards->count <= GUARD_MAPPED_SLOTS_MOST &&
+                          guards->count * guards->body <= GUARD_MAPPED_BYTES_MOST && claim_mappings(guards);
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
         guards->mapping_size > GUARD_REGIONS_MOST || guards->keeps_pages)
         guards->way = SLB_GUARD_PROTECT;
@@ -342,8 +344,8 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
 
 /* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
 static void empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
-    bool returned = !guards->keeps_pages && (guards->way == SLB_GUARD_REGION ||
-                                             slb_os_discard(body_of(guards, slot), guards->body));
+    bool returned = !guards->keeps_pages &&
+                    (guards->way == SLB_GUARD_REGION || slb_os_discard(body_of(guards, slot), guards->body));
     if (!returned) /* locked memory stays */
         slb_secure_zero(body_of(guards, slot), guards->body);
 }

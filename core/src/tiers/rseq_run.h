@@ -9,14 +9,14 @@
  *
  * So the store of the word is the last instruction that the kernel restarts, and the counting lies behind it:
  *
- *      still armed?   that the kernel has restarted nothing and interrupted nothing since this run began        restarted
- *      compare        the word is what it must be                                                               restarted
- *      store          the word                                                                                  restarted
- *      count + 1, back to the first line                                                                        goes on
+ *      still armed?   the kernel has not interrupted this thread since the run began       restarted
+ *      compare        the word is what it must be                                           restarted
+ *      store          the word                                                              restarted
+ *      count + 1, back to the first line                                                    goes on
  *
- * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs becomes
- * 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may release a
- * run of its own there, which arms the same sequence; each run disarms it at its end.
+ * Where the kernel interrupts a thread outside of what it restarts, it takes the thread's sequence back (rseq_cs
+ * becomes 0, linux/rseq.h), and the first line finds that. So does the line ahead of the header. A signal handler may
+ * release a run of its own there, which arms the same sequence; each run disarms it at its end.
  *
  * Until the header is stored, the slabs belong to the thread and count as used: they are part of its demand until the
  * call returns, like the one slab of slabby_release. So nothing is counted as a move.

@@ -62,6 +62,25 @@
     "je 10f\n\t"                                                                                             \
     "jmp 7f\n\t"
 
+/* Behind what the kernel restarts. */
+#define SLB_RSEQ_RUN_NEXT                                                                                    \
+    "addq $1, %%rsi\n\t"                                                                                     \
+    "jnz 5b\n\t"                                                                                             \
+    "jmp 6b\n\t"
+
+/* Each way out, and the run disarms itself. */
+#define SLB_RSEQ_RUN_RESULT                                                                                  \
+    "7:\n\t"                                                                                                 \
+    "movl %[restarted], %%eax\n\t"                                                                           \
+    "jmp 9f\n\t"                                                                                             \
+    "8:\n\t"                                                                                                 \
+    "movl %[refused], %%eax\n\t"                                                                             \
+    "jmp 9f\n\t"                                                                                             \
+    "10:\n\t"                                                                                                \
+    "movl %[done], %%eax\n\t"                                                                                \
+    "9:\n\t"                                                                                                 \
+    "movq $0, " SLB_RSEQ_AT("8") "\n\t"
+
 /* The first of `count` slabs, at least one, as far as they are live and biased to this CPU. `ids` gets the id of each
  * that was looked at, where no other thread writes. The arrays are counted from their ends, so that one addition counts
  * a slab and finds the last. */
@@ -72,20 +91,8 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
         "xorl %%r8d, %%r8d\n\t" SLB_RSEQ_BEGIN "movq %%rax, %%rdi\n\t" SLB_RSEQ_RUN_BEGIN "jmp 5f\n\t"
         "6:\n\t" /* behind the last, or at one that is not for this way */
         SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_COMMIT
-        "5:\n\t" SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD SLB_RSEQ_END_OR(SLB_RSEQ_RUN_RESTARTED)
-        "addq $1, %%rsi\n\t"
-        "jnz 5b\n\t"
-        "jmp 6b\n\t"
-        "7:\n\t"
-        "movl %[restarted], %%eax\n\t"
-        "jmp 9f\n\t"
-        "8:\n\t"
-        "movl %[refused], %%eax\n\t"
-        "jmp 9f\n\t"
-        "10:\n\t"
-        "movl %[done], %%eax\n\t"
-        "9:\n\t"
-        "movq $0, " SLB_RSEQ_AT("8") "\n\t"
+        "5:\n\t" SLB_RSEQ_RUN_STILL SLB_RSEQ_RUN_SLAB SLB_RSEQ_RUN_WORD SLB_RSEQ_END_OR(
+            SLB_RSEQ_RUN_RESTARTED) SLB_RSEQ_RUN_NEXT SLB_RSEQ_RUN_RESULT
         : "=&a"(result), "+S"(left)
         : [area] "r"(SLB_RSEQ_AREA), [pool] "r"(pool), [refs] "r"(refs + count), [ids] "r"(ids + count),
           [words] "r"(pool->words), [count] "rm"(count),

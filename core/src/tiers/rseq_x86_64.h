@@ -291,6 +291,51 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* A short time of observe/latency_counts.h, by its index; `last` and `counted` have the forms that
+ * observe/latency_state.h shows. The store of `last` is the commit; what is stored before it may be stored again. */
+#define SLB_HAVE_RSEQ_SHORT_TIMES 1
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add_short(uint32_t cpu, struct slb_short_times *times,
+                                                       uint64_t index) {
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
+                                                  "jne %l[refused]\n\t"
+                                                  "movq %c[last](%[times]), %%rcx\n\t"
+                                                  "movq %c[counted](%[times]), %%rax\n\t"
+                                                  "movq %%rax, %%r10\n\t"
+                                                  "xorq %%rcx, %%r10\n\t"
+                                                  "testl %[turn], %%r10d\n\t"
+                                                  "jz 5f\n\t" /* of a sequence that was restarted */
+                                                  "movzbl %%al, %%r10d\n\t"
+                                                  "shrq %[count], %%rax\n\t"
+                                                  "movq %%rax, %c[counts](%[times], %%r10, 8)\n\t"
+                                                  "5:\n\t"
+                                                  "movzbl %%cl, %%r10d\n\t"
+                                                  "movq %c[counts](%[times], %%r10, 8), %%rax\n\t"
+                                                  "addq $1, %%rax\n\t"
+                                                  "shlq %[count], %%rax\n\t"
+                                                  "movl %%ecx, %%r11d\n\t"
+                                                  "andl %[low], %%r11d\n\t"
+                                                  "orq %%r11, %%rax\n\t"
+                                                  "movq %%rax, %c[counted](%[times])\n\t"
+                                                  "subq %%r10, %%rcx\n\t"
+                                                  "leaq %c[turn](%%rcx, %[index]), %%rcx\n\t"
+                                                  "movq %%rcx, %c[last](%[times])\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [times] "r"(times), [index] "r"(index),
+                   [last] "i"(offsetof(struct slb_short_times, last)),
+                   [counted] "i"(offsetof(struct slb_short_times, counted)),
+                   [counts] "i"(offsetof(struct slb_short_times, counts)), [turn] "i"(SLB_SHORT_TURN),
+                   [low] "i"(2 * SLB_SHORT_TURN - 1), [count] "i"(SLB_SHORT_COUNT)
+                 : "rax", "rcx", "r10", "r11", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 /* An allocation of tiers/single.h enters, in one try: counted in the stripe of this CPU. Answers the stripe, the CPU,
  * and the number before. */
 #define SLB_HAVE_SINGLES 1
