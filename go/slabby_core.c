@@ -6131,6 +6131,11 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
+/* The bookkeeping of a pool begins up to so many bytes into its mapping, by the number of its entry, so that what many
+ * pools use most lies in different sets of the caches. */
+#define SLB_LAYOUT_SPREAD 4096u
+#define SLB_LAYOUT_SPREAD_STEP 640u /* five pairs of lines: 32 steps until one comes again */
+
 /* Checks every total for overflow. Lowers the default alignment if guard_pages requires it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);
@@ -6723,14 +6728,11 @@ struct slb_shard {
 
 #define SLB_POOL_ENTRIES 4096u
 
-/* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
- * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
- * result. */
-#define SLB_POOL_LINES 47u
-#define SLB_POOL_LINES_INVERSE 0x51B3BEA3677D46CFu
-#define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
-
-_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+/* An entry is a page, so that one rotation finds the number of a pointer's entry. A multiplication by the inverse of an
+ * odd number of cache lines, which would spread the first lines of many pools over all cache sets, takes a thirtieth of a
+ * pair. */
+#define SLB_POOL_ENTRY_LOG2 12
+#define SLB_POOL_BYTES (1u << SLB_POOL_ENTRY_LOG2)
 
 /* The part of a pool's bookkeeping that is still mapped, in the low bits of `remains`. The bits above count the pools
  * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
@@ -6867,18 +6869,17 @@ _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control blo
 
 /* An entry of the table. */
 union slb_pool_entry {
-    struct slabby_allocator pool;
+    _Alignas(SLB_POOL_BYTES) struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
 };
 
 SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
-/* The index of a pointer's entry, or a number above every index. One subtraction, multiplication and rotation; the
- * loads behind the handle do not wait for them. */
+/* The index of a pointer's entry, or a number above every index: what a pointer into an entry has beside its start comes
+ * to the upper end. */
 SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
-    uint64_t lines =
-        ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
-    return (lines >> 6) | (lines << 58);
+    uint64_t offset = (uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table;
+    return offset >> SLB_POOL_ENTRY_LOG2 | offset << (64 - SLB_POOL_ENTRY_LOG2);
 }
 
 /* Whether a pointer is an entry of the table; null is not. */
@@ -7130,7 +7131,7 @@ static void slb_layout_records(struct slb_layout *out, uint64_t at) {
     uint64_t end = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
     end = slb_layout_audit(out, slb_layout_round_up(end, SLB_CACHE_LINE));
     out->record_bytes = end - at;
-    out->metadata_mapping = slb_layout_round_up(end, slb_os_page_size());
+    out->metadata_mapping = slb_layout_round_up(end + SLB_LAYOUT_SPREAD, slb_os_page_size());
 }
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
@@ -21151,6 +21152,7 @@ static void slb_init_stride(struct slabby_allocator *pool, uint64_t stride) {
 static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
+    char *metadata = memory->metadata + slb_pool_index(pool) * SLB_LAYOUT_SPREAD_STEP % SLB_LAYOUT_SPREAD;
     /* relaxed: only this thread uses the entry */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     slb_clear_entry(pool);
@@ -21174,9 +21176,9 @@ static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, con
     pool->reserved = layout->reserved;
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    slb_init_lists(pool, layout, memory->metadata);
+    slb_init_lists(pool, layout, metadata);
     slb_resize_begin(pool, capacity);
-    slb_init_records(pool, layout, memory->metadata);
+    slb_init_records(pool, layout, metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     slb_number_references(pool, layout);
     /* so that no late sequence combines a pointer of the last pool with a limit of this one */

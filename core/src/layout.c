@@ -158,7 +158,7 @@ static void layout_records(struct slb_layout *out, uint64_t at) {
     uint64_t end = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
     end = layout_audit(out, layout_round_up(end, SLB_CACHE_LINE));
     out->record_bytes = end - at;
-    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
+    out->metadata_mapping = layout_round_up(end + SLB_LAYOUT_SPREAD, slb_os_page_size());
 }
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */

@@ -47,6 +47,11 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
+/* The bookkeeping of a pool begins up to so many bytes into its mapping, by the number of its entry, so that what many
+ * pools use most lies in different sets of the caches. */
+#define SLB_LAYOUT_SPREAD 4096u
+#define SLB_LAYOUT_SPREAD_STEP 640u /* five pairs of lines: 32 steps until one comes again */
+
 /* Checks every total for overflow. Lowers the default alignment if guard_pages requires it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);

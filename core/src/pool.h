@@ -46,14 +46,11 @@
 
 #define SLB_POOL_ENTRIES 4096u
 
-/* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
- * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
- * result. */
-#define SLB_POOL_LINES 47u
-#define SLB_POOL_LINES_INVERSE 0x51B3BEA3677D46CFu
-#define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
-
-_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+/* An entry is a page, so that one rotation finds the number of a pointer's entry. A multiplication by the inverse of an
+ * odd number of cache lines, which would spread the first lines of many pools over all cache sets, takes a thirtieth of a
+ * pair. */
+#define SLB_POOL_ENTRY_LOG2 12
+#define SLB_POOL_BYTES (1u << SLB_POOL_ENTRY_LOG2)
 
 /* The part of a pool's bookkeeping that is still mapped, in the low bits of `remains`. The bits above count the pools
  * of this entry, so no value occurs twice: a thread that has seen that nothing holds an ended pool unmaps that pool,
@@ -190,18 +187,17 @@ _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control blo
 
 /* An entry of the table. */
 union slb_pool_entry {
-    struct slabby_allocator pool;
+    _Alignas(SLB_POOL_BYTES) struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
 };
 
 SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
-/* The index of a pointer's entry, or a number above every index. One subtraction, multiplication and rotation; the
- * loads behind the handle do not wait for them. */
+/* The index of a pointer's entry, or a number above every index: what a pointer into an entry has beside its start comes
+ * to the upper end. */
 SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
-    uint64_t lines =
-        ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
-    return (lines >> 6) | (lines << 58);
+    uint64_t offset = (uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table;
+    return offset >> SLB_POOL_ENTRY_LOG2 | offset << (64 - SLB_POOL_ENTRY_LOG2);
 }
 
 /* Whether a pointer is an entry of the table; null is not. */

@@ -195,6 +195,7 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
+    char *metadata = memory->metadata + slb_pool_index(pool) * SLB_LAYOUT_SPREAD_STEP % SLB_LAYOUT_SPREAD;
     /* relaxed: only this thread uses the entry */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     clear_entry(pool);
@@ -218,9 +219,9 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->reserved = layout->reserved;
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    init_lists(pool, layout, memory->metadata);
+    init_lists(pool, layout, metadata);
     slb_resize_begin(pool, capacity);
-    init_records(pool, layout, memory->metadata);
+    init_records(pool, layout, metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
     /* so that no late sequence combines a pointer of the last pool with a limit of this one */
