@@ -74,16 +74,6 @@ func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef, dat
 	return true
 }
 
-// freedOf says how many of the words that a restarted run has begun it has stored: all but the last if it still points
-// to that one.
-func (p *Slabby) freedOf(begun []uint32, at uintptr) int {
-	count := len(begun)
-	if count != 0 && at == uintptr(unsafe.Pointer(p.word(uint64(begun[count-1])))) {
-		count--
-	}
-	return count
-}
-
 // deallocateRunInSequence releases as many of the first references as it can in a row. What is freed goes on by its id:
 // the references are the caller's, and another goroutine may write to them by mistake.
 func (p *Slabby) deallocateRunInSequence(core unsafe.Pointer, refs []SlabRef) (done, failed int, err error) {
@@ -92,11 +82,9 @@ func (p *Slabby) deallocateRunInSequence(core unsafe.Pointer, refs []SlabRef) (d
 	for at := 0; raceDetector && at < len(refs); at++ {
 		p.race.releasing(p.idOf(refs[at]))
 	}
-	done, at, result := sequence.ReleaseRun(core, references(refs), &ids)
+	done, result := sequence.ReleaseRun(core, references(refs), &ids)
 	given := result == sequence.Done
-	if result == sequence.Restarted {
-		done = p.freedOf(ids[:done], at)
-	} else if done == 0 { // plain words, or no space in the cache
+	if done == 0 && result != sequence.Restarted { // plain words, or no space in the cache
 		done = sequence.FreeBatch(core, references(refs), &ids)
 		given = done == 0 || atomic.LoadUint32(p.mode) == 0 && sequence.GiveBatch(core, &ids, done)
 	}

@@ -24,13 +24,17 @@ struct descriptor {
 enum outcome { NOT_REACHED, STEPPING, ARMED, RESTARTED, COMMITTED, LEFT };
 
 // The store of the descriptor's address, four bytes, is right ahead of the sequence.
-enum { STORE_BYTES = 4, TRAP_FLAG = 0x100, BREAKPOINT = 0xCC };
+enum { STORE_BYTES = 4, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, BREAKPOINT = 0xCC };
+
+// A run asks whether it is still armed, by CMPQ R8, 8(R9), and goes on outside of the sequence, for so many bytes.
+static const unsigned char still_armed[] = {0x4D, 0x3B, 0x41, 0x08};
+enum { OUTSIDE_BYTES = 16 };
 
 static struct {
 	const struct descriptor *sequence;
 	unsigned char *store, saved;
 	int64_t wanted, steps;
-	int move_to;
+	int move_to, is_run;
 	enum outcome outcome;
 	volatile uint64_t *running;  // which sequence this thread runs, for the kernel
 	struct sigaction before;
@@ -59,6 +63,26 @@ static void begin_stepping(greg_t *registers) {
 	test.outcome = STEPPING;
 }
 
+// What became of the sequence where its thread has left it. A run has stored the header if DI is not 0.
+static enum outcome end_of(const greg_t *registers, uint64_t inside) {
+	if (test.is_run)
+		return registers[REG_RDI] != 0 ? COMMITTED : LEFT;
+	return inside == test.sequence->length ? COMMITTED : LEFT;
+}
+
+static int goes_on_outside(uint64_t inside) {
+	return test.is_run && inside >= test.sequence->length && inside - test.sequence->length < OUTSIDE_BYTES;
+}
+
+// Where a step would ask whether the sequence is armed, it is. The answer, in place of that instruction.
+static void answer_for_kernel(greg_t *registers) {
+	if (!test.is_run || memcmp((const void *)registers[REG_RIP], still_armed, sizeof still_armed) != 0)
+		return;
+	registers[REG_RIP] += sizeof still_armed;
+	registers[REG_EFL] |= ZERO_FLAG;
+	test.steps++;
+}
+
 // Nothing restarts the steps, because the kernel knows of no sequence, up to the one that counts.
 static void on_trap(int signal, siginfo_t *info, void *context) {
 	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -67,18 +91,20 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
 	if (test.outcome == NOT_REACHED) {
 		begin_stepping(registers);
 	} else if (test.outcome == ARMED) {
-		test.outcome = (uint64_t)registers[REG_RIP] == test.sequence->restart_at ? RESTARTED
-		               : inside == test.sequence->length                          ? COMMITTED
-		                                                                           : LEFT;
+		test.outcome = (uint64_t)registers[REG_RIP] == test.sequence->restart_at || goes_on_outside(inside)
+		                   ? RESTARTED
+		                   : end_of(registers, inside);
 		registers[REG_EFL] &= ~TRAP_FLAG;
 		if (test.move_to >= 0)
 			(void)run_on(test.move_to);
 		return;
-	} else if (test.steps++, inside >= test.sequence->length) {
-		test.outcome = inside == test.sequence->length ? COMMITTED : LEFT;
+	} else if (test.steps++, inside >= test.sequence->length && !goes_on_outside(inside)) {
+		test.outcome = end_of(registers, inside);
 		registers[REG_EFL] &= ~TRAP_FLAG;
 		return;
 	}
+	if (test.steps + 1 != test.wanted)
+		answer_for_kernel(registers);
 	if (test.steps + 1 == test.wanted) {
 		*test.running = (uint64_t)(uintptr_t)test.sequence;
 		test.outcome = ARMED;
@@ -86,7 +112,7 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
 	registers[REG_EFL] |= TRAP_FLAG;
 }
 
-static int arm(uint64_t sequence, int64_t wanted, int move_to) {
+static int arm(uint64_t sequence, int64_t wanted, int move_to, int is_run) {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct sigaction trap;
 	memset(&trap, 0, sizeof trap);
@@ -95,6 +121,7 @@ static int arm(uint64_t sequence, int64_t wanted, int move_to) {
 	test.sequence = (const struct descriptor *)(uintptr_t)sequence;
 	test.store = (unsigned char *)(uintptr_t)(test.sequence->start - STORE_BYTES);
 	test.wanted = wanted, test.steps = 0, test.move_to = move_to, test.outcome = NOT_REACHED;
+	test.is_run = is_run;
 	if (mprotect((void *)((uintptr_t)test.store & ~(page - 1)), 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0 ||
 	    sigaction(SIGTRAP, &trap, &test.before) != 0)
 		return 0;
@@ -129,9 +156,14 @@ func RunOnAll() { C.run_on_all() }
 
 // Behind makes the kernel restart the next run of a sequence by the calling thread behind its instruction number
 // `step`, counted as they run, and then moves the thread to a CPU, if moveTo is one. No other thread may run the
-// sequence. False where the system does not let a program change its code. Disarm must follow.
-func Behind(sequence unsafe.Pointer, step, moveTo int) bool {
-	return C.arm(C.uint64_t(uintptr(sequence)), C.int64_t(step), C.int(moveTo)) != 0
+// sequence. isRun says that it is the run of releases, of which a part lies outside; there the kernel disarms the
+// sequence, and does not restart it. False where the system does not let a program change its code. Disarm must follow.
+func Behind(sequence unsafe.Pointer, step, moveTo int, isRun bool) bool {
+	run := C.int(0)
+	if isRun {
+		run = 1
+	}
+	return C.arm(C.uint64_t(uintptr(sequence)), C.int64_t(step), C.int(moveTo), run) != 0
 }
 
 // Disarm puts everything back and says what became of the sequence.

@@ -37,12 +37,11 @@ func TakeBatch(pool, hot unsafe.Pointer, refs []Reference, data *[]byte, span ui
 	return takeBatch(pool, hot, &refs[0].Number, uint64(len(refs)), data, span)
 }
 
-// ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. begun
-// is how many words it has begun to store, ids has their ids; of a restarted run the last is not stored if at points to
-// it.
-func ReleaseRun(pool unsafe.Pointer, refs []Reference, ids *IDs) (begun int, at uintptr, result Result) {
-	begun64, at, result := releaseRun(pool, &refs[0].Number, &ids[0], uint64(len(refs)))
-	return int(begun64), at, result
+// ReleaseRun releases the first references, one or more, as far as their slabs are live and biased to this CPU. freed
+// is how many words it has stored, and ids has their ids; of a restarted run no cache has them.
+func ReleaseRun(pool unsafe.Pointer, refs []Reference, ids *IDs) (freed int, result Result) {
+	freed64, result := releaseRun(pool, &refs[0].Number, &ids[0], uint64(len(refs)))
+	return int(freed64), result
 }
 
 // FreeBatch frees the slabs of the first references, as many as it can in a row, and stores their ids.
@@ -65,7 +64,7 @@ func takeBatch(pool, hot unsafe.Pointer, refs *uint64, count uint64, data *[]byt
 	taken, mixed bool)
 
 //go:noescape
-func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (begun uint64, at uintptr, result Result)
+func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64, result Result)
 
 //go:noescape
 func freeBatch(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64)

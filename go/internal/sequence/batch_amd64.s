@@ -152,17 +152,24 @@ refused:
 #define RUN_DONE 1
 #define RUN_RESTARTED 2
 
+// Goes to `lost` where the kernel has interrupted this thread since the sequence in R8 was armed.
+#define STILL(lost) \
+	CMPQ R8, 8(R9); \
+	JNE  lost
+
 // Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 and R14 where
 // references and ids of the caller end, SI counts up to 0 by 2 for a slab, R12 words, R11 what live words of this CPU have
-// beside the generation, R13 where the ids end in the cache, R9 the cache, R8 its header. AX is the word and DI its place,
-// as STOSQ wants them.
-// func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (begun uint64, at uintptr, result Result)
-TEXT ·releaseRun(SB), NOSPLIT, $0-56
+// beside the generation, R13 where the ids end in the cache, R8 the sequence. DI is 0 until the header is stored, and
+// STOSQ moves it on: so a run that is interrupted behind that store knows that it is done.
+// func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64, result Result)
+TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	MOVQ pool+0(FP), BX
 	MOVQ ids+16(FP), R14
 	MOVQ count+24(FP), R12
 	FROM_ENDS(refs+8(FP), R10, R14, SI)
 	MOVQ WORDS(BX), R12
+	XORL DI, DI
+	XORL CX, CX
 	AREA
 	BEGIN(15, begin15)
 	MOVL 4(R9), CX
@@ -173,15 +180,27 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-56
 	ORQ  $(LIVE+BIASED), R11
 	SHLQ $CACHE_SHIFT, CX
 	ADDQ CACHES(BX), CX
-	MOVQ CX, R9
-	MOVQ HEADER(R9), R8
-	MOVWLZX R8, CX
-	ADDQ count+24(FP), CX
-	CMPL CX, MAX(BX)
+	MOVWLZX HEADER(CX), AX
+	ADDQ count+24(FP), AX
+	CMPL AX, MAX(BX)
 	JHI  refused
-	LEAQ IDS(R9)(CX*4), R13
+	LEAQ IDS(CX)(AX*4), R13
+	JMP  next
+last:
+	STILL(lost)
+	MOVL 4(R9), CX
+	SHLQ $CACHE_SHIFT, CX
+	ADDQ CACHES(BX), CX
+	MOVQ SI, AX
+	SARQ $1, AX
+	ADDQ count+24(FP), AX
+	ADDQ HEADER(CX), AX
+	LEAQ HEADER(CX), DI
+	STOSQ
+	JMP  done
 	PCALIGN $32
 next:
+	STILL(lost)
 	MOVQ (R10)(SI*8), AX
 	SUBQ REF_BIAS(BX), AX
 	CMPQ AX, REF_LIMIT(BX)
@@ -195,31 +214,30 @@ next:
 	CMPQ DX, (R12)(CX*8)
 	JNE  last
 	ADDQ STEP(BX), AX
-	LEAQ (R12)(CX*8), DI
-	// Neither the store nor the jump changes the flags of the addition.
-	ADDQ $2, SI
-	STOSQ
-	JNE  next
-last:
-	MOVQ SI, AX
-	SARQ $1, AX
-	ADDQ count+24(FP), AX
-	ADDQ AX, R8
-	MOVQ R8, HEADER(R9)
+	MOVQ AX, (R12)(CX*8)
 end15:
-	MOVQ $RUN_DONE, result+48(FP)
-	JMP  answered
+	// The kernel restarts nothing from here to the jumps; both lead to STILL.
+	ADDQ $2, SI
+	JNE  next
+	JMP  last
 	ABORT(15, begin15, end15)
-	MOVQ $RUN_RESTARTED, result+48(FP)
+	LEAQ (HEADER+8)(CX), AX
+	CMPQ AX, DI
+	JEQ  done
+lost:
+	MOVQ $RUN_RESTARTED, result+40(FP)
+	JMP  answered
+refused:
+	MOVQ $RUN_REFUSED, result+40(FP)
+	JMP  answered
+done:
+	MOVQ $RUN_DONE, result+40(FP)
 answered:
+	MOVQ $0, 8(R9)
 	SARQ $1, SI
 	ADDQ count+24(FP), SI
-	MOVQ SI, begun+32(FP)
-	MOVQ DI, at+40(FP)
+	MOVQ SI, freed+32(FP)
 	RET
-refused:
-	MOVQ $RUN_REFUSED, result+48(FP)
-	JMP  answered
 	FINISH
 
 // The next reference, at R10, whose id goes to DX, rest to SI, and freed word to R11. R14: the mask of ids. R12: words.

@@ -15,8 +15,8 @@ func Give(unsafe.Pointer, uint64) bool { return false }
 func TakeBatch(unsafe.Pointer, unsafe.Pointer, []Reference, *[]byte, uint64) (uint64, bool, bool) {
 	return 0, false, false
 }
-func ReleaseRun(unsafe.Pointer, []Reference, *IDs) (begun int, at uintptr, result Result) {
-	return 0, 0, Refused
+func ReleaseRun(unsafe.Pointer, []Reference, *IDs) (freed int, result Result) {
+	return 0, Refused
 }
 func FreeBatch(unsafe.Pointer, []Reference, *IDs) int  { return 0 }
 func GiveBatch(unsafe.Pointer, *IDs, int) (given bool) { return false }

@@ -22,8 +22,8 @@ type Result uint64
 
 const (
 	Refused   Result = iota // nothing: the cache is locked or has too little space, or this CPU makes no runs
-	Done                    // the cache has all that was begun
-	Restarted               // the words of what was begun say free (all but the last for certain), and the caller has them
+	Done                    // the cache has all that was freed
+	Restarted               // the words of what was freed say so, and the caller has the slabs
 )
 
 // Reference is a SlabRef as the assembly sees one.
