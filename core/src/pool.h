@@ -47,8 +47,8 @@
 #define SLB_POOL_ENTRIES 4096u
 
 /* An entry is a page, so that one rotation finds the number of a pointer's entry. A multiplication by the inverse of an
- * odd number of cache lines, which would spread the first lines of many pools over all cache sets, takes a thirtieth of a
- * pair. */
+ * odd number of cache lines, which would spread the first lines of many pools over all cache sets, takes a thirtieth of
+ * a pair. */
 #define SLB_POOL_ENTRY_LOG2 12
 #define SLB_POOL_BYTES (1u << SLB_POOL_ENTRY_LOG2)
 
@@ -193,8 +193,8 @@ union slb_pool_entry {
 
 SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
-/* The index of a pointer's entry, or a number above every index: what a pointer into an entry has beside its start comes
- * to the upper end. */
+/* The index of a pointer's entry, or a number above every index: what a pointer into an entry has beside its start
+ * comes to the upper end. */
 SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
     uint64_t offset = (uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table;
     return offset >> SLB_POOL_ENTRY_LOG2 | offset << (64 - SLB_POOL_ENTRY_LOG2);
