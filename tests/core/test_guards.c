@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sampled guards: one allocation in N on pages of its own that are inaccessible while free. */
 #define _GNU_SOURCE
+#include "guarded.h"
 #include "support.h"
 
 #include "death.h"
@@ -18,23 +19,6 @@
 static void assert_says(const char *text, const char *part) {
     if (!strstr(text, part))
         fail_msg("\"%s\" is missing in: %s", part, text);
-}
-
-static slabby_allocator *guarded_pool(uint64_t slab_size, uint64_t capacity, int64_t rate, int64_t slots) {
-    return make_pool(slab_size, capacity,
-                     WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, rate}, {SLABBY_OPTION_GUARD_SLOTS, slots}));
-}
-
-static uint64_t guard_hits(slabby_allocator *pool) {
-    return stats_of(pool).guard_hits;
-}
-
-/* Whether a slab lies on a guard slot: its address is not among the pool's slabs. */
-static int on_a_slot(slabby_allocator *pool, const void *data) {
-    slabby_view_info view = view_of(pool);
-    uint64_t at = (uintptr_t)data;
-
-    return at < view.slabs_address || at >= view.slabs_address + view.capacity * view.stride;
 }
 
 enum deed { WRITE_PAST, WRITE_BEFORE, READ_AFTER_RELEASE, NO_HARM };
