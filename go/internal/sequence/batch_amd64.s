@@ -159,8 +159,9 @@ refused:
 
 // Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 and R14 where
 // references and ids of the caller end, SI counts up to 0 by 2 for a slab, R12 words, R11 what live words of this CPU have
-// beside the generation, R13 where the ids end in the cache, R8 the sequence. DI is 0 until the header is stored, and
-// STOSQ moves it on: so a run that is interrupted behind that store knows that it is done.
+// beside the generation, R13 where the ids end in the cache, R8 the sequence, X0 the header: the gate may lock it from
+// another CPU meanwhile, and expects that a sequence past its load stores its own over the lock. DI is 0 until the
+// header is stored, and STOSQ moves it on: so a run that is interrupted behind that store knows that it is done.
 // func releaseRun(pool unsafe.Pointer, refs *uint64, ids *uint32, count uint64) (freed uint64, result Result)
 TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	MOVQ pool+0(FP), BX
@@ -180,7 +181,9 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	ORQ  $(LIVE+BIASED), R11
 	SHLQ $CACHE_SHIFT, CX
 	ADDQ CACHES(BX), CX
-	MOVWLZX HEADER(CX), AX
+	MOVQ HEADER(CX), AX
+	MOVQ AX, X0
+	MOVWLZX AX, AX
 	ADDQ count+24(FP), AX
 	CMPL AX, MAX(BX)
 	JHI  refused
@@ -194,7 +197,8 @@ last:
 	MOVQ SI, AX
 	SARQ $1, AX
 	ADDQ count+24(FP), AX
-	ADDQ HEADER(CX), AX
+	MOVQ X0, DX
+	ADDQ DX, AX
 	LEAQ HEADER(CX), DI
 	STOSQ
 	JMP  done
