@@ -12109,7 +12109,8 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
 
-/* The same for a slab on a guard slot, which is about to be closed. */
+/* The same for a slab on a guard slot: ahead of emptying the slot, and when it is closed. */
+SLB_PRIVATE void slb_tools_empty_guarded(struct slabby_allocator *pool, uint32_t id);
 SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id);
 
 /* Memory of the core's own, which threads share by atomic operations that helgrind and drd do not know. */
@@ -12428,9 +12429,13 @@ SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
         VALGRIND_MEMPOOL_FREE(pool->slab_base, slb_tools_data(pool, id));
 }
 
+/* Behind the unpins of other threads. */
+SLB_PRIVATE void slb_tools_empty_guarded(struct slabby_allocator *pool, uint32_t id) {
+    slb_take_over(&pool->words[id]);
+}
+
 /* Before the slot is free for another slab. */
 SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id) {
-    slb_take_over(&pool->words[id]);
     slb_hand_over(&pool->words[id]);
     slb_hand_over(pool);
 }
@@ -13720,14 +13725,22 @@ static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
     if (slb_likely(cpu < pool->rseq_cpus))
         return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
     cpu = slb_os_cpu();
-    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = UINT32_MAX};
+    bool own = pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ && cpu < slb_used_cpus(pool);
+    return (struct slb_record){.latency = &pool->latency[own ? cpu : pool->cpus], .cpu = UINT32_MAX};
+}
+
+/* This thread has moved, or was interrupted too often: what is left of its sample goes to the common numbers. */
+static void slb_continue_for_all(struct slabby_allocator *pool, struct slb_record *record) {
+    uint64_t now = slb_os_ticks();
+    *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    if (!slb_latency_period_is_known(record->latency, now))
+        slb_check_clock(record->latency, now);
 }
 
 static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
                                  uint64_t by) {
     if (record->cpu != UINT32_MAX)
-        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+        slb_continue_for_all(pool, record);
     slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
 }
 
@@ -15465,12 +15478,20 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
-static void slb_empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+static void slb_zero_slot(struct slb_guards *guards, const struct slb_guard_slot *slot, bool watched) {
+    if (watched)
+        slb_tools_zero(slb_body_of(guards, slot), guards->body);
+    else
+        slb_secure_zero(slb_body_of(guards, slot), guards->body);
+}
+
+/* A free slot keeps no secrets and begins as zeros; a write by its last user that comes behind this stays, as in any
+ * slab. Making a guard region returns the pages too. */
+static void slb_empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot, bool watched) {
     bool returned = !guards->keeps_pages &&
                     (guards->way == SLB_GUARD_REGION || slb_os_discard(slb_body_of(guards, slot), guards->body));
     if (!returned) /* locked memory stays */
-        slb_secure_zero(slb_body_of(guards, slot), guards->body);
+        slb_zero_slot(guards, slot, watched);
 }
 
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
@@ -15481,10 +15502,15 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, SLB_GUARD_CHANGING, memory_order_relaxed);
-    slb_empty_slot(guards, slot);
+    bool watched = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
+    if (watched)
+        slb_tools_empty_guarded(pool, id);
+    slb_empty_slot(guards, slot, watched);
     bool closed = slb_close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
-        slb_secure_zero(slb_body_of(guards, slot), guards->body);
+        slb_zero_slot(guards, slot, watched);
+    if (watched)
+        slb_tools_return_guarded(pool, id);
     atomic_store_explicit(&guards->slb_slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
@@ -15496,7 +15522,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
 static bool slb_empty_any_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     if (!slb_os_unguard(slb_body_of(guards, slot), guards->body, guards->way))
         return false;
-    slb_empty_slot(guards, slot);
+    slb_empty_slot(guards, slot, false);
     return true;
 }
 
@@ -17093,8 +17119,6 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
         slb_secure_zero_slab(pool, id);
     bool intact = slb_protect_intact(pool, id, generation, &damage);
     if (guarded) {
-        if (protect & SLB_PROTECT_TOOLS)
-            slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was on */
             slb_secure_zero_slab(pool, id);

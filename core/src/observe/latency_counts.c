@@ -120,14 +120,22 @@ static struct record begin_record(struct slabby_allocator *pool) {
     if (slb_likely(cpu < pool->rseq_cpus))
         return (struct record){.latency = &pool->latency[cpu], .cpu = cpu};
     cpu = slb_os_cpu();
-    return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = UINT32_MAX};
+    bool own = pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ && cpu < slb_used_cpus(pool);
+    return (struct record){.latency = &pool->latency[own ? cpu : pool->cpus], .cpu = UINT32_MAX};
+}
+
+/* This thread has moved, or was interrupted too often: what is left of its sample goes to the common numbers. */
+static void continue_for_all(struct slabby_allocator *pool, struct record *record) {
+    uint64_t now = slb_os_ticks();
+    *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    if (!slb_latency_period_is_known(record->latency, now))
+        check_clock(record->latency, now);
 }
 
 static SLB_COLD void add_for_all(struct slabby_allocator *pool, struct record *record, size_t offset,
                                  uint64_t by) {
     if (record->cpu != UINT32_MAX)
-        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+        continue_for_all(pool, record);
     slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
 }
 

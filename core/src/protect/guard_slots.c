@@ -342,12 +342,20 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* A free slot keeps no secrets and begins as zeros. Making a guard region returns the pages too. */
-static void empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+static void zero_slot(struct slb_guards *guards, const struct slb_guard_slot *slot, bool watched) {
+    if (watched)
+        slb_tools_zero(body_of(guards, slot), guards->body);
+    else
+        slb_secure_zero(body_of(guards, slot), guards->body);
+}
+
+/* A free slot keeps no secrets and begins as zeros; a write by its last user that comes behind this stays, as in any
+ * slab. Making a guard region returns the pages too. */
+static void empty_slot(struct slb_guards *guards, const struct slb_guard_slot *slot, bool watched) {
     bool returned = !guards->keeps_pages &&
                     (guards->way == SLB_GUARD_REGION || slb_os_discard(body_of(guards, slot), guards->body));
     if (!returned) /* locked memory stays */
-        slb_secure_zero(body_of(guards, slot), guards->body);
+        zero_slot(guards, slot, watched);
 }
 
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
@@ -358,10 +366,15 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
-    empty_slot(guards, slot);
+    bool watched = (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
+    if (watched)
+        slb_tools_empty_guarded(pool, id);
+    empty_slot(guards, slot, watched);
     bool closed = close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
-        slb_secure_zero(body_of(guards, slot), guards->body);
+        zero_slot(guards, slot, watched);
+    if (watched)
+        slb_tools_return_guarded(pool, id);
     atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
@@ -373,7 +386,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
 static bool empty_any_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     if (!slb_os_unguard(body_of(guards, slot), guards->body, guards->way))
         return false;
-    empty_slot(guards, slot);
+    empty_slot(guards, slot, false);
     return true;
 }
 

@@ -40,8 +40,6 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
         slb_secure_zero_slab(pool, id);
     bool intact = protect_intact(pool, id, generation, &damage);
     if (guarded) {
-        if (protect & SLB_PROTECT_TOOLS)
-            slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* bytes at its ordinary address from before `secure` was on */
             slb_secure_zero_slab(pool, id);

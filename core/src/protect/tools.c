@@ -188,9 +188,13 @@ SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
         VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
 }
 
+/* Behind the unpins of other threads. */
+SLB_PRIVATE void slb_tools_empty_guarded(struct slabby_allocator *pool, uint32_t id) {
+    take_over(&pool->words[id]);
+}
+
 /* Before the slot is free for another slab. */
 SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id) {
-    take_over(&pool->words[id]);
     hand_over(&pool->words[id]);
     hand_over(pool);
 }

@@ -25,7 +25,8 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
 
-/* The same for a slab on a guard slot, which is about to be closed. */
+/* The same for a slab on a guard slot: ahead of emptying the slot, and when it is closed. */
+SLB_PRIVATE void slb_tools_empty_guarded(struct slabby_allocator *pool, uint32_t id);
 SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id);
 
 /* Memory of the core's own, which threads share by atomic operations that helgrind and drd do not know. */
