@@ -201,14 +201,15 @@ static PyObject *stack_lines(const SlabRef *self) {
     return lines == NULL ? PyUnicode_FromString("") : lines;
 }
 
-/* The object is the source of the warning: if tracemalloc traces, the warning shows where the object was made. */
+/* The object is the source of the warning: if tracemalloc traces, the warning shows where the object was made. A pinned
+ * slab goes back with its last pin. */
 static void warn_dropped(SlabRef *self) {
     PyObject *name = name_of(self), *lines = stack_lines(self);
 
     if (name == NULL || lines == NULL ||
         PyErr_ResourceWarning((PyObject *)self, 1,
-                              "SlabRef %U was dropped without release(); its slab was released%U", name,
-                              lines) < 0)
+                              "SlabRef %U was dropped without release(); its slab goes back to the pool%U",
+                              name, lines) < 0)
         report_unraisable((PyObject *)self->pool);
     Py_XDECREF(lines);
     Py_XDECREF(name);
