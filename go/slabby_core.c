@@ -8238,7 +8238,8 @@ restarted:
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
  * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
- * cache served it. */
+ * cache served it. The length of the new header is the place of the topmost id; it is below 0 for an empty and for a
+ * locked stack. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
@@ -8246,9 +8247,12 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %k[id]\n\t"
                                               "shrl $16, %k[id]\n\t"
                                               "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t" SLB_RSEQ_TOP
-                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
+                                              "je %l[refused]\n\t"
                                               "addq $0xffff, %%r10\n\t"
+                                              "movswl %%r10w, %%eax\n\t"
+                                              "testl %%eax, %%eax\n\t"
+                                              "js %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
