@@ -3238,7 +3238,7 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 
 /* -------------------- os/no_rseq.c */
 /* A build without restartable sequences: no pool uses them, so nothing calls their fence. Windows has a fence of all
- * threads. */
+ * threads; Wine has its name, and in version 8 does nothing. */
 
 #if !SLB_OS_RSEQ
 
@@ -3248,19 +3248,27 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 SLB_PRIVATE void slb_os_fence_threads(void) {
     FlushProcessWriteBuffers();
 }
+
+/* relaxed: each thread finds the same */
+SLB_PRIVATE bool slb_os_fences_threads(void) {
+    enum { SLB_UNKNOWN, SLB_YES, SLB_NO };
+    static _Atomic uint32_t answer;
+    uint32_t known = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (known == SLB_UNKNOWN) {
+        known = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == NULL ? SLB_YES : SLB_NO;
+        atomic_store_explicit(&answer, known, memory_order_relaxed);
+    }
+    return known == SLB_YES;
+}
 #else
 SLB_PRIVATE void slb_os_fence_threads(void) {
     atomic_thread_fence(memory_order_seq_cst);
 }
-#endif
 
 SLB_PRIVATE bool slb_os_fences_threads(void) {
-#ifdef SLB_OS_WINDOWS
-    return true;
-#else
     return false;
-#endif
 }
+#endif
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
     return false;
