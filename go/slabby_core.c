@@ -6392,8 +6392,8 @@ struct slb_label {
  * began. So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single
- * allocations have a count for each number of ticks; readers add them to the buckets and sums.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single allocations have a count for
+ * each number of ticks; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -6426,8 +6426,7 @@ struct slb_label {
  *
  * The turn is the lowest bit of the number of samples when that one was the last. If it is the same as in `last`, a
  * sequence was restarted ahead of its commit: its sample is still the last one, and `counted` says what it will be.
- * Index i stands for SLB_LATENCY_SHORT - 1 - i ticks. Index 0 is that of no sample: memory that is all 0 has it as
- * the last.
+ * Index 0 is that of no sample: memory that is all 0 has it as the last.
  */
 #define SLB_SHORT_TURN 0x100
 #define SLB_SHORT_COUNT 9
@@ -6436,6 +6435,15 @@ struct slb_short_times {
     _Atomic uint64_t last, counted;
     _Atomic uint64_t counts[SLB_LATENCY_SHORT];
 };
+
+/* The index of a time below SLB_LATENCY_SHORT - 1 ticks, and the time of an index. */
+SLB_INLINE uint64_t slb_short_index(uint64_t ticks) {
+    return SLB_LATENCY_SHORT - 1 - ticks;
+}
+
+SLB_INLINE uint64_t slb_short_ticks(uint64_t index) {
+    return SLB_LATENCY_SHORT - 1 - index;
+}
 
 struct slb_latency_start {
     _Atomic uint64_t
@@ -6448,7 +6456,7 @@ struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
-    _Atomic uint64_t period, looked_at;            /* the half minute, and when in ticks the clock said so */
+    _Atomic uint64_t looked_at; /* in ticks: when the clock was asked for the half minute; 0: no sample yet */
     struct slb_short_times short_times;            /* samples that stand for one allocation */
     _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS]; /* allocations of all other samples; never fall */
     struct slb_latency_start starts[2];
@@ -13588,7 +13596,7 @@ SLB_INLINE bool slb_latency_record_short(struct slabby_allocator *pool, uint32_t
 #ifdef SLB_HAVE_RSEQ_SHORT_TIMES
     struct slb_latency *latency = &pool->latency[cpu];
     return slb_likely(ticks < SLB_LATENCY_SHORT - 1 && slb_latency_period_is_known(latency, now) &&
-                      slb_rseq_try_add_short(cpu, &latency->short_times, SLB_LATENCY_SHORT - 1 - ticks) ==
+                      slb_rseq_try_add_short(cpu, &latency->short_times, slb_short_index(ticks)) ==
                           SLB_RSEQ_DONE);
 #else
     (void)pool, (void)cpu, (void)now, (void)ticks;
@@ -13707,15 +13715,15 @@ static void slb_copy_counts(struct slb_latency_start *to, struct slb_latency *fr
 }
 
 /* The first sample of a half minute notes what there was before it. A sample that another thread adds meanwhile may be
- * missing in the percentiles. release: a reader that finds the number finds the counts. */
+ * missing in the percentiles. Where a thread has stopped in the middle, maybe for good, the next one does it anew: what
+ * either has copied is not above what there is. release: a reader that finds the number finds the counts. */
 static SLB_COLD void slb_check_clock(struct slb_latency *latency, uint64_t now) {
     uint64_t period = slb_latency_period();
     struct slb_latency_start *start = &latency->starts[period & 1];
     uint64_t before = atomic_load_explicit(&start->period, memory_order_relaxed);
-    if (before != period && atomic_load_explicit(&latency->period, memory_order_relaxed) != period &&
-        atomic_compare_exchange_strong_explicit(&start->period, &before, 0, memory_order_acq_rel,
-                                                memory_order_relaxed)) {
-        atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+    if (before != period &&
+        (before == 0 || atomic_compare_exchange_strong_explicit(
+                            &start->period, &before, 0, memory_order_acq_rel, memory_order_relaxed))) {
         slb_copy_counts(start, latency);
         atomic_store_explicit(&start->period, period, memory_order_release);
     }
@@ -13782,7 +13790,7 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
 /* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked
  * at. */
 static bool slb_has_samples(struct slb_latency *latency) {
-    return atomic_load_explicit(&latency->period, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&latency->looked_at, memory_order_relaxed) != 0;
 }
 
 static void slb_add_sums(struct slb_latency *latency, struct slb_latency_sums *sums) {
@@ -13794,7 +13802,7 @@ static void slb_add_sums(struct slb_latency *latency, struct slb_latency_sums *s
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++) {
         sums->samples += counts[i];
         sums->weight += counts[i];
-        sums->weighted_ticks += counts[i] * (SLB_LATENCY_SHORT - 1 - i);
+        sums->weighted_ticks += counts[i] * slb_short_ticks(i);
     }
 }
 
@@ -13814,7 +13822,7 @@ SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buck
         return;
     slb_short_times_read(&latency->short_times, counts);
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
-        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] += counts[i];
+        buckets[slb_latency_bucket_of(slb_short_ticks(i))] += counts[i];
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         buckets[i] += atomic_load_explicit(&latency->buckets[i], memory_order_relaxed);
 }
@@ -13822,7 +13830,7 @@ SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buck
 /* Modulo 2^64: together with slb_latency_add_all, read behind it, no bucket is below 0. */
 static void slb_take_off(struct slb_latency_start *start, uint64_t *buckets) {
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
-        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] -=
+        buckets[slb_latency_bucket_of(slb_short_ticks(i))] -=
             atomic_load_explicit(&start->short_counts[i], memory_order_relaxed);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         buckets[i] -= atomic_load_explicit(&start->buckets[i], memory_order_relaxed);
@@ -22595,7 +22603,7 @@ SLB_INLINE void slb_rseq_release_run(struct slabby_allocator *pool, const slabby
 #else
 
 /* -------------------- tiers/rseq_run_none.h */
-/* Where the processor has no instruction for a run of releases: each slab is released by itself. */
+/* Where a run of releases is not written for the processor: each slab is released by itself. */
 #ifndef SLB_TIERS_RSEQ_RUN_NONE_H
 #define SLB_TIERS_RSEQ_RUN_NONE_H
 

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Where times are stored: short ones by their ticks, others in buckets, and what the last half minutes had of them. */
+#define _GNU_SOURCE
 #include "support.h"
 #include "threads.h"
 
 #include "observe/latency.h"
 #include "os/os.h"
 #include "pool.h"
+#include "tiers/cpu_cache_rseq.h"
 
 #include <string.h>
+
+#if SLB_HAVE_RSEQ && defined(__x86_64__) && defined(__linux__)
+#include "rseq_interrupt.h"
+
+#include <pthread.h>
+#endif
 
 static slabby_allocator *tracked_pool(void) {
     return make_pool(64, 100, WITH({SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL}));
@@ -27,7 +35,7 @@ static uint64_t ticks_of(slabby_allocator *pool) {
         struct slb_latency *latency = slb_latency_at(pool, i, cpus);
         slb_short_times_read(&latency->short_times, counts);
         for (uint32_t k = 1; k < SLB_LATENCY_SHORT; k++)
-            ticks += counts[k] * (SLB_LATENCY_SHORT - 1 - k);
+            ticks += counts[k] * slb_short_ticks(k);
         ticks += atomic_load(&latency->weighted_ticks);
     }
     return ticks;
@@ -108,7 +116,7 @@ static uint64_t recent_of(uint64_t first, uint64_t second, uint64_t period) {
 
     memset(&latency, 0, sizeof latency);
     memset(buckets, 0, sizeof buckets);
-    atomic_store(&latency.period, 1);
+    atomic_store(&latency.looked_at, 1);
     atomic_store(&latency.short_times.counts[9], 8);
     atomic_store(&latency.buckets[500], 12);
     if (first != 0) {
@@ -122,8 +130,7 @@ static uint64_t recent_of(uint64_t first, uint64_t second, uint64_t period) {
         atomic_store(&latency.starts[second & 1].buckets[500], 7);
     }
     slb_latency_add_recent(&latency, period, buckets);
-    assert_int_equal(total_of(buckets),
-                     buckets[500] + buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - 9)]);
+    assert_int_equal(total_of(buckets), buckets[500] + buckets[slb_latency_bucket_of(slb_short_ticks(9))]);
     return total_of(buckets);
 }
 
@@ -138,33 +145,69 @@ static void recent_times_are_of_two_half_minutes(void **state) {
     assert_int_equal(recent_of(0, 0, 101), 0);
 }
 
-/* Guards: the first sample of a half minute notes what there was before it, and no other sample does. */
-static void half_minutes_begin_with_a_sample(void **state) {
+/* All samples so far are older than the last two half minutes; the starts of these have the number `start`. */
+static void let_time_pass(slabby_allocator *pool, uint64_t start) {
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        atomic_store(&latency->starts[0].period, start);
+        atomic_store(&latency->starts[1].period, start);
+        atomic_store(&latency->looked_at, 0);
+    }
+}
+
+static uint64_t recent_weight(slabby_allocator *pool) {
     static uint64_t buckets[SLB_LATENCY_BUCKETS];
+    memset(buckets, 0, sizeof buckets);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        slb_latency_add_recent(slb_latency_at(pool, i, cpus), slb_latency_period(), buckets);
+    return total_of(buckets);
+}
+
+/* Guards: the first sample of a half minute notes what there was before it, and no other sample does; also where a thread
+ * has begun to note it and stopped. */
+static void half_minutes_begin_with_a_sample(void **state) {
     slabby_allocator *pool = make_pool(64, 10, NULL);
-    uint64_t now = slb_os_ticks(), period = slb_latency_period(), recent = 0;
+    const uint64_t now = slb_os_ticks(), starts[] = {slb_latency_period() - 4, 0};
 
     (void)state;
     for (int i = 0; i < 10; i++)
         slb_latency_record(pool, now, 1000, 7);
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus;
-         i++) { /* as if that had been two minutes ago */
-        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
-        for (int k = 0; k < 2; k++)
-            if (atomic_load(&latency->starts[k].period) != 0)
-                atomic_store(&latency->starts[k].period, period - 4);
-        atomic_store(&latency->period, atomic_load(&latency->period) != 0 ? period - 4 : 0);
-        atomic_store(&latency->looked_at, 0);
+    for (size_t i = 0; i < COUNT_OF(starts); i++) {
+        let_time_pass(pool, starts[i]);
+        for (int k = 0; k < 3; k++)
+            slb_latency_record(pool, now, 1000, 1);
+        assert_int_equal(recent_weight(pool), 3);
+        assert_int_equal(slb_latency_sums(pool).weight, 73 + 3 * i);
     }
-    for (int i = 0; i < 3; i++)
-        slb_latency_record(pool, now, 1000, 1);
-    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
-        slb_latency_add_recent(slb_latency_at(pool, i, cpus), slb_latency_period(), buckets);
-    recent = total_of(buckets);
-    assert_int_equal(recent, 3);
-    assert_int_equal(slb_latency_sums(pool).weight, 73);
     finish(pool);
 }
+
+#if SLB_HAVE_RSEQ && defined(__x86_64__) && defined(__linux__)
+static void *record_without_sequences(void *pool) {
+    if (!take_area_back(UINT32_MAX))
+        return NULL;
+    slb_latency_record(pool, slb_os_ticks(), 1000, 5);
+    return pool;
+}
+
+/* Guards: what a CPU's sequences add to, nobody else adds to. */
+static void a_thread_without_sequences_adds_to_its_own(void **state) {
+    slabby_allocator *pool = make_pool(64, 10, NULL);
+    pthread_t thread;
+    void *recorded;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, record_without_sequences, pool), 0);
+    assert_int_equal(pthread_join(thread, &recorded), 0);
+    if (recorded == NULL || pool->rseq_cpus == 0) {
+        finish(pool);
+        skip();
+    }
+    assert_int_equal(atomic_load(&pool->latency[pool->cpus].weight), 5);
+    assert_int_equal(slb_latency_sums(pool).weight, 5);
+    finish(pool);
+}
+#endif
 
 /* Guards: a pool that times all notes its peak while the use stays below the caches' size. */
 static void tracked_pools_note_their_peak(void **state) {
@@ -198,6 +241,9 @@ int main(void) {
         cmocka_unit_test(recent_times_are_of_two_half_minutes),
         cmocka_unit_test(half_minutes_begin_with_a_sample),
         cmocka_unit_test(tracked_pools_note_their_peak),
+#if SLB_HAVE_RSEQ && defined(__x86_64__) && defined(__linux__)
+        cmocka_unit_test(a_thread_without_sequences_adds_to_its_own),
+#endif
     };
     return cmocka_run_group_tests(tests, stay_on_one_cpu, NULL);
 }

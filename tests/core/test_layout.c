@@ -207,6 +207,23 @@ static void ids_of_no_slab_have_words_of_zero(void **state) {
     finish(pool);
 }
 
+/* Guards: what several pools use most lies in different sets of the caches. */
+static void pools_begin_at_different_lines(void **state) {
+    enum { POOLS = 16 };
+    slabby_allocator *pools[POOLS];
+    uint64_t places[POOLS];
+
+    (void)state;
+    for (int i = 0; i < POOLS; i++) {
+        pools[i] = make_pool(64, 100, NULL);
+        places[i] = view_of(pools[i]).words_address % 4096 / 64;
+        for (int k = 0; k < i; k++)
+            assert_int_not_equal(places[k], places[i]);
+    }
+    for (int i = 0; i < POOLS; i++)
+        finish(pools[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strides_follow_the_rule),
@@ -216,6 +233,7 @@ int main(void) {
         cmocka_unit_test(bookkeeping_is_small_and_lazy),
         cmocka_unit_test(neighbours_share_no_line),
         cmocka_unit_test(ids_of_no_slab_have_words_of_zero),
+        cmocka_unit_test(pools_begin_at_different_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static int stay_on_one_cpu(void **state) {
 
 /* One try; the kernel may interrupt it. */
 static enum slb_rseq_result add(uint64_t ticks) {
-    return slb_rseq_try_add_short(own_cpu, &times, SLB_LATENCY_SHORT - 1 - ticks);
+    return slb_rseq_try_add_short(own_cpu, &times, slb_short_index(ticks));
 }
 
 static void add_surely(uint64_t ticks) {
@@ -42,7 +42,7 @@ static void add_surely(uint64_t ticks) {
 }
 
 static uint64_t count_of(const uint64_t *counts, uint64_t ticks) {
-    return counts[SLB_LATENCY_SHORT - 1 - ticks];
+    return counts[slb_short_index(ticks)];
 }
 
 static uint64_t sum_of(const uint64_t *counts) {

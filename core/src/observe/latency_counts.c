@@ -90,15 +90,15 @@ static void copy_counts(struct slb_latency_start *to, struct slb_latency *from) 
 }
 
 /* The first sample of a half minute notes what there was before it. A sample that another thread adds meanwhile may be
- * missing in the percentiles. release: a reader that finds the number finds the counts. */
+ * missing in the percentiles. Where a thread has stopped in the middle, maybe for good, the next one does it anew: what
+ * either has copied is not above what there is. release: a reader that finds the number finds the counts. */
 static SLB_COLD void check_clock(struct slb_latency *latency, uint64_t now) {
     uint64_t period = slb_latency_period();
     struct slb_latency_start *start = &latency->starts[period & 1];
     uint64_t before = atomic_load_explicit(&start->period, memory_order_relaxed);
-    if (before != period && atomic_load_explicit(&latency->period, memory_order_relaxed) != period &&
-        atomic_compare_exchange_strong_explicit(&start->period, &before, 0, memory_order_acq_rel,
-                                                memory_order_relaxed)) {
-        atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+    if (before != period &&
+        (before == 0 || atomic_compare_exchange_strong_explicit(
+                            &start->period, &before, 0, memory_order_acq_rel, memory_order_relaxed))) {
         copy_counts(start, latency);
         atomic_store_explicit(&start->period, period, memory_order_release);
     }
@@ -165,7 +165,7 @@ SLB_PRIVATE void slb_latency_record(struct slabby_allocator *pool, uint64_t now,
 /* relaxed, here and below: each number stands for itself. Where no sample was ever written, the clock was not looked
  * at. */
 static bool has_samples(struct slb_latency *latency) {
-    return atomic_load_explicit(&latency->period, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&latency->looked_at, memory_order_relaxed) != 0;
 }
 
 static void add_sums(struct slb_latency *latency, struct slb_latency_sums *sums) {
@@ -177,7 +177,7 @@ static void add_sums(struct slb_latency *latency, struct slb_latency_sums *sums)
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++) {
         sums->samples += counts[i];
         sums->weight += counts[i];
-        sums->weighted_ticks += counts[i] * (SLB_LATENCY_SHORT - 1 - i);
+        sums->weighted_ticks += counts[i] * slb_short_ticks(i);
     }
 }
 
@@ -197,7 +197,7 @@ SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buck
         return;
     slb_short_times_read(&latency->short_times, counts);
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
-        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] += counts[i];
+        buckets[slb_latency_bucket_of(slb_short_ticks(i))] += counts[i];
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         buckets[i] += atomic_load_explicit(&latency->buckets[i], memory_order_relaxed);
 }
@@ -205,7 +205,7 @@ SLB_PRIVATE void slb_latency_add_all(struct slb_latency *latency, uint64_t *buck
 /* Modulo 2^64: together with slb_latency_add_all, read behind it, no bucket is below 0. */
 static void take_off(struct slb_latency_start *start, uint64_t *buckets) {
     for (uint32_t i = 1; i < SLB_LATENCY_SHORT; i++)
-        buckets[slb_latency_bucket_of(SLB_LATENCY_SHORT - 1 - i)] -=
+        buckets[slb_latency_bucket_of(slb_short_ticks(i))] -=
             atomic_load_explicit(&start->short_counts[i], memory_order_relaxed);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         buckets[i] -= atomic_load_explicit(&start->buckets[i], memory_order_relaxed);

@@ -31,7 +31,7 @@ SLB_INLINE bool slb_latency_record_short(struct slabby_allocator *pool, uint32_t
 #ifdef SLB_HAVE_RSEQ_SHORT_TIMES
     struct slb_latency *latency = &pool->latency[cpu];
     return slb_likely(ticks < SLB_LATENCY_SHORT - 1 && slb_latency_period_is_known(latency, now) &&
-                      slb_rseq_try_add_short(cpu, &latency->short_times, SLB_LATENCY_SHORT - 1 - ticks) ==
+                      slb_rseq_try_add_short(cpu, &latency->short_times, slb_short_index(ticks)) ==
                           SLB_RSEQ_DONE);
 #else
     (void)pool, (void)cpu, (void)now, (void)ticks;

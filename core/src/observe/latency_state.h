@@ -5,8 +5,8 @@
  * began. So the histogram less what it was tells of the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value that
- * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single
- * allocations have a count for each number of ticks; readers add them to the buckets and sums.
+ * is read from the middle of a bucket has an error of at most 1.1 %. Short times of single allocations have a count for
+ * each number of ticks; readers add them to the buckets and sums.
  */
 #ifndef SLB_OBSERVE_LATENCY_STATE_H
 #define SLB_OBSERVE_LATENCY_STATE_H
@@ -41,8 +41,7 @@
  *
  * The turn is the lowest bit of the number of samples when that one was the last. If it is the same as in `last`, a
  * sequence was restarted ahead of its commit: its sample is still the last one, and `counted` says what it will be.
- * Index i stands for SLB_LATENCY_SHORT - 1 - i ticks. Index 0 is that of no sample: memory that is all 0 has it as
- * the last.
+ * Index 0 is that of no sample: memory that is all 0 has it as the last.
  */
 #define SLB_SHORT_TURN 0x100
 #define SLB_SHORT_COUNT 9
@@ -51,6 +50,15 @@ struct slb_short_times {
     _Atomic uint64_t last, counted;
     _Atomic uint64_t counts[SLB_LATENCY_SHORT];
 };
+
+/* The index of a time below SLB_LATENCY_SHORT - 1 ticks, and the time of an index. */
+SLB_INLINE uint64_t slb_short_index(uint64_t ticks) {
+    return SLB_LATENCY_SHORT - 1 - ticks;
+}
+
+SLB_INLINE uint64_t slb_short_ticks(uint64_t index) {
+    return SLB_LATENCY_SHORT - 1 - index;
+}
 
 struct slb_latency_start {
     _Atomic uint64_t
@@ -63,7 +71,7 @@ struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* without the short times, as the next two */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
-    _Atomic uint64_t period, looked_at;            /* the half minute, and when in ticks the clock said so */
+    _Atomic uint64_t looked_at; /* in ticks: when the clock was asked for the half minute; 0: no sample yet */
     struct slb_short_times short_times;            /* samples that stand for one allocation */
     _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS]; /* allocations of all other samples; never fall */
     struct slb_latency_start starts[2];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Where the processor has no instruction for a run of releases: each slab is released by itself. */
+/* Where a run of releases is not written for the processor: each slab is released by itself. */
 #ifndef SLB_TIERS_RSEQ_RUN_NONE_H
 #define SLB_TIERS_RSEQ_RUN_NONE_H
 
