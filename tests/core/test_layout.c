@@ -211,14 +211,14 @@ static void ids_of_no_slab_have_words_of_zero(void **state) {
 static void pools_begin_at_different_lines(void **state) {
     enum { POOLS = 16 };
     slabby_allocator *pools[POOLS];
-    uint64_t places[POOLS];
+    uint64_t offsets[POOLS];
 
     (void)state;
     for (int i = 0; i < POOLS; i++) {
         pools[i] = make_pool(64, 100, NULL);
-        places[i] = view_of(pools[i]).words_address % 4096 / 64;
+        offsets[i] = view_of(pools[i]).words_address % 4096 / 64;
         for (int k = 0; k < i; k++)
-            assert_int_not_equal(places[k], places[i]);
+            assert_int_not_equal(offsets[k], offsets[i]);
     }
     for (int i = 0; i < POOLS; i++)
         finish(pools[i]);
