@@ -5104,14 +5104,14 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
     _Atomic uint64_t header;
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
-    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
-    uint16_t locked_length;      /* what the gate found when it locked the header */
+    _Atomic uint32_t sample_at;  /* from which allocation on one is to be timed, see slb_sample_is_due */
     _Atomic uint64_t slb_own_issue; /* into the words of what is taken: the bias to a CPU, or 0; see word_bias.h */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; `issue` has changed for a while, see word_bias.h */
     _Atomic uint64_t sampled_ticks; /* when that allocation began */
     _Atomic uint32_t revoked;       /* biases to this CPU since `issue` changed last, see word_bias.c */
+    uint32_t locked_length;         /* what the gate found when it locked the header */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
@@ -8252,24 +8252,25 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
- * cache served it. The length of the new header is the place of the topmost id; it is below 0 for an empty and for a
- * locked stack. */
+/* Refuses the allocation whose turn it is to be timed (slb_sample_is_due), so that the caller fetches the clock
+ * first. */
+#define SLB_RSEQ_UNTIMED                                                                                     \
+    "cmpl %c[sample](%%rcx), %%r10d\n\t"                                                                     \
+    "jns %l[refused]\n\t"
+
+/* The same for the hot path: an allocation that is not to be timed. Answers which cache served it. The length of the
+ * new header is the place of the topmost id; it is below 0 for an empty and for a locked stack. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint64_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %k[id]\n\t"
-                                              "shrl $16, %k[id]\n\t"
-                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movswl %%r10w, %%eax\n\t"
-                                              "testl %%eax, %%eax\n\t"
-                                              "js %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD SLB_RSEQ_UNTIMED
+                 "addq $0xffff, %%r10\n\t"
+                 "movswl %%r10w, %%eax\n\t"
+                 "testl %%eax, %%eax\n\t"
+                 "js %l[refused]\n\t"
+                 "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
+                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
@@ -8407,17 +8408,17 @@ restarted:
 
 /* The header of the caller's cache, and which allocation it is to time. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
+                                                  uint32_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
-                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
+                                              "movl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
                  : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
+    *out_sample_at = sample_at;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -8728,10 +8729,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool
                                                    struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_TAKE_FAST("movl %%r10d, %[id]\n\t"
-                                    "shrl $16, %[id]\n\t"
-                                    "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                    "je %l[refused]\n\t") SLB_RSEQ_END_COUNTED("refused")
+    __asm__ goto(SLB_RSEQ_TAKE_FAST(SLB_RSEQ_UNTIMED) SLB_RSEQ_END_COUNTED("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
@@ -8937,17 +8935,16 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
- * it. */
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (slb_sample_is_due), so that
+ * the caller fetches the clock first. Answers which cache served it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint64_t id;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                          "ldrh %w[id], [x9, %[sample]]\n\t"
-                          "cmp %w[id], w10, lsr #16\n\t"
-                          "b.eq %l[refused]\n\t"
+                          "ldr %w[id], [x9, %[sample]]\n\t"
+                          "cmp w10, %w[id]\n\t"
+                          "b.pl %l[refused]\n\t"
                           "sub w11, w11, #1\n\t"
                           "cmp w11, w12\n\t"
                           "b.hs %l[refused]\n\t"
@@ -9101,17 +9098,17 @@ restarted:
 
 /* The header of the caller's cache, and which allocation it is to time. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
+                                                  uint32_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
-                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
+                                                       "ldr %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
                           : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
+    *out_sample_at = sample_at;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -9395,7 +9392,7 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
         enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
@@ -9465,7 +9462,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *p
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     (void)pool, (void)out_header, (void)out_sample_at;
     return false;
 }
@@ -12575,6 +12572,18 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
     return header >> 16;
 }
 
+/* The low 16 bits of an allocation's number, where the low half of a header has them. */
+#define SLB_SAMPLE_POINT(slb_number) ((uint32_t)(slb_number) << 16)
+
+/* No allocation that is further ahead than this can be told from one that was passed. */
+#define SLB_SAMPLE_AHEAD_MOST 0x7FFFu
+
+/* Whether the header's next allocation is the one at the sampling point, or behind it. A thread that moves to another
+ * CPU, or does not run for a while, may leave a point behind; then the next allocation is the one to be timed. */
+SLB_INLINE bool slb_sample_is_due(uint64_t header, uint32_t sample_at) {
+    return (uint32_t)header - sample_at < 1u << 31;
+}
+
 /* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
 SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
     uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
@@ -12659,8 +12668,8 @@ SLB_INLINE bool slb_portable_take_untimed(struct slabby_allocator *pool, uint32_
         return false;
     uint32_t length = slb_header_length(slb_change.header);
     /* relaxed: a hint about one allocation */
-    uint16_t sample_at = atomic_load_explicit(&slb_change.cache->sample_at, memory_order_relaxed);
-    if (slb_unlikely(length == 0 || (uint16_t)slb_header_served(slb_change.header) == sample_at)) {
+    uint32_t sample_at = atomic_load_explicit(&slb_change.cache->sample_at, memory_order_relaxed);
+    if (slb_unlikely(length == 0 || slb_sample_is_due(slb_change.header, sample_at))) {
         slb_portable_abandon(&slb_change);
         return false;
     }
@@ -15684,7 +15693,7 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
 /* acquire: the ids below the header */
 static void slb_lock_header(struct slb_cpu_cache *cache) {
     uint64_t before = atomic_fetch_or_explicit(&cache->header, SLB_CACHE_LOCKED, memory_order_acq_rel);
-    cache->locked_length = (uint16_t)slb_header_length(before);
+    cache->locked_length = slb_header_length(before);
 }
 
 static bool slb_is_locked(struct slb_cpu_cache *cache) {
@@ -16067,7 +16076,7 @@ SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
                      served >= SLB_CACHE_FOLD_AT))
         return false;
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     return true;
 }
 
@@ -16126,8 +16135,8 @@ static void slb_set_next_sample(struct slabby_allocator *pool, struct slb_cpu_ca
                             uint64_t weight, uint64_t now) {
     uint32_t mean = slb_latency_mean(&cache->sampled_ticks, weight, now);
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, mean)),
-                          memory_order_relaxed);
+    uint64_t next = served - 1 + slb_latency_distance(pool, now, mean);
+    atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(next), memory_order_relaxed);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
@@ -16137,7 +16146,7 @@ static bool slb_samples_anything(struct slabby_allocator *pool) {
            atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
 }
 
-static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_rseq_peek(pool, out_header, out_sample_at);
     uint32_t cpu = slb_os_cpu();
@@ -16154,13 +16163,14 @@ static bool slb_nears_its_end(uint64_t served) {
     return slb_unlikely(served >= SLB_CACHE_FOLD_AT);
 }
 
-/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
- * cache will not serve this allocation; then the next allocation that it serves is timed. Headers that near their end
- * are folded on this path too, because a program may never need a refill, which also folds. */
+/* relaxed here and below: only this CPU's threads write these, unless one moves in the middle, and a lost race costs
+ * one sample. An empty or locked cache will not serve this allocation; then the next allocation that it serves is
+ * timed. Headers that near their end are folded on this path too, because a program may never need a refill, which also
+ * folds. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_due due = {false, 0};
     uint64_t header;
-    uint16_t sample_at;
+    uint32_t sample_at;
     if (pool->cache_max == 0 || !slb_peek_at_cache(pool, &header, &sample_at))
         return due;
     uint64_t served = slb_header_served(header);
@@ -16169,7 +16179,7 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     else if (!slb_samples_anything(pool))
         return due;
     else
-        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
+        due.due = slb_sample_is_due(header, sample_at) && slb_header_ids(header) != 0;
     if (due.due)
         due.now = slb_os_ticks();
     return due;
@@ -16195,30 +16205,37 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. If
- * nothing is sampled, the point is not moved, because the hot path would then leave the inline path for it. */
+/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. A
+ * point that was passed is due by itself, but only for SLB_SAMPLE_AHEAD_MOST allocations. If nothing is sampled, the
+ * point moves that far ahead, out of the hot path's way. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
         return;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > SLB_SAMPLE_MOST)
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    uint32_t ahead = (at - SLB_SAMPLE_POINT(served)) >> 16;
+    if (slb_samples_anything(pool)) {
+        if (ahead > SLB_SAMPLE_MOST)
+            atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
+    } else if (ahead == 0 || ahead > SLB_SAMPLE_AHEAD_MOST) {
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served + SLB_SAMPLE_AHEAD_MOST),
+                              memory_order_relaxed);
+    }
 }
 
 /* The number of the allocation is the last but one of the header's, unless another thread of this CPU ran in between:
- * then perhaps no number matches, and slb_timing_catch_up corrects that. */
+ * that one may have been timed in its place. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
-    if (slb_unlikely((uint16_t)(served - 1) != at && !all)) {
+    if (slb_unlikely(!all && !slb_sample_is_due(SLB_SAMPLE_POINT(served - 1), at))) {
         slb_timing_catch_up(pool);
         return (struct slb_timing){0, 0};
     }
@@ -16227,7 +16244,7 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         slb_set_next_sample(pool, cache, served, weight, started);
     } else {
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
     if (slb_nears_its_end(served))
         slb_cache_fold(pool);
@@ -16242,7 +16259,7 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
     slb_leases_sample_next(pool);
     slb_gate_open(pool, SLB_GATE_PAUSE);
@@ -24550,7 +24567,7 @@ static void slb_catch_up(struct slb_magazine *magazine) {
                                                       memory_order_relaxed);
 }
 
-static bool slb_sample_is_due(struct slb_magazine *magazine) {
+static bool slb_own_sample_is_due(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     return (uint32_t)(header >> 16) == atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) &&
            slb_header_ids(header) != 0;
@@ -24562,8 +24579,8 @@ static struct slb_timing slb_timing_of_lease(struct slabby_allocator *pool, stru
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    struct slb_magazine *due = slb_sample_is_due(&lease->given)      ? &lease->given
-                               : slb_sample_is_due(&lease->refilled) ? &lease->refilled
+    struct slb_magazine *due = slb_own_sample_is_due(&lease->given)      ? &lease->given
+                               : slb_own_sample_is_due(&lease->refilled) ? &lease->refilled
                                                                  : NULL;
     if (due == NULL)
         return timing;

@@ -163,8 +163,8 @@ static uint64_t recent_weight(slabby_allocator *pool) {
     return total_of(buckets);
 }
 
-/* Guards: the first sample of a half minute notes what there was before it, and no other sample does; also where a thread
- * has begun to note it and stopped. */
+/* Guards: the first sample of a half minute notes what there was before it, and no other sample does; also where a
+ * thread has begun to note it and stopped. */
 static void half_minutes_begin_with_a_sample(void **state) {
     slabby_allocator *pool = make_pool(64, 10, NULL);
     const uint64_t now = slb_os_ticks(), starts[] = {slb_latency_period() - 4, 0};

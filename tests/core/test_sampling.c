@@ -84,6 +84,8 @@ static void a_new_limit_is_for_later_allocations(void **state) {
     assert_false(slb_latency_is_spent(&pool, slb_os_ticks()));
 }
 
+static const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_AUTO, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
+
 enum { BEFORE = 10000, SAMPLES = 500 };
 
 /* The mean distance to the next sample where BEFORE allocations have come since the last, which was just now or long
@@ -95,19 +97,17 @@ static uint64_t mean_in_cache(slabby_allocator *pool, bool long_ago) {
     for (int i = 0; i < SAMPLES; i++) {
         uint64_t served = slb_header_served(atomic_load(&cache->header));
         atomic_store(&cache->sampled_at, served - BEFORE);
-        atomic_store(&cache->sample_at, (uint16_t)served);
+        atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(served));
         if (long_ago)
             atomic_store(&cache->sampled_ticks, 0);
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-        distances += (uint16_t)(atomic_load(&cache->sample_at) - served);
+        distances += (atomic_load(&cache->sample_at) - SLB_SAMPLE_POINT(served)) >> 16;
     }
     return distances / SAMPLES;
 }
 
 /* Guards: a busy CPU times one allocation in 1,024, with either backend. */
 static void busy_caches_sample_less(void **state) {
-    const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_AUTO, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
-
     (void)state;
     if (!run_on(slb_os_cpu()))
         skip();
@@ -121,11 +121,98 @@ static void busy_caches_sample_less(void **state) {
     }
 }
 
+static uint64_t samples_of(slabby_allocator *pool) {
+    return stats_of(pool).latency_samples;
+}
+
+/* Guards: an allocation behind the sampling point is timed, as the one at the point would have been, and the point lies
+ * ahead again. */
+static void a_passed_point_is_due(void **state) {
+    const uint32_t passed[] = {1, 100, SLB_SAMPLE_AHEAD_MOST};
+
+    (void)state;
+    if (!run_on(slb_os_cpu()))
+        skip();
+    for (size_t b = 0; b < COUNT_OF(backends); b++) {
+        slabby_allocator *pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]}));
+        struct slb_cpu_cache *cache = &pool->caches[slb_os_cpu()].cache;
+        for (int i = 0; i < BEFORE; i++)
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        for (size_t i = 0; i < COUNT_OF(passed); i++) {
+            uint64_t served = slb_header_served(atomic_load(&cache->header)), samples = samples_of(pool);
+            atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(served - passed[i]));
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+            assert_int_equal(samples_of(pool), samples + 1);
+            assert_false(
+                slb_sample_is_due(atomic_load(&cache->header) - (1u << 16), atomic_load(&cache->sample_at)));
+        }
+        finish(pool);
+    }
+}
+
+/* Guards: a thread that moves between its allocation and the choice of the next point leaves a CPU's point behind, and
+ * that CPU's next allocation is timed. */
+static void a_thread_that_moves_leaves_a_sample_behind(void **state) {
+    uint32_t id;
+
+    (void)state;
+    if (!run_on(0) || !run_on(1))
+        skip();
+    for (size_t b = 0; b < COUNT_OF(backends); b++) {
+        slabby_allocator *pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]}));
+        for (uint32_t cpu = 0; cpu < 2; cpu++) {
+            run_on(cpu);
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        }
+        run_on(0);
+        struct slb_cpu_cache *cache = &pool->caches[0].cache;
+        atomic_store(&cache->sample_at, (uint32_t)atomic_load(&cache->header) & 0xFFFF0000u);
+        struct slb_due due = slb_timing_if_due(pool);
+        assert_true(due.due && slb_cache_take(pool, &id, false));
+        run_on(1);
+        (void)slb_timing_begin(pool, &due);
+        run_on(0);
+        uint64_t samples = samples_of(pool);
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        assert_int_equal(samples_of(pool), samples + 1);
+        assert_true(slb_cache_give(pool, id, false));
+        finish(pool);
+    }
+}
+
+/* Guards: in a pool without samples no allocation leaves the hot path for one, but once in 32,767. */
+static void without_samples_the_point_stays_ahead(void **state) {
+    (void)state;
+    if (!run_on(slb_os_cpu()))
+        skip();
+    for (size_t b = 0; b < COUNT_OF(backends); b++) {
+        slabby_allocator *pool =
+            make_pool(64, 4000,
+                      WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]},
+                           {SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_OFF}));
+        struct slb_cpu_cache *cache = &pool->caches[slb_os_cpu()].cache;
+        uint32_t points = 0, last = atomic_load(&cache->sample_at);
+        for (uint32_t i = 0; i < 2 * SLB_SAMPLE_AHEAD_MOST; i++) {
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+            points += atomic_load(&cache->sample_at) != last;
+            last = atomic_load(&cache->sample_at);
+        }
+        assert_in_range(points, 2, 3);
+        assert_int_equal(samples_of(pool), 0);
+        finish(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_keep_no_step_with_the_clock),   cmocka_unit_test(guards_need_samples),
-        cmocka_unit_test(fast_allocations_are_timed_every_8_us), cmocka_unit_test(busy_caches_sample_less),
+        cmocka_unit_test(samples_keep_no_step_with_the_clock),
+        cmocka_unit_test(guards_need_samples),
+        cmocka_unit_test(fast_allocations_are_timed_every_8_us),
+        cmocka_unit_test(busy_caches_sample_less),
         cmocka_unit_test(a_new_limit_is_for_later_allocations),
+        cmocka_unit_test(a_passed_point_is_due),
+        cmocka_unit_test(a_thread_that_moves_leaves_a_sample_behind),
+        cmocka_unit_test(without_samples_the_point_stays_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

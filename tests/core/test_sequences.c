@@ -44,7 +44,7 @@ enum sequence {
     SEQUENCES
 };
 
-enum { MOST = 8, BATCH = 5, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
+enum { MOST = 8, BATCH = 5, GIVEN = 77, ADDED = 7 };
 
 #define FOLDED (1ull << 40)
 
@@ -79,7 +79,7 @@ static void lay_out(uint64_t served, uint32_t length) {
     memset((void *)cache, 0, sizeof *cache);
     for (uint32_t i = 0; i < SLB_CACHE_IDS; i++)
         cache->ids[i] = (i + 1) * 10;
-    atomic_store(&cache->sample_at, (uint16_t)NEVER_SAMPLED);
+    atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(served + SLB_SAMPLE_AHEAD_MOST));
     atomic_store(&cache->header, header_of(served, length));
     memset(taken, 0, sizeof taken);
     atomic_store(&words[SWAPPED], LIVE_WORD | slb_word_mark(own_cpu));
@@ -263,7 +263,7 @@ static void uses_by_id_are_counted(void **state) {
     assert_int_equal(atomic_load(&cache->header), header_of(6, 3));
     assert_int_equal(atomic_load(&cache->fast_given), 1);
     assert_int_equal(atomic_load(&cache->fast_taken), 1);
-    assert_int_equal(atomic_load(&cache->sample_at), NEVER_SAMPLED);
+    assert_int_equal(atomic_load(&cache->sample_at), SLB_SAMPLE_POINT(5 + SLB_SAMPLE_AHEAD_MOST));
 }
 #endif
 
@@ -425,11 +425,17 @@ static void each_is_refused_on_demand(void **state) {
     pool.rseq_cpus = cpus;
     expect_refused(TAKE_UNTIMED);
     atomic_store(&pool.hot_cpus, cpus);
+    for (uint64_t passed = 0; passed <= SLB_SAMPLE_AHEAD_MOST; passed += SLB_SAMPLE_AHEAD_MOST) {
+        lay_out(0x98765, 4);
+        atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(0x98765 - passed));
+        expect_refused(TAKE_UNTIMED);
+    }
     lay_out(0x98765, 4);
-    atomic_store(&cache->sample_at, 0x8765);
+    atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(0x98766));
+    expect_done(TAKE_UNTIMED);
     expect_refused(TAKE_UNTIMED);
     expect_done(TAKE);
-    expect_done(TAKE_UNTIMED);
+    expect_refused(TAKE_UNTIMED);
 }
 
 enum stepped { STEPPED_WELL, STEPPED_ANSWER, STEPPED_CHANGE, STEPPED_UNTRACED };

@@ -52,7 +52,7 @@ int slb_rseq_release(intptr_t area, struct slabby_allocator *pool, const _Atomic
 int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word);
 int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t expected, uint64_t word,
                           uint64_t *out_found);
-int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at);
+int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at);
 int slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about);
 int slb_rseq_try_note_fast_given(struct slabby_allocator *pool);
 #define SLB_RSEQ_COUNTS_FAST 1

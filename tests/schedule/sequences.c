@@ -68,7 +68,7 @@ static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, boo
     enum slb_rseq_result begun = begin(&pool->caches, cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
-    if (untimed && (uint16_t)slb_header_served(it.header) == it.cache->sample_at)
+    if (untimed && slb_sample_is_due(it.header, it.cache->sample_at))
         return end(SLB_RSEQ_REFUSED);
     if (it.length - 1 >= pool->cache_max)
         return end(SLB_RSEQ_REFUSED);
@@ -162,7 +162,7 @@ int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t e
     return end(SLB_RSEQ_DONE);
 }
 
-int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     struct sequence it;
     enum slb_rseq_result begun = begin(&pool->caches, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)

@@ -1168,7 +1168,7 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
  *
  * and in the cache of a CPU, 2,048 bytes each:
  *
- *     0 fast_given u64, header u64 {allocations:48, length:16}, fast_taken u64, sample_at u16, -, 32 issue u64,
+ *     0 fast_given u64, header u64 {allocations:48, length:16}, fast_taken u64, sample_at u32, -, 32 issue u64,
  *    40 ids u32[254]
  */
 #define SLABBY_SEQUENCE_LAYOUT 2u

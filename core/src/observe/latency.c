@@ -45,8 +45,8 @@ static void set_next_sample(struct slabby_allocator *pool, struct slb_cpu_cache 
                             uint64_t weight, uint64_t now) {
     uint32_t mean = slb_latency_mean(&cache->sampled_ticks, weight, now);
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, now, mean)),
-                          memory_order_relaxed);
+    uint64_t next = served - 1 + slb_latency_distance(pool, now, mean);
+    atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(next), memory_order_relaxed);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
@@ -56,7 +56,7 @@ static bool samples_anything(struct slabby_allocator *pool) {
            atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
 }
 
-static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_rseq_peek(pool, out_header, out_sample_at);
     uint32_t cpu = slb_os_cpu();
@@ -73,13 +73,14 @@ static bool nears_its_end(uint64_t served) {
     return slb_unlikely(served >= SLB_CACHE_FOLD_AT);
 }
 
-/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
- * cache will not serve this allocation; then the next allocation that it serves is timed. Headers that near their end
- * are folded on this path too, because a program may never need a refill, which also folds. */
+/* relaxed here and below: only this CPU's threads write these, unless one moves in the middle, and a lost race costs
+ * one sample. An empty or locked cache will not serve this allocation; then the next allocation that it serves is
+ * timed. Headers that near their end are folded on this path too, because a program may never need a refill, which also
+ * folds. */
 SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_due due = {false, 0};
     uint64_t header;
-    uint16_t sample_at;
+    uint32_t sample_at;
     if (pool->cache_max == 0 || !peek_at_cache(pool, &header, &sample_at))
         return due;
     uint64_t served = slb_header_served(header);
@@ -88,7 +89,7 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     else if (!samples_anything(pool))
         return due;
     else
-        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
+        due.due = slb_sample_is_due(header, sample_at) && slb_header_ids(header) != 0;
     if (due.due)
         due.now = slb_os_ticks();
     return due;
@@ -114,30 +115,37 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
-/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. If
- * nothing is sampled, the point is not moved, because the hot path would then leave the inline path for it. */
+/* Relaxed as above. A cache that has not passed its sampling point is at most SLB_SAMPLE_MOST allocations before it. A
+ * point that was passed is due by itself, but only for SLB_SAMPLE_AHEAD_MOST allocations. If nothing is sampled, the
+ * point moves that far ahead, out of the hot path's way. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !samples_anything(pool))
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
         return;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > SLB_SAMPLE_MOST)
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    uint32_t ahead = (at - SLB_SAMPLE_POINT(served)) >> 16;
+    if (samples_anything(pool)) {
+        if (ahead > SLB_SAMPLE_MOST)
+            atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
+    } else if (ahead == 0 || ahead > SLB_SAMPLE_AHEAD_MOST) {
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served + SLB_SAMPLE_AHEAD_MOST),
+                              memory_order_relaxed);
+    }
 }
 
 /* The number of the allocation is the last but one of the header's, unless another thread of this CPU ran in between:
- * then perhaps no number matches, and slb_timing_catch_up corrects that. */
+ * that one may have been timed in its place. */
 SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu,
                                                    uint64_t started) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
-    if (slb_unlikely((uint16_t)(served - 1) != at && !all)) {
+    if (slb_unlikely(!all && !slb_sample_is_due(SLB_SAMPLE_POINT(served - 1), at))) {
         slb_timing_catch_up(pool);
         return (struct slb_timing){0, 0};
     }
@@ -146,7 +154,7 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
         set_next_sample(pool, cache, served, weight, started);
     } else {
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
     if (nears_its_end(served))
         slb_cache_fold(pool);
@@ -161,7 +169,7 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
     slb_leases_sample_next(pool);
     slb_gate_open(pool, SLB_GATE_PAUSE);

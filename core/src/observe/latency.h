@@ -96,7 +96,7 @@ SLB_INLINE bool slb_timing_follows(struct slb_cpu_cache *cache) {
                      served >= SLB_CACHE_FOLD_AT))
         return false;
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     return true;
 }
 

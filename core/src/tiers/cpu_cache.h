@@ -35,6 +35,18 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
     return header >> 16;
 }
 
+/* The low 16 bits of an allocation's number, where the low half of a header has them. */
+#define SLB_SAMPLE_POINT(number) ((uint32_t)(number) << 16)
+
+/* No allocation that is further ahead than this can be told from one that was passed. */
+#define SLB_SAMPLE_AHEAD_MOST 0x7FFFu
+
+/* Whether the header's next allocation is the one at the sampling point, or behind it. A thread that moves to another
+ * CPU, or does not run for a while, may leave a point behind; then the next allocation is the one to be timed. */
+SLB_INLINE bool slb_sample_is_due(uint64_t header, uint32_t sample_at) {
+    return (uint32_t)header - sample_at < 1u << 31;
+}
+
 /* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
 SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
     uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
@@ -119,8 +131,8 @@ SLB_INLINE bool slb_portable_take_untimed(struct slabby_allocator *pool, uint32_
         return false;
     uint32_t length = slb_header_length(change.header);
     /* relaxed: a hint about one allocation */
-    uint16_t sample_at = atomic_load_explicit(&change.cache->sample_at, memory_order_relaxed);
-    if (slb_unlikely(length == 0 || (uint16_t)slb_header_served(change.header) == sample_at)) {
+    uint32_t sample_at = atomic_load_explicit(&change.cache->sample_at, memory_order_relaxed);
+    if (slb_unlikely(length == 0 || slb_sample_is_due(change.header, sample_at))) {
         slb_portable_abandon(&change);
         return false;
     }

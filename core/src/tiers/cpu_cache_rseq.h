@@ -85,7 +85,7 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
         enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
@@ -155,7 +155,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *p
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint32_t *out_sample_at) {
     (void)pool, (void)out_header, (void)out_sample_at;
     return false;
 }

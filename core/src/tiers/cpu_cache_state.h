@@ -26,14 +26,14 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
     _Atomic uint64_t header;
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
-    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
-    uint16_t locked_length;      /* what the gate found when it locked the header */
+    _Atomic uint32_t sample_at;  /* from which allocation on one is to be timed, see slb_sample_is_due */
     _Atomic uint64_t issue; /* into the words of what is taken: the bias to a CPU, or 0; see word_bias.h */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; `issue` has changed for a while, see word_bias.h */
     _Atomic uint64_t sampled_ticks; /* when that allocation began */
     _Atomic uint32_t revoked;       /* biases to this CPU since `issue` changed last, see word_bias.c */
+    uint32_t locked_length;         /* what the gate found when it locked the header */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */

@@ -80,7 +80,7 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
 /* acquire: the ids below the header */
 static void lock_header(struct slb_cpu_cache *cache) {
     uint64_t before = atomic_fetch_or_explicit(&cache->header, SLB_CACHE_LOCKED, memory_order_acq_rel);
-    cache->locked_length = (uint16_t)slb_header_length(before);
+    cache->locked_length = slb_header_length(before);
 }
 
 static bool is_locked(struct slb_cpu_cache *cache) {

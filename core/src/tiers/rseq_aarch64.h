@@ -101,17 +101,16 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
- * it. */
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (slb_sample_is_due), so that
+ * the caller fetches the clock first. Answers which cache served it. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint64_t id;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                          "ldrh %w[id], [x9, %[sample]]\n\t"
-                          "cmp %w[id], w10, lsr #16\n\t"
-                          "b.eq %l[refused]\n\t"
+                          "ldr %w[id], [x9, %[sample]]\n\t"
+                          "cmp w10, %w[id]\n\t"
+                          "b.pl %l[refused]\n\t"
                           "sub w11, w11, #1\n\t"
                           "cmp w11, w12\n\t"
                           "b.hs %l[refused]\n\t"
@@ -265,17 +264,17 @@ restarted:
 
 /* The header of the caller's cache, and which allocation it is to time. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
+                                                  uint32_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
-                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
+                                                       "ldr %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
                           : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
+    *out_sample_at = sample_at;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

@@ -34,10 +34,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_take_fast(struct slabby_allocator *pool
                                                    struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_TAKE_FAST("movl %%r10d, %[id]\n\t"
-                                    "shrl $16, %[id]\n\t"
-                                    "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                    "je %l[refused]\n\t") SLB_RSEQ_END_COUNTED("refused")
+    __asm__ goto(SLB_RSEQ_TAKE_FAST(SLB_RSEQ_UNTIMED) SLB_RSEQ_END_COUNTED("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),

@@ -84,24 +84,25 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
- * cache served it. The length of the new header is the place of the topmost id; it is below 0 for an empty and for a
- * locked stack. */
+/* Refuses the allocation whose turn it is to be timed (slb_sample_is_due), so that the caller fetches the clock
+ * first. */
+#define SLB_RSEQ_UNTIMED                                                                                     \
+    "cmpl %c[sample](%%rcx), %%r10d\n\t"                                                                     \
+    "jns %l[refused]\n\t"
+
+/* The same for the hot path: an allocation that is not to be timed. Answers which cache served it. The length of the
+ * new header is the place of the topmost id; it is below 0 for an empty and for a locked stack. */
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint64_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint64_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %k[id]\n\t"
-                                              "shrl $16, %k[id]\n\t"
-                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movswl %%r10w, %%eax\n\t"
-                                              "testl %%eax, %%eax\n\t"
-                                              "js %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD SLB_RSEQ_UNTIMED
+                 "addq $0xffff, %%r10\n\t"
+                 "movswl %%r10w, %%eax\n\t"
+                 "testl %%eax, %%eax\n\t"
+                 "js %l[refused]\n\t"
+                 "movl %c[ids](%%rcx, %%rax, 4), %k[id]\n\t"
+                 "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
@@ -239,17 +240,17 @@ restarted:
 
 /* The header of the caller's cache, and which allocation it is to time. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
+                                                  uint32_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
-                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
+                                              "movl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
                  : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
+    *out_sample_at = sample_at;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

@@ -74,15 +74,14 @@ TEXT ·takeBatch(SB), NOSPLIT, $480-58
 	LEAQ IDS(CX)(AX*4), R13
 	COPY_IDS(R13, R11, fours, ones, one, copied)
 	// A sampling point that is stepped over is the next allocation's.
-	MOVL R10, AX
-	SHRL $16, AX
-	MOVW SAMPLE_AT(CX), SI
-	SUBL AX, SI
-	MOVWLZX SI, SI
-	ADDL R12, AX
-	CMPL SI, R12
-	JCC  commit
-	MOVW AX, SAMPLE_AT(CX)
+	MOVL R12, AX
+	SHLL $16, AX
+	MOVL R10, SI
+	ANDL $-65536, SI
+	ADDL SI, AX
+	CMPL AX, SAMPLE_AT(CX)
+	JMI  commit
+	MOVL AX, SAMPLE_AT(CX)
 commit:
 	IMUL3Q $0xFFFF, R12, AX
 	ADDQ AX, R10

@@ -141,10 +141,8 @@ begin:
 #define POP(n, limit, refused, commit, begin, end) \
 	BEGIN(n, begin); \
 	CACHE(limit, refused); \
-	MOVL R10, DX; \
-	SHRL $16, DX; \
-	CMPW DX, SAMPLE_AT(CX); \
-	JEQ  refused; \
+	CMPL R10, SAMPLE_AT(CX); \
+	JPL  refused; \
 	MOVWLSX R10, R8; \
 	SUBL $1, R8; \
 	JMI  refused; \
