@@ -12970,8 +12970,9 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and
  * in the whole process fences take about a thousandth of the time at most. Where they would take more, the CPU whose
  * slabs lose their bias biases them to the CPU that has just revoked it: then a consumer releases by sequences what a
- * producer allocates. If that turns out wrong before those fences are paid for, the CPU backs off, and its words are
- * plain for a while. Where the system has begun to refuse its fence, no word is biased any more.
+ * producer allocates. Once it releases its slabs itself again, it biases them to itself. If either turns out wrong
+ * before those fences are paid for, the CPU backs off, and its words are plain for a while. Where the system has begun
+ * to refuse its fence, no word is biased any more.
  *
  * Nothing above depends on where a word was biased from: its first store is the last step of an allocation, which has
  * the free slab to itself, and whose thread may have moved to any CPU since it took the slab.
@@ -13130,11 +13131,13 @@ SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu)
 }
 
 /* Slabs that `cpu` allocates lose their bias on this CPU too often. Where the last change was long ago, they are biased
- * to this CPU from now on; else to none until `until`. relaxed: hints, as above. */
+ * to this CPU from now on; else to none until `until`. Only a CPU that releases its own slabs again biases them to
+ * itself at once: a third change in this time is one to none. relaxed: hints, as above. */
 static void slb_change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t now, uint64_t until) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint32_t here = slb_os_cpu(), before = slb_word_bias_cpu(slb_issue_of(pool, cpu));
-    bool backs_off = now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed) ||
+    bool returns = here == cpu && before != cpu;
+    bool backs_off = (!returns && now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed)) ||
                      here >= pool->rseq_cpus || !slb_os_fences_well();
     atomic_store_explicit(&cache->backoff_until, until, memory_order_relaxed);
     atomic_store_explicit(&cache->slb_own_issue, backs_off ? 0 : slb_word_mark(here), memory_order_relaxed);
@@ -16637,6 +16640,54 @@ SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, 
     return reserve < count ? reserve : count;
 }
 
+/* ------------------------------------------------------------------------- lines of words that two CPUs use */
+
+/* One mix in so many compares the lines with those of another CPU: it reads up to 2 KiB that the other one writes. */
+#define SLB_COMPARE_EVERY 256u
+
+/* A line has the mark of its number's last 12 bits; in a large pool a few lines have the mark of another one. */
+#define SLB_LINE_MARKS 4096u
+
+struct slb_line_marks {
+    uint64_t bits[SLB_LINE_MARKS / 64];
+};
+
+SLB_INLINE uint32_t slb_mark_of(uint32_t id) {
+    return id / SLB_WORDS_A_LINE % SLB_LINE_MARKS;
+}
+
+/* The ids are hints: the other CPU changes them meanwhile. So ThreadSanitizer is not to watch. */
+static __attribute__((no_sanitize("thread"))) void slb_mark_lines(const struct slb_cpu_cache *cache,
+                                                              struct slb_line_marks *marks) {
+    const volatile uint32_t *ids = cache->ids;
+    uint32_t count = slb_header_ids(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t mark = slb_mark_of(ids[i]);
+        marks->bits[mark / 64] |= 1ull << mark % 64;
+    }
+}
+
+/* A stack that is shuffled uses all of its lines at every moment. Two CPUs that have slabs of one line would take it
+ * from each other for ever, as no id leaves their stacks. So the CPU with the higher number gives its slabs of such
+ * lines to the other one's shard. Answers how many ids are left. */
+static uint32_t slb_leave_lines_of_others(struct slabby_allocator *pool, const struct slb_stripe *stripe,
+                                      uint32_t cpu, uint32_t *ids, uint32_t count) {
+    struct slb_line_marks marks = {{0}};
+    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    if (cpu == 0 || moves % SLB_COMPARE_EVERY != 0)
+        return count;
+    uint32_t other = (uint32_t)(moves / SLB_COMPARE_EVERY % cpu), left = 0;
+    slb_mark_lines(&pool->caches[other].cache, &marks);
+    slb_mark_lines(&pool->return_caches[other].cache, &marks);
+    for (uint32_t i = 0; i < count; i++) {
+        if ((marks.bits[slb_mark_of(ids[i]) / 64] >> slb_mark_of(ids[i]) % 64 & 1) != 0)
+            slb_shards_push(pool, other, ids[i]);
+        else
+            ids[left++] = ids[i];
+    }
+    return left;
+}
+
 /* Inside a move: this thread takes all returned ids in hand for a moment. */
 static bool slb_mix_returned(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
@@ -16649,6 +16700,8 @@ static bool slb_mix_returned(struct slabby_allocator *pool, struct slb_stripe *s
         return false;
     SLB_POINT(SLB_POINT_REFILL);
     slb_count(&stripe->cache_out, count);
+    count = slb_leave_lines_of_others(pool, stripe, cpu, ids, count);
+    held_back = slb_shuffle_hold_back(pool, count);
     (void)slb_shuffle(pool, ids, count);
     slb_cache_fill(pool, stripe, &pool->return_caches, ids, held_back);
     slb_cache_fill(pool, stripe, &pool->caches, &ids[held_back], count - held_back);

@@ -2,6 +2,7 @@
 /* How random the order of slabs is with the option shuffle. The pool's key is fixed, so that each run draws the same
  * numbers. */
 #include "support.h"
+#include "threads.h"
 
 #include "api/refill.h"
 #include "pool.h"
@@ -144,11 +145,74 @@ static void a_random_order_stays(void **state) {
     finish(pool);
 }
 
+enum { TAKEN = 200, MIXES = 1000, A_MIX = 100 };
+
+static uint32_t lines_of(slabby_allocator *pool, uint32_t cpu, bool *out_has) {
+    uint32_t ids = 0;
+
+    memset(out_has, 0, SLABS / SLB_WORDS_A_LINE * sizeof out_has[0]);
+    for (int stack = 0; stack < 2; stack++) {
+        struct slb_cpu_cache *cache = &(stack == 0 ? pool->caches : pool->return_caches)[cpu].cache;
+        uint32_t count = slb_header_ids(atomic_load(&cache->header));
+        for (uint32_t i = 0; i < count; i++)
+            out_has[cache->ids[i] / SLB_WORDS_A_LINE] = true;
+        ids += count;
+    }
+    return ids;
+}
+
+static int shared_lines(slabby_allocator *pool) {
+    bool has[2][SLABS / SLB_WORDS_A_LINE];
+    int shared = 0;
+
+    assert_true(lines_of(pool, 0, has[0]) > 0);
+    assert_true(lines_of(pool, 1, has[1]) > 0);
+    for (uint32_t line = 0; line < SLABS / SLB_WORDS_A_LINE; line++)
+        shared += has[0][line] && has[1][line];
+    return shared;
+}
+
+/* Every other line for each CPU, but some lines for both. */
+static unsigned cpu_for(slabby_allocator *pool, slabby_ref ref) {
+    uint32_t id, line;
+
+    CHECK_STATUS(slabby_id(&id, pool, ref), SLABBY_OK);
+    line = id / SLB_WORDS_A_LINE;
+    return line % 6 == 0 ? id % 2 : line % 2;
+}
+
+/* Guards: two CPUs that have slabs of some lines of words in common stop sharing them, and no slab is lost. */
+static void cpus_leave_shared_lines(void **state) {
+    const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_AUTO, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
+    slabby_ref refs[TAKEN];
+
+    (void)state;
+    if (!run_on(0) || !run_on(1))
+        skip();
+    for (size_t b = 0; b < COUNT_OF(backends); b++) {
+        slabby_allocator *pool = make_pool(
+            64, SLABS, WITH({SLABBY_OPTION_SHUFFLE, 1}, {SLABBY_OPTION_CPU_CACHE_BACKEND, backends[b]}));
+        for (int i = 0; i < TAKEN; i++)
+            refs[i] = take(pool);
+        for (int i = 0; i < TAKEN; i++) {
+            run_on(cpu_for(pool, refs[i]));
+            CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+        }
+        assert_in_range(shared_lines(pool), 3, 30);
+        run_on(1);
+        for (int i = 0; i < MIXES * A_MIX; i++)
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        assert_int_equal(shared_lines(pool), 0);
+        finish(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shuffles_are_fair),
         cmocka_unit_test(a_random_order_stays),
         cmocka_unit_test(no_age_comes_next),
+        cmocka_unit_test(cpus_leave_shared_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,11 +56,13 @@ SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu)
 }
 
 /* Slabs that `cpu` allocates lose their bias on this CPU too often. Where the last change was long ago, they are biased
- * to this CPU from now on; else to none until `until`. relaxed: hints, as above. */
+ * to this CPU from now on; else to none until `until`. Only a CPU that releases its own slabs again biases them to
+ * itself at once: a third change in this time is one to none. relaxed: hints, as above. */
 static void change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t now, uint64_t until) {
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint32_t here = slb_os_cpu(), before = slb_word_bias_cpu(issue_of(pool, cpu));
-    bool backs_off = now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed) ||
+    bool returns = here == cpu && before != cpu;
+    bool backs_off = (!returns && now < atomic_load_explicit(&cache->backoff_until, memory_order_relaxed)) ||
                      here >= pool->rseq_cpus || !slb_os_fences_well();
     atomic_store_explicit(&cache->backoff_until, until, memory_order_relaxed);
     atomic_store_explicit(&cache->issue, backs_off ? 0 : slb_word_mark(here), memory_order_relaxed);
