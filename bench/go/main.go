@@ -47,10 +47,13 @@ func main() {
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
 	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
 	proxyAlone := flag.Bool("proxy", false, "only the reverse proxy under load")
-	garbageKind := flag.Int("garbage", -1, "only make garbage beside this kind of live buffers")
+	garbageOf := flag.String("garbage", "", "only run this program that makes garbage beside this kind of live buffers, as 1/0")
 	flag.Parse()
-	if *garbageKind >= 0 {
-		exitOn(makeGarbage(*garbageKind))
+	if *garbageOf != "" {
+		var program, kind uint
+		_, err := fmt.Sscanf(*garbageOf, "%d/%d", &program, &kind)
+		exitOn(err)
+		exitOn(makeGarbage(program, kind))
 		return
 	}
 	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
