@@ -47,7 +47,7 @@ var garbageKinds = []struct {
 	{"slabs, ballast", true, func() (buffers, error) { return holdRefs(slabby.WithHeapBallast()) }},
 	{"slabs, ballast, held as numbers", true, func() (buffers, error) { return holdNumbers(slabby.WithHeapBallast()) }},
 	// What is left without a pool: no way to hold buffers takes less.
-	{"nothing but such a ballast", false, func() (buffers, error) { return ballast(make([]byte, liveBuffers*barSize)), nil }},
+	{"nothing but such a ballast", false, holdBallast},
 }
 
 type heldSlices [][]byte
@@ -69,6 +69,8 @@ func (h heldSlices) replace(at int) error {
 }
 
 type ballast []byte
+
+func holdBallast() (buffers, error) { return make(ballast, liveBuffers*barSize), nil }
 
 func (ballast) replace(int) error { return nil }
 

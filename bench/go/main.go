@@ -47,7 +47,7 @@ func main() {
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
 	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
 	proxyAlone := flag.Bool("proxy", false, "only the reverse proxy under load")
-	garbageOf := flag.String("garbage", "", "only run this program that makes garbage beside this kind of live buffers, as 1/0")
+	garbageOf := flag.String("garbage", "", "only make garbage: program/kind of live buffers, as 1/0")
 	flag.Parse()
 	if *garbageOf != "" {
 		var program, kind uint
