@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One thread takes objects and writes to them, another, on the other CPU, gives them back. They travel through a ring
- * for one writer and one reader; each side keeps a copy of the other's index and looks only when the copy says stop. */
+ * for one writer and one reader; each side keeps a copy of the other's index and looks only when the copy says stop. Both
+ * publish their index once in BURST objects: else a reader that is faster than the writer finds one object at a time,
+ * and each costs what it takes to move the ring's own lines, whatever the pool. */
 #include "worker.h"
 
 #include <pthread.h>
@@ -8,12 +10,15 @@
 #include <stdatomic.h>
 
 #define RING 1024u
+#define BURST 16u
 #define SPINS_BEFORE_YIELD 2000
 
 static struct {
     _Alignas(64) _Atomic uint64_t written;
+    _Alignas(64) uint64_t writing; /* the writer's own */
     uint64_t read_copy;
     _Alignas(64) _Atomic uint64_t read;
+    _Alignas(64) uint64_t reading; /* the reader's own */
     uint64_t written_copy;
     _Alignas(64) _Atomic bool stop; /* for the writer */
     _Atomic bool over;              /* for the reader: the writer has ended */
@@ -32,7 +37,7 @@ static void wait_a_little(int *spins) {
 }
 
 static void write_object(peer_object object) {
-    uint64_t position = atomic_load_explicit(&ring.written, memory_order_relaxed);
+    uint64_t position = ring.writing;
     int spins = 0;
     while (position - ring.read_copy == RING) {
         /* acquire: pairs with the release in read_object, behind which the place is free */
@@ -41,12 +46,14 @@ static void write_object(peer_object object) {
             wait_a_little(&spins);
     }
     ring.objects[position % RING] = object;
-    atomic_store_explicit(&ring.written, position + 1, memory_order_release);
+    ring.writing = position + 1;
+    if (ring.writing % BURST == 0)
+        atomic_store_explicit(&ring.written, ring.writing, memory_order_release);
 }
 
 /* False once the writer has ended and everything is read. */
 static bool read_object(peer_object *out_object) {
-    uint64_t position = atomic_load_explicit(&ring.read, memory_order_relaxed);
+    uint64_t position = ring.reading;
     int spins = 0;
     while (position == ring.written_copy) {
         bool over = atomic_load_explicit(&ring.over, memory_order_acquire);
@@ -59,7 +66,9 @@ static bool read_object(peer_object *out_object) {
         wait_a_little(&spins);
     }
     *out_object = ring.objects[position % RING];
-    atomic_store_explicit(&ring.read, position + 1, memory_order_release);
+    ring.reading = position + 1;
+    if (ring.reading % BURST == 0)
+        atomic_store_explicit(&ring.read, ring.reading, memory_order_release);
     return true;
 }
 
@@ -70,6 +79,7 @@ static void *produce(void *argument) {
         worker_fail("peer_enter", "the thread was refused");
     while (!atomic_load_explicit(&ring.stop, memory_order_relaxed))
         write_object(worker_take(pool));
+    atomic_store_explicit(&ring.written, ring.writing, memory_order_release);
     peer_leave();
     return NULL;
 }
@@ -82,6 +92,7 @@ static void *consume(void *argument) {
         worker_fail("peer_enter", "the thread was refused");
     while (read_object(&object))
         worker_give(pool, object);
+    atomic_store_explicit(&ring.read, ring.reading, memory_order_release);
     peer_leave();
     return NULL;
 }

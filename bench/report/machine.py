@@ -15,14 +15,18 @@ QUIET_LOAD = 1.5
 
 
 def cpu_model() -> str:
+    """A virtual machine's name of its processor may hide the generation; family and model tell it."""
+    facts: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
+            facts.setdefault(name.strip(), value.strip())
     except OSError:
         pass
-    return platform.processor() or "unknown"
+    name = facts.get("model name") or platform.processor() or "unknown"
+    if "cpu family" not in facts:
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts.get('model', '?')})"
 
 
 def is_virtual() -> bool:
