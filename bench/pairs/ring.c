@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One thread takes objects and writes to them, another, on the other CPU, gives them back. They travel through a ring
- * for one writer and one reader; each side keeps a copy of the other's index and looks only when the copy says stop. Both
- * publish their index once in BURST objects: else a reader that is faster than the writer finds one object at a time,
- * and each costs what it takes to move the ring's own lines, whatever the pool. */
+ * for one writer and one reader; each side keeps a copy of the other's index and looks only when the copy says stop.
+ * Both publish their index once in BURST objects: else a reader that is faster than the writer finds one object at a
+ * time, and each costs what it takes to move the ring's own lines, whatever the pool. */
 #include "worker.h"
 
 #include <pthread.h>
