@@ -10237,12 +10237,12 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
 #ifndef SLB_PROTECT_BIT_GUARD_H
 #define SLB_PROTECT_BIT_GUARD_H
 
-/* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
-struct slb_damage {
-    slabby_ref ref;
-    int64_t offset;
-    uint8_t expected, found;
-};
+/* -------------------- protect/pattern.h */
+/* The bytes of a pattern, from its seed: words, pairs of words in a vector register, and what is left. */
+#ifndef SLB_PROTECT_PATTERN_H
+#define SLB_PROTECT_PATTERN_H
+
+#include <string.h>
 
 /* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
 #define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
@@ -10250,21 +10250,6 @@ struct slb_damage {
 SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
-
-/* Mixes the pool's secret with the relative reference, which no two allocations of a pool share. */
-SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
-    return slb_random_mix(pool->guard_key + relative_ref);
-}
-
-SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
-}
-
-/* A pattern of any size. Word k has the machine's byte order, as the other functions here have it.
- * slb_pattern_compare answers the offset of the first byte that differs, or size. */
-SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
-SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
-                                         uint32_t first, uint8_t *out_expected);
 
 /* Sixteen bytes at any address, in one vector register. */
 typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -10296,46 +10281,6 @@ SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, 
     words += SLB_PAIR_STEP;
     return different | (pairs[3] ^ words);
 }
-
-/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
-SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
-    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
-}
-
-/* Both sides of the slab at `data`, of the usual size. */
-SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
-                                      uint64_t seed) {
-    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
-    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
-}
-
-SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
-                                     uint64_t seed) {
-    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
-                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
-    return (different[0] | different[1]) == 0;
-}
-
-/* Requests the first lines of both sides ahead of reading them. */
-SLB_INLINE void slb_sides_request(const struct slabby_allocator *pool, const unsigned char *data) {
-    __builtin_prefetch(data - 1);
-    __builtin_prefetch(data + pool->slab_size);
-}
-
-/* Both sides of the slab at `data`, of whatever size the pool gives them. */
-SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
-SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
-                                uint64_t seed);
-
-SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* False where a byte differs; out_damage is filled then, its ref included. */
-SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                      struct slb_damage *out_damage);
-
-#endif
-
-#include <string.h>
 
 /* Takes the next bytes of a word, in memory order, off the word. */
 SLB_INLINE uint64_t slb_next_bytes(uint64_t *word, unsigned count) {
@@ -10385,7 +10330,8 @@ SLB_INLINE uint64_t slb_rest_difference(const unsigned char *at, uint32_t size, 
     return different;
 }
 
-SLB_INLINE void slb_write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+/* A pattern of any size: words from `first` on. */
+SLB_INLINE void slb_pattern_put(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     slb_pair words = slb_side_begin(seed, first);
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         *(slb_pair *)(void *)at = words;
@@ -10399,7 +10345,7 @@ SLB_INLINE void slb_write_pattern(unsigned char *at, uint32_t size, uint64_t see
 
 /* `different` says what differs before: one test is enough for all of it. */
 SLB_INLINE bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first,
-                              slb_pair different) {
+                                  slb_pair different) {
     slb_pair words = slb_side_begin(seed, first);
     for (; size >= 16; size -= 16, at += 16, words += SLB_PAIR_STEP)
         different |= *(const slb_pair *)(const void *)at ^ words;
@@ -10413,8 +10359,91 @@ SLB_INLINE bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64
     return (different[0] | different[1] | last) == 0;
 }
 
+#endif
+
+/* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
+struct slb_damage {
+    slabby_ref ref;
+    int64_t offset;
+    uint8_t expected, found;
+};
+
+/* Mixes the pool's secret with the relative reference, which no two allocations of a pool share. */
+SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
+    return slb_random_mix(pool->guard_key + relative_ref);
+}
+
+SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
+}
+
+/* A pattern of any size. Word k has the machine's byte order, as the other functions here have it.
+ * slb_pattern_compare answers the offset of the first byte that differs, or size. */
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected);
+
+/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
+SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
+    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
+}
+
+/* Both sides of the slab at `data`, of the usual size. */
+SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
+                                      uint64_t seed) {
+    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+}
+
+SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                     uint64_t seed) {
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
+                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+    return (different[0] | different[1]) == 0;
+}
+
+/* Requests the first lines of both sides ahead of reading them. */
+SLB_INLINE void slb_sides_request(const struct slabby_allocator *pool, const unsigned char *data) {
+    __builtin_prefetch(data - 1);
+    __builtin_prefetch(data + pool->slab_size);
+}
+
+/* Both sides of the slab at `data`, of whatever size the pool gives them. Inline: as calls they took a tenth of a pair
+ * whose slabs are no whole lines, for the registers to save. */
+SLB_INLINE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+    unsigned char *end = data + pool->slab_size;
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE)) {
+        slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+        slb_pattern_put(end, pool->guard_back, seed, SLB_PATTERN_SIDE);
+    } else {
+        slb_pattern_put(data - front, front, seed, 0);
+        slb_pattern_put(end, pool->guard_back, seed, front);
+    }
+}
+
+SLB_INLINE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                               uint64_t seed) {
+    const unsigned char *end = data + pool->slab_size;
+    const slb_pair nothing = {0, 0};
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE))
+        return slb_pattern_holds(end, pool->guard_back, seed, SLB_PATTERN_SIDE,
+                                 slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0));
+    return slb_pattern_holds(data - front, front, seed, 0, nothing) &&
+           slb_pattern_holds(end, pool->guard_back, seed, front, nothing);
+}
+
+SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* False where a byte differs; out_damage is filled then, its ref included. */
+SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      struct slb_damage *out_damage);
+
+#endif
+
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    slb_write_pattern(at, size, seed, first);
+    slb_pattern_put(at, size, seed, first);
 }
 
 SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
@@ -10426,30 +10455,6 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
             return k;
     }
     return size;
-}
-
-SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
-    unsigned char *end = data + pool->slab_size;
-    uint32_t front = pool->guard_front;
-    if (slb_likely(front == SLB_PATTERN_SIDE)) {
-        slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
-        slb_write_pattern(end, pool->guard_back, seed, SLB_PATTERN_SIDE);
-    } else {
-        slb_write_pattern(data - front, front, seed, 0);
-        slb_write_pattern(end, pool->guard_back, seed, front);
-    }
-}
-
-SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
-                                uint64_t seed) {
-    const unsigned char *end = data + pool->slab_size;
-    const slb_pair nothing = {0, 0};
-    uint32_t front = pool->guard_front;
-    if (slb_likely(front == SLB_PATTERN_SIDE))
-        return slb_pattern_holds(end, pool->guard_back, seed, SLB_PATTERN_SIDE,
-                             slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0));
-    return slb_pattern_holds(data - front, front, seed, 0, nothing) &&
-           slb_pattern_holds(end, pool->guard_back, seed, front, nothing);
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
@@ -21995,7 +22000,10 @@ static __attribute__((noinline)) slabby_status slb_issue_patterned(slabby_ref *o
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
-    return slb_hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
 }
 
 static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *out_ref, void **out_data,

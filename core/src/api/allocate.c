@@ -353,7 +353,10 @@ static __attribute__((noinline)) slabby_status issue_patterned(slabby_ref *out_r
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     slb_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
-    return hand_out_own(pool, id, slb_issue(pool, id, state), out_ref, out_data);
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
 }
 
 static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_ref, void **out_data,

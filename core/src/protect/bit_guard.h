@@ -14,6 +14,7 @@
 
 #include "pool.h"
 #include "protect/bit_guard_state.h"
+#include "protect/pattern.h"
 #include "tiers/random.h"
 
 /* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
@@ -22,13 +23,6 @@ struct slb_damage {
     int64_t offset;
     uint8_t expected, found;
 };
-
-/* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
-#define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
-
-SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
-    return seed + k * SLB_PATTERN_STEP;
-}
 
 /* Mixes the pool's secret with the relative reference, which no two allocations of a pool share. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
@@ -44,37 +38,6 @@ SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
                                          uint32_t first, uint8_t *out_expected);
-
-/* Sixteen bytes at any address, in one vector register. */
-typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
-
-#define SLB_PATTERN_SIDE 64u /* what the default alignment leaves on either side */
-
-#define SLB_PAIR_STEP ((slb_pair){2 * SLB_PATTERN_STEP, 2 * SLB_PATTERN_STEP})
-
-SLB_INLINE slb_pair slb_side_begin(uint64_t seed, uint32_t first) {
-    return (slb_pair){slb_pattern_word(seed, first), slb_pattern_word(seed, first + 1)};
-}
-
-SLB_INLINE void slb_side_write(unsigned char *at, uint64_t seed, uint32_t first) {
-    slb_pair words = slb_side_begin(seed, first), *pairs = (slb_pair *)(void *)at;
-    pairs[0] = words;
-    pairs[1] = words += SLB_PAIR_STEP;
-    pairs[2] = words += SLB_PAIR_STEP;
-    pairs[3] = words + SLB_PAIR_STEP;
-}
-
-SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, uint32_t first) {
-    slb_pair words = slb_side_begin(seed, first), different;
-    const slb_pair *pairs = (const slb_pair *)(const void *)at;
-    different = pairs[0] ^ words;
-    words += SLB_PAIR_STEP;
-    different |= pairs[1] ^ words;
-    words += SLB_PAIR_STEP;
-    different |= pairs[2] ^ words;
-    words += SLB_PAIR_STEP;
-    return different | (pairs[3] ^ words);
-}
 
 /* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
 SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
@@ -101,10 +64,31 @@ SLB_INLINE void slb_sides_request(const struct slabby_allocator *pool, const uns
     __builtin_prefetch(data + pool->slab_size);
 }
 
-/* Both sides of the slab at `data`, of whatever size the pool gives them. */
-SLB_PRIVATE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed);
-SLB_PRIVATE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
-                                uint64_t seed);
+/* Both sides of the slab at `data`, of whatever size the pool gives them. Inline: as calls they took a tenth of a pair
+ * whose slabs are no whole lines, for the registers to save. */
+SLB_INLINE void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+    unsigned char *end = data + pool->slab_size;
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE)) {
+        slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+        slb_pattern_put(end, pool->guard_back, seed, SLB_PATTERN_SIDE);
+    } else {
+        slb_pattern_put(data - front, front, seed, 0);
+        slb_pattern_put(end, pool->guard_back, seed, front);
+    }
+}
+
+SLB_INLINE bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                               uint64_t seed) {
+    const unsigned char *end = data + pool->slab_size;
+    const slb_pair nothing = {0, 0};
+    uint32_t front = pool->guard_front;
+    if (slb_likely(front == SLB_PATTERN_SIDE))
+        return slb_pattern_holds(end, pool->guard_back, seed, SLB_PATTERN_SIDE,
+                                 slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0));
+    return slb_pattern_holds(data - front, front, seed, 0, nothing) &&
+           slb_pattern_holds(end, pool->guard_back, seed, front, nothing);
+}
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
