@@ -16230,6 +16230,10 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     } else if (ahead == 0 || ahead > SLB_SAMPLE_AHEAD_MOST) {
         atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served + SLB_SAMPLE_AHEAD_MOST),
                               memory_order_relaxed);
+        /* pairs with that of slb_latency_track_locked: either its point comes behind this one, or is seen here */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (slb_samples_anything(pool))
+            atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
 }
 
@@ -16263,6 +16267,8 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
+    atomic_thread_fence(
+        memory_order_seq_cst); /* pairs with that of slb_timing_catch_up; guard_rate comes before, too */
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
@@ -16677,10 +16683,11 @@ static __attribute__((no_sanitize("thread"))) void slb_mark_lines(const struct s
  * lines to the other one's shard. Answers how many ids are left. */
 static uint32_t slb_leave_lines_of_others(struct slabby_allocator *pool, const struct slb_stripe *stripe,
                                       uint32_t cpu, uint32_t *ids, uint32_t count) {
-    struct slb_line_marks marks = {{0}};
+    /* relaxed: any move may be the one that compares */
     uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
     if (cpu == 0 || moves % SLB_COMPARE_EVERY != 0)
         return count;
+    struct slb_line_marks marks = {{0}};
     uint32_t other = (uint32_t)(moves / SLB_COMPARE_EVERY % cpu), left = 0;
     slb_mark_lines(&pool->caches[other].cache, &marks);
     slb_mark_lines(&pool->return_caches[other].cache, &marks);

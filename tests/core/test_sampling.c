@@ -166,7 +166,7 @@ static void a_thread_that_moves_leaves_a_sample_behind(void **state) {
         }
         run_on(0);
         struct slb_cpu_cache *cache = &pool->caches[0].cache;
-        atomic_store(&cache->sample_at, (uint32_t)atomic_load(&cache->header) & 0xFFFF0000u);
+        atomic_store(&cache->sample_at, SLB_SAMPLE_POINT(slb_header_served(atomic_load(&cache->header))));
         struct slb_due due = slb_timing_if_due(pool);
         assert_true(due.due && slb_cache_take(pool, &id, false));
         run_on(1);

@@ -132,6 +132,10 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     } else if (ahead == 0 || ahead > SLB_SAMPLE_AHEAD_MOST) {
         atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served + SLB_SAMPLE_AHEAD_MOST),
                               memory_order_relaxed);
+        /* pairs with that of slb_latency_track_locked: either its point comes behind this one, or is seen here */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (samples_anything(pool))
+            atomic_store_explicit(&cache->sample_at, SLB_SAMPLE_POINT(served), memory_order_relaxed);
     }
 }
 
@@ -165,6 +169,8 @@ SLB_PRIVATE struct slb_timing slb_timing_of_served(struct slabby_allocator *pool
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
+    atomic_thread_fence(
+        memory_order_seq_cst); /* pairs with that of slb_timing_catch_up; guard_rate comes before, too */
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));

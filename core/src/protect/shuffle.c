@@ -62,10 +62,11 @@ static __attribute__((no_sanitize("thread"))) void mark_lines(const struct slb_c
  * lines to the other one's shard. Answers how many ids are left. */
 static uint32_t leave_lines_of_others(struct slabby_allocator *pool, const struct slb_stripe *stripe,
                                       uint32_t cpu, uint32_t *ids, uint32_t count) {
-    struct line_marks marks = {{0}};
+    /* relaxed: any move may be the one that compares */
     uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
     if (cpu == 0 || moves % COMPARE_EVERY != 0)
         return count;
+    struct line_marks marks = {{0}};
     uint32_t other = (uint32_t)(moves / COMPARE_EVERY % cpu), left = 0;
     mark_lines(&pool->caches[other].cache, &marks);
     mark_lines(&pool->return_caches[other].cache, &marks);
