@@ -226,13 +226,7 @@ static void tracked_pools_note_their_peak(void **state) {
     finish(pool);
 }
 
-/* A sample is lost where its thread moves at the wrong moment. */
-static int stay_on_one_cpu(void **state) {
-    (void)state;
-    (void)run_on(slb_os_cpu());
-    return 0;
-}
-
+/* On one CPU: a sample is lost where its thread moves at the wrong moment. */
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_allocation_is_counted_once),

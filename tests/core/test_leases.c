@@ -52,10 +52,10 @@ static void attaching_has_limits(void **state) {
     finish(uncached);
 }
 
-/* So large for each CPU that a magazine holds more than 40 ids: then none is flushed, and refills, each of which is
- * timed, are rare. */
+/* So large, on one CPU and on many, that a magazine of two leases holds more than 40 ids: then none is flushed, and
+ * refills, each of which is timed, are rare. */
 static uint64_t ample_slabs(void) {
-    return slb_os_usable_cpus() * 500ull;
+    return (slb_os_usable_cpus() + 1ull) * 500;
 }
 
 /* Guards: a pool with leases biases no word of a batch to a CPU, which their users could not release. */
@@ -128,9 +128,9 @@ static void exhaustion_counts_leases(void **state) {
     assert_true(length_of(user.lease) > 0);
     for (int i = 0; i < SLABS; i++)
         refs[i] = take(pool);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
     assert_int_equal(length_of(user.lease), LEASE_LOCKED);
     assert_int_equal(length_of(user.lease + LEASE_REFILLED), LEASE_LOCKED);
-    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
     CHECK_STATUS(lease_user_allocate(&user, &ref), SLABBY_OUT_OF_MEMORY);
     CHECK_STATUS(slabby_lease_try(&ref, pool, user.lease), SLABBY_OUT_OF_MEMORY);
     assert_int_equal(stats_of(pool).errors[-SLABBY_OUT_OF_MEMORY], 2);

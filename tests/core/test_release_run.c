@@ -88,7 +88,7 @@ static enum life judge(const struct run *run, const struct slb_rseq_run *did, co
     return LIFE_WELL;
 }
 
-static int stay_on_one_cpu(void **state) {
+static int lay_out_on_one_cpu(void **state) {
     uint32_t cpus = slb_os_cpu_count();
     int cpu = sched_getcpu();
 
@@ -298,7 +298,7 @@ int main(void) {
         cmocka_unit_test(no_sequence_stays_armed),
     };
 
-    return cmocka_run_group_tests(tests, stay_on_one_cpu, let_go);
+    return cmocka_run_group_tests(tests, lay_out_on_one_cpu, let_go);
 }
 
 #else

@@ -176,7 +176,7 @@ static void expect_refused(enum sequence sequence) {
     assert_int_equal(record_key, 1);
 }
 
-static int stay_on_one_cpu(void **state) {
+static int lay_out_on_one_cpu(void **state) {
     uint32_t cpus = slb_os_cpu_count();
     int cpu = sched_getcpu();
 
@@ -580,7 +580,7 @@ int main(void) {
         cmocka_unit_test(each_restarts_when_interrupted),
     };
 
-    return cmocka_run_group_tests(tests, stay_on_one_cpu, let_go);
+    return cmocka_run_group_tests(tests, lay_out_on_one_cpu, let_go);
 }
 
 #else

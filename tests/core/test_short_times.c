@@ -23,7 +23,7 @@ static struct slb_short_times times;
 static uint32_t own_cpu;
 static bool has_sequences;
 
-static int stay_on_one_cpu(void **state) {
+static int find_own_cpu(void **state) {
     int cpu = sched_getcpu();
     (void)state;
     has_sequences = slb_os_has_rseq() && cpu >= 0 && run_on((unsigned)cpu);
@@ -192,7 +192,7 @@ int main(void) {
         cmocka_unit_test(readings_never_fall),
     };
 
-    return cmocka_run_group_tests(tests, stay_on_one_cpu, NULL);
+    return cmocka_run_group_tests(tests, find_own_cpu, NULL);
 }
 
 #else

@@ -3,6 +3,7 @@
 #include "threads.h"
 
 #include <sched.h>
+#include <stdio.h>
 
 int run_on(unsigned cpu) {
     cpu_set_t only;
@@ -10,4 +11,13 @@ int run_on(unsigned cpu) {
     CPU_ZERO(&only);
     CPU_SET(cpu, &only);
     return sched_setaffinity(0, sizeof only, &only) == 0;
+}
+
+int stay_on_one_cpu(void **state) {
+    int cpu = sched_getcpu();
+
+    (void)state;
+    if (cpu < 0 || !run_on((unsigned)cpu))
+        puts("the system may move this program to another CPU");
+    return 0;
 }

@@ -29,4 +29,8 @@ void assert_no_thread_failed(void);
 /* Lets the calling thread run on one CPU only. False where the system refuses. */
 int run_on(unsigned cpu);
 
+/* Lets it run on its present CPU only: a group's setup, for tests that count on the caches of one CPU. Threads that it
+ * makes stay there too. 0; where the system refuses, the tests go on, and the output says so. */
+int stay_on_one_cpu(void **state);
+
 #endif
