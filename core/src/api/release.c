@@ -12,7 +12,7 @@
 #include "observe/events.h"
 #include "protect/bit_guard.h"
 #include "protect/protect.h"
-#include "protect/secure.h"
+#include "protect/zero.h"
 #include "ref.h"
 #include "resilience/resize.h"
 #include "tiers/cpu_cache.h"
@@ -183,7 +183,7 @@ static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator
 static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allocator *pool, uint32_t id) {
     char *bytes = pool->slabs + (uint64_t)id * pool->stride;
     if (pool->slab_size > SLB_ZERO_INLINE)
-        slb_secure_zero(bytes, pool->slab_size);
+        slb_zero(bytes, pool->slab_size);
     else
         slb_zero_few(bytes, pool->slab_size);
     slb_give_in_turn(pool, id);
@@ -193,7 +193,7 @@ static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allo
 /* The end of a release that zeroes more than a few lines. It is a separate function, so that the other releases need no
  * stack frame. */
 static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
-    slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    slb_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
         slb_give(pool, id, false);
     return SLABBY_OK;
@@ -245,15 +245,15 @@ static __attribute__((noinline)) slabby_status return_patterned(struct slabby_al
     return return_intact(pool, ref, id, protect);
 }
 
-/* The tail of a release with patterns that zeroes more than a few lines. The patterns come out of memory meanwhile:
- * memset writes many lines by an instruction that does not begin before earlier loads have ended. */
+/* The tail of a release with patterns that zeroes more than a few lines. The patterns come out of memory meanwhile: an
+ * instruction that writes many lines, as memset may use, does not begin before earlier loads have ended. */
 static __attribute__((noinline)) slabby_status
 return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint32_t protect) {
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     uint64_t seed = slb_pattern_seed_of(pool, relative);
     slb_sides_request(pool, data);
-    slb_secure_zero(data, pool->slab_size);
+    slb_zero(data, pool->slab_size);
     bool intact = slb_likely(slb_sides_are_usual(pool)) ? slb_usual_sides_hold(pool, data, seed)
                                                         : slb_sides_hold(pool, data, seed);
     if (slb_unlikely(!intact))

@@ -4,7 +4,7 @@
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "os/stack.h"
-#include "protect/secure.h"
+#include "protect/zero.h"
 #include "protect/tools.h"
 #include "tiers/random.h"
 #include "ref.h"
@@ -346,7 +346,7 @@ static void zero_slot(struct slb_guards *guards, const struct slb_guard_slot *sl
     if (watched)
         slb_tools_zero(body_of(guards, slot), guards->body);
     else
-        slb_secure_zero(body_of(guards, slot), guards->body);
+        slb_zero(body_of(guards, slot), guards->body);
 }
 
 /* A free slot keeps no secrets and begins as zeros; a write by its last user that comes behind this stays, as in any

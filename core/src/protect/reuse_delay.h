@@ -10,7 +10,7 @@
 
 #include "observe/events.h"
 #include "pool.h"
-#include "protect/secure.h"
+#include "protect/zero.h"
 #include "tiers/delay_queue.h"
 
 /* For a pool that runs short: the oldest id whose slab nobody has written to. Those that were written to go into

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
+#ifndef SLB_PROTECT_ZERO_H
+#define SLB_PROTECT_ZERO_H
+
+#include "base.h"
+
+#include <string.h>
+
+/* Up to this size the stores are inline. */
+#define SLB_ZERO_INLINE 256u
+
+/* Up to this size stores are faster than libc's memset on the processors that zero.c names. */
+#define SLB_ZERO_BY_STORES (16u << 10)
+
+typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+SLB_INLINE void slb_zero_at(char *at) {
+    *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
+    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or replaces them by a call */
+}
+
+/* At most SLB_ZERO_INLINE bytes. */
+SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
+    char *at = memory, *end = at + size;
+    for (; end - at >= 64; at += 64) {
+        slb_zero_at(at);
+        slb_zero_at(at + 16);
+        slb_zero_at(at + 32);
+        slb_zero_at(at + 48);
+    }
+    if (slb_likely(at == end))
+        return;
+    for (; end - at >= 16; at += 16)
+        slb_zero_at(at);
+    for (; at < end; at++)
+        *(volatile char *)at = 0;
+}
+
+#if defined(__x86_64__)
+
+/* Set when the library is loaded. Until then, which only constructors see, memset does the work. */
+SLB_SHARED_DATA bool slb_zeroes_by_stores;
+
+/* SLB_ZERO_INLINE to SLB_ZERO_BY_STORES bytes, on a processor with AVX2. */
+SLB_PRIVATE void slb_zero_by_stores(void *memory, uint64_t size);
+
+#endif
+
+/* Any size; made for more than SLB_ZERO_INLINE bytes. */
+SLB_INLINE void slb_zero(void *memory, uint64_t size) {
+#if defined(__x86_64__)
+    if (slb_likely(slb_zeroes_by_stores) && size - SLB_ZERO_INLINE <= SLB_ZERO_BY_STORES - SLB_ZERO_INLINE) {
+        slb_zero_by_stores(memory, size);
+        return;
+    }
+#endif
+    memset(memory, 0, size);
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* the memory counts as read: the stores stay */
+}
+
+#endif
