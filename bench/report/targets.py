@@ -76,6 +76,9 @@ def protected() -> list[Row]:
         bars = {word: bar for word, bar in zip(words, limits, strict=True) if bar is not None}
         name = f"{subject.name}, {size_name(size)} / {over}"
         rows.append(Row("protected", name, subject, size, against, dict(bars)))
+    for subject in who.BY_HAND:
+        name = f"{subject.name}, {size_name(4096)} / bare"
+        rows.append(Row("protected", name, subject, 4096, bare, dict.fromkeys(words)))
     return rows
 
 
