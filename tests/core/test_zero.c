@@ -4,7 +4,7 @@
 
 #include "protect/zero.h"
 
-enum { MOST = SLB_ZERO_BY_STORES + 200, BESIDE = 256, FILLING = 0xa5 };
+enum { LIMIT = 16 << 10, MOST = LIMIT + 200, BESIDE = 256, FILLING = 0xa5 };
 
 static unsigned char memory[BESIDE + MOST + BESIDE] __attribute__((aligned(64)));
 
@@ -44,6 +44,16 @@ static void any(void *at, uint64_t size) {
     slb_zero(at, size);
 }
 
+static void within(void *at, uint64_t size) {
+    slb_zero_within(at, size);
+}
+
+#if defined(__x86_64__)
+static void by_stores(void *at, uint64_t size) {
+    assert_ptr_equal(slb_zero_by_stores(at, size), at);
+}
+#endif
+
 static void few_bytes_are_zeroed(void **state) {
     (void)state;
     zero_sizes(few, 0, SLB_ZERO_INLINE);
@@ -53,16 +63,20 @@ static void few_bytes_are_zeroed(void **state) {
 static void any_bytes_are_zeroed(void **state) {
     (void)state;
     zero_sizes(any, 0, 600);
-    zero_sizes(any, SLB_ZERO_BY_STORES - 100, MOST - 64);
+    zero_sizes(any, LIMIT - 100, MOST - 64);
+    zero_sizes(within, 0, 600);
+    zero_sizes(within, 2000, 2100);
+    zero_sizes(within, LIMIT - 100, MOST - 64);
 }
 
 static void stores_zero(void **state) {
     (void)state;
 #if defined(__x86_64__)
+    assert_int_equal(SLB_ZERO_BY_STORES, LIMIT);
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2"))
         skip();
-    zero_sizes(slb_zero_by_stores, SLB_ZERO_INLINE, SLB_ZERO_BY_STORES);
+    zero_sizes(by_stores, SLB_ZERO_INLINE, LIMIT);
 #else
     skip(); /* memset does all of it */
 #endif

@@ -253,7 +253,7 @@ return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t 
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     uint64_t seed = slb_pattern_seed_of(pool, relative);
     slb_sides_request(pool, data);
-    slb_zero(data, pool->slab_size);
+    slb_zero_within(data, pool->slab_size);
     bool intact = slb_likely(slb_sides_are_usual(pool)) ? slb_usual_sides_hold(pool, data, seed)
                                                         : slb_sides_hold(pool, data, seed);
     if (slb_unlikely(!intact))

@@ -22,7 +22,7 @@ static __attribute__((target("avx2"))) inline void zero_line(char *at) {
 }
 
 /* Lines of the slab are requested ahead of the stores, but none behind its end: those belong to others. */
-SLB_PRIVATE __attribute__((target("avx2"))) void slb_zero_by_stores(void *memory, uint64_t size) {
+SLB_PRIVATE __attribute__((target("avx2"))) void *slb_zero_by_stores(void *memory, uint64_t size) {
     char *at = memory, *last = at + size - LINE;
     for (char *end = last - AHEAD; at < end; at += LINE) {
         __builtin_prefetch(at + AHEAD, 1);
@@ -31,6 +31,13 @@ SLB_PRIVATE __attribute__((target("avx2"))) void slb_zero_by_stores(void *memory
     for (; at < last; at += LINE)
         zero_line(at);
     zero_line(last);
+    return memory;
+}
+
+SLB_PRIVATE void *slb_zero_many(void *memory, uint64_t size) {
+    bool fits = size >= SLB_ZERO_INLINE && size <= SLB_ZERO_BY_STORES;
+    return slb_likely(slb_zeroes_by_stores && fits) ? slb_zero_by_stores(memory, size)
+                                                    : memset(memory, 0, size);
 }
 
 /* Measured on Zen 3, whose family is that of Zen 4 too. There memset of glibc takes `rep stosb` from 2 KiB on, that of
