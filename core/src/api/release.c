@@ -245,20 +245,27 @@ static __attribute__((noinline)) slabby_status return_patterned(struct slabby_al
     return return_intact(pool, ref, id, protect);
 }
 
-/* The tail of a release with patterns that zeroes more than a few lines. The patterns come out of memory meanwhile: an
- * instruction that writes many lines, as memset may use, does not begin before earlier loads have ended. */
+/* The tail of a release with patterns that zeroes more than a few lines. The patterns, which were requested, come out
+ * of memory meanwhile: an instruction that writes many lines, as memset may use, does not begin before earlier loads
+ * have ended. */
 static __attribute__((noinline)) slabby_status
 return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint32_t protect) {
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     uint64_t seed = slb_pattern_seed_of(pool, relative);
-    slb_sides_request(pool, data);
     slb_zero_within(data, pool->slab_size);
     bool intact = slb_likely(slb_sides_are_usual(pool)) ? slb_usual_sides_hold(pool, data, seed)
                                                         : slb_sides_hold(pool, data, seed);
     if (slb_unlikely(!intact))
         return return_slow(pool, ref); /* compares again, reports and records */
     return return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
+}
+
+/* Patterns lie on lines of their own: they are requested while the word is still on its way. relaxed: a hint; the
+ * address of a forged reference is none, which a request bears. */
+SLB_INLINE void request_patterns(const struct slabby_allocator *pool, uint64_t id) {
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
+        slb_sides_request(pool, (const unsigned char *)pool->slabs + id * pool->stride);
 }
 
 /* Called after this thread has freed the word: zeroing, patterns, records and the delay are done here, every other
@@ -397,6 +404,7 @@ static bool goes_by_section(const struct slabby_allocator *pool) {
  * reference is none that the inline path can judge. */
 static SLB_HOT __attribute__((noinline)) slabby_status
 release_aside(struct slabby_allocator *pool, slabby_ref ref, uint64_t relative, uint64_t id) {
+    request_patterns(pool, id);
     enum slb_rseq_result biased =
         slb_bias_release(slb_rseq_finder(), pool, &pool->bias_limit, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
