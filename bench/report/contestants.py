@@ -85,8 +85,12 @@ DEBUG = configuration("debug (stacks)", "debug=on")
 
 # The least that such protections cost: their reads, writes and system calls alone, beside the pool at the start.
 CANARIES = configuration("64 bytes before and behind, by hand", program="slabby_canaries")
-PAGES_1000 = configuration("a page by mprotect, each 1000", "pages_each=1000", program="slabby_mprotect")
-PAGES_5000 = configuration("a page by mprotect, each 5000", "pages_each=5000", program="slabby_mprotect")
+PAGES_1000 = configuration(
+    "a page by mprotect, each 1000", "pages_each=1000", program="slabby_mprotect"
+)
+PAGES_5000 = configuration(
+    "a page by mprotect, each 5000", "pages_each=5000", program="slabby_mprotect"
+)
 BY_HAND = (CANARIES, PAGES_1000, PAGES_5000)
 
 # Options whose price is shown as a multiple of the default. One that the system refuses is left out.

@@ -43,7 +43,7 @@ static void enough_slabs_open_the_gate(void **state) {
         slabby_ref more;
         pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, all_backends[b]}));
         atomic_store(&held, 0);
-        take_until(SLABS); /* a thread that moves leaves slabs behind, for which the gate closes here already */
+        take_until(SLABS); /* the gate may close already, for slabs that a thread left behind when it moved */
         CHECK_STATUS(slabby_allocate(&more, NULL, pool), SLABBY_OUT_OF_MEMORY);
         for (int64_t freed = 0; freed < atomic_load(&pool->gate.scarce_enough); freed++) {
             assert_true(is_scarce());
