@@ -526,11 +526,11 @@ static bool slb_stores_are_faster(void) {
 
 /* The processor has AVX2, and the system keeps its registers. */
 static bool slb_has_avx2(void) {
-    unsigned a, b, c, d, kept, high;
+    unsigned a, b, c, d, enabled, high;
     if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0)
         return false;
-    __asm__ __volatile__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
-    return (kept & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
+    __asm__ __volatile__("xgetbv" : "=a"(enabled), "=d"(high) : "c"(0));
+    return (enabled & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
 }
 
 static __attribute__((constructor)) void slb_choose(void) {
@@ -13115,10 +13115,10 @@ SLB_PRIVATE void slb_cache_fence(struct slabby_allocator *pool) {
  *
  * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and
  * in the whole process fences take about a thousandth of the time at most. Where they would take more, the CPU whose
- * slabs lose their bias biases them to the CPU that has just revoked it: then a consumer releases by sequences what a
- * producer allocates. Once it releases its slabs itself again, it biases them to itself. If either turns out wrong
- * before those fences are paid for, the CPU backs off, and its words are plain for a while. Where the system has begun
- * to refuse its fence, no word is biased any more.
+ * slabs lose their bias biases them to the CPU that has just revoked it, and one fence revokes what was biased before:
+ * then a consumer releases by sequences what a producer allocates. Once it releases its slabs itself again, it biases
+ * them to itself. If either turns out wrong before those fences are paid for, the CPU backs off, and its words are
+ * plain for a while. Where the system has begun to refuse its fence, no word is biased any more.
  *
  * Nothing above depends on where a word was biased from: its first store is the last step of an allocation, which has
  * the free slab to itself, and whose thread may have moved to any CPU since it took the slab.
@@ -13230,8 +13230,12 @@ SLB_PRIVATE bool slb_bias_is_remote(struct slabby_allocator *pool, uint32_t cpu)
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define SLB_NEIGHBOURS 64u
 
-/* How many words slb_bias_revoke_all notes at once where it gets no memory. */
+/* How many words a mass revocation notes at once where it gets no memory. */
 #define SLB_FEW_AT_ONCE 128u
+
+/* Where a CPU changes what it biases to, so many words around the last one share a fence: what it served before is
+ * biased wrongly too, and would take a fence for each 64 of them. */
+#define SLB_AROUND (1u << 14)
 
 #define SLB_ANY_CPU UINT32_MAX
 
@@ -13294,22 +13298,26 @@ static void slb_change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64
 
 /* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
  * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
- * many may do rightly. relaxed: hints, and a count that goes lost makes it come one fence later. */
-static void slb_note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
+ * many may do rightly. True: who biases to `biased_to` has changed. relaxed: hints, and a count that goes lost makes it
+ * come one fence later. */
+static bool slb_note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
     _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
     uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
     bool others = false;
     atomic_store_explicit(revoked, times % SLB_TIMES_TOO_MANY, memory_order_relaxed);
     if (times < SLB_TIMES_TOO_MANY)
-        return;
+        return false;
     for (uint32_t cpu = 0, cpus = pool->rseq_cpus; cpu < cpus; cpu++) {
         if (cpu == biased_to || slb_issue_of(pool, cpu) != slb_word_mark(biased_to))
             continue;
         slb_change_issue(pool, cpu, now, until);
         others = true;
     }
-    if (!others && slb_issue_of(pool, biased_to) == slb_word_mark(biased_to))
+    if (!others && slb_issue_of(pool, biased_to) == slb_word_mark(biased_to)) {
         slb_change_issue(pool, biased_to, now, until);
+        return true;
+    }
+    return others;
 }
 
 /* ------------------------------------------------------------------------------------------ what it costs */
@@ -13331,8 +13339,9 @@ static uint64_t slb_cost_of_fence(uint64_t began, uint64_t ended) {
 }
 
 /* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. While this time
- * is too far ahead, a CPU whose slabs lose their bias changes what it biases to. `cpu`: what they were biased to. */
-static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
+ * is too far ahead, a CPU whose slabs lose their bias changes what it biases to: then the answer is true. `cpu`: what
+ * they were biased to. */
+static bool slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = slb_cost_of_fence(began, ended) << SLB_BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
@@ -13341,12 +13350,12 @@ static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
     if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (SLB_BACKOFF_LOG2 + SLB_AT_ONCE_LOG2))
-        return;
+        return false;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_bias_never_backs_off)
-        return;
+        return false;
 #endif
-    slb_note_too_many(pool, cpu, ended, next);
+    return slb_note_too_many(pool, cpu, ended, next);
 }
 
 /* ------------------------------------------------------------------------------------------------ revoking */
@@ -13372,19 +13381,20 @@ static uint64_t slb_announce_revocation(struct slabby_allocator *pool, uint32_t 
  * The words of slabs first .. end-1 that are biased to `cpu`, or revoking. Behind the fence only the very words that
  * said revoking before it may become plain: a later generation of the same slab may say revoking by then, while a
  * sequence of its CPU is under way. A word that was left never comes back, so the comparison cannot be deceived. It
- * fails where the last commit of a sequence came before the fence, or another thread has made the word plain.
+ * fails where the last commit of a sequence came before the fence, or another thread has made the word plain. Answers
+ * as note_fence.
  */
-static void slb_revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
+static bool slb_revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
                          uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
         any |= announced[id - first] = slb_announce_revocation(pool, id, cpu);
     if (any == 0)
-        return;
+        return false;
     SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
-    slb_note_fence(pool, cpu, began, slb_os_ticks());
+    bool changed = slb_note_fence(pool, cpu, began, slb_os_ticks());
     SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
         uint64_t revoking = announced[id - first];
@@ -13393,6 +13403,7 @@ static void slb_revoke_range(struct slabby_allocator *pool, uint32_t first, uint
                                                           slb_word_plain(revoking), memory_order_seq_cst,
                                                           memory_order_relaxed);
     }
+    return changed;
 }
 
 static uint32_t slb_end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
@@ -13400,25 +13411,34 @@ static uint32_t slb_end_of(const struct slabby_allocator *pool, uint32_t first, 
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
+/* The words of the used slabs first .. end-1 that are biased to `cpu`, with one fence for all. Where there is no memory
+ * to note them, it takes more fences, or leaves words that nobody must have revoked. */
+static void slb_revoke_used(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu) {
+    uint64_t few[SLB_FEW_AT_ONCE], length = SLB_FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = ((end - first) * sizeof few[0] + page - 1) / page * page;
+    uint64_t *mapped = end - first > SLB_FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = end - first;
+    else if (cpu != SLB_ANY_CPU)
+        return;
+    for (uint32_t id = slb_next_used(pool, first), next; id < end; id = slb_next_used(pool, next)) {
+        next = slb_end_of(pool, id, length);
+        next = next < end ? next : end;
+        (void)slb_revoke_range(pool, id, next, cpu, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
+}
+
 static void slb_revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t announced[SLB_NEIGHBOURS];
-    uint32_t first = id - id % SLB_NEIGHBOURS;
-    slb_revoke_range(pool, first, slb_end_of(pool, first, SLB_NEIGHBOURS), cpu, announced);
+    uint32_t first = id - id % SLB_NEIGHBOURS, around = id - id % SLB_AROUND;
+    if (slb_revoke_range(pool, first, slb_end_of(pool, first, SLB_NEIGHBOURS), cpu, announced))
+        slb_revoke_used(pool, around, slb_end_of(pool, around, SLB_AROUND), cpu);
 }
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
-    uint64_t few[SLB_FEW_AT_ONCE], length = SLB_FEW_AT_ONCE;
-    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
-    if (pool->rseq_cpus == 0)
-        return;
-    uint64_t *mapped = pool->reserved > SLB_FEW_AT_ONCE ? slb_os_map(size) : NULL;
-    if (mapped != NULL)
-        length = pool->reserved;
-    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
-        end = slb_end_of(pool, id, length);
-        slb_revoke_range(pool, id, end, SLB_ANY_CPU, mapped == NULL ? few : mapped);
-    }
-    slb_os_unmap(mapped, size);
+    if (pool->rseq_cpus != 0)
+        slb_revoke_used(pool, 0, (uint32_t)pool->reserved, SLB_ANY_CPU);
 }
 
 /* ------------------------------------------------------------------------------------------------- changing */

@@ -234,6 +234,26 @@ static void the_consumer_keeps_its_own(void **state) {
     assert_true(atomic_load(&pool->caches[cpus[1]].cache.issue) == slb_word_mark(cpus[1]));
 }
 
+/* Guards: where a producer begins to bias elsewhere, the slabs that it allocated before cost no fence each. */
+static void a_change_revokes_what_came_before(void **state) {
+    int released = 0;
+
+    (void)state;
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[0]);
+    atomic_store(&slb_fence_budget.paid_until, slb_os_ticks() + (1ull << 50));
+    assert_true(run_on(cpus[1]));
+    while (atomic_load(&pool->caches[cpus[0]].cache.issue) == slb_word_mark(cpus[0])) {
+        assert_true(released < TAKEN);
+        CHECK_STATUS(slabby_release(pool, refs[released++]), SLABBY_OK);
+    }
+    assert_int_equal(count_biased(cpus[0]), 0);
+    for (; released < TAKEN; released++)
+        CHECK_STATUS(slabby_release(pool, refs[released]), SLABBY_OK);
+}
+
 /* Guards: a consumer whose CPU is new to the pool is one as any other. */
 static void new_consumers_are_biased_to(void **state) {
     (void)state;
@@ -424,6 +444,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(pins_turn_the_word, make, end),
         cmocka_unit_test_setup_teardown(turned_words_are_released, make, end),
         cmocka_unit_test_setup_teardown(turned_words_are_changed_elsewhere, make, end),
+        cmocka_unit_test_setup_teardown(a_change_revokes_what_came_before, make, end),
     };
 
     if (!backend_is_here(SLABBY_CPU_CACHE_BACKEND_RSEQ))

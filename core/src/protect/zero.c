@@ -52,11 +52,11 @@ static bool stores_are_faster(void) {
 
 /* The processor has AVX2, and the system keeps its registers. */
 static bool has_avx2(void) {
-    unsigned a, b, c, d, kept, high;
+    unsigned a, b, c, d, enabled, high;
     if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0)
         return false;
-    __asm__ __volatile__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
-    return (kept & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
+    __asm__ __volatile__("xgetbv" : "=a"(enabled), "=d"(high) : "c"(0));
+    return (enabled & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
 }
 
 static __attribute__((constructor)) void choose(void) {

@@ -9,8 +9,12 @@
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define NEIGHBOURS 64u
 
-/* How many words slb_bias_revoke_all notes at once where it gets no memory. */
+/* How many words a mass revocation notes at once where it gets no memory. */
 #define FEW_AT_ONCE 128u
+
+/* Where a CPU changes what it biases to, so many words around the last one share a fence: what it served before is
+ * biased wrongly too, and would take a fence for each 64 of them. */
+#define AROUND (1u << 14)
 
 #define ANY_CPU UINT32_MAX
 
@@ -73,22 +77,26 @@ static void change_issue(struct slabby_allocator *pool, uint32_t cpu, uint64_t n
 
 /* Words that are biased to `biased_to` are revoked too often. A word does not say which CPU served its slab. If others
  * bias to `biased_to` too, theirs is the bias that is probably wrong. A single release elsewhere does not change what
- * many may do rightly. relaxed: hints, and a count that goes lost makes it come one fence later. */
-static void note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
+ * many may do rightly. True: who biases to `biased_to` has changed. relaxed: hints, and a count that goes lost makes it
+ * come one fence later. */
+static bool note_too_many(struct slabby_allocator *pool, uint32_t biased_to, uint64_t now, uint64_t until) {
     _Atomic uint32_t *revoked = &pool->caches[biased_to].cache.revoked;
     uint32_t times = atomic_load_explicit(revoked, memory_order_relaxed) + 1;
     bool others = false;
     atomic_store_explicit(revoked, times % TIMES_TOO_MANY, memory_order_relaxed);
     if (times < TIMES_TOO_MANY)
-        return;
+        return false;
     for (uint32_t cpu = 0, cpus = pool->rseq_cpus; cpu < cpus; cpu++) {
         if (cpu == biased_to || issue_of(pool, cpu) != slb_word_mark(biased_to))
             continue;
         change_issue(pool, cpu, now, until);
         others = true;
     }
-    if (!others && issue_of(pool, biased_to) == slb_word_mark(biased_to))
+    if (!others && issue_of(pool, biased_to) == slb_word_mark(biased_to)) {
         change_issue(pool, biased_to, now, until);
+        return true;
+    }
+    return others;
 }
 
 /* ------------------------------------------------------------------------------------------ what it costs */
@@ -110,8 +118,9 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
 }
 
 /* A leaky bucket: each fence of any pool moves the time until which fences are paid for further ahead. While this time
- * is too far ahead, a CPU whose slabs lose their bias changes what it biases to. `cpu`: what they were biased to. */
-static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
+ * is too far ahead, a CPU whose slabs lose their bias changes what it biases to: then the answer is true. `cpu`: what
+ * they were biased to. */
+static bool note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
@@ -120,12 +129,12 @@ static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t beg
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
     if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
-        return;
+        return false;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_bias_never_backs_off)
-        return;
+        return false;
 #endif
-    note_too_many(pool, cpu, ended, next);
+    return note_too_many(pool, cpu, ended, next);
 }
 
 /* ------------------------------------------------------------------------------------------------ revoking */
@@ -151,19 +160,20 @@ static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, 
  * The words of slabs first .. end-1 that are biased to `cpu`, or revoking. Behind the fence only the very words that
  * said revoking before it may become plain: a later generation of the same slab may say revoking by then, while a
  * sequence of its CPU is under way. A word that was left never comes back, so the comparison cannot be deceived. It
- * fails where the last commit of a sequence came before the fence, or another thread has made the word plain.
+ * fails where the last commit of a sequence came before the fence, or another thread has made the word plain. Answers
+ * as note_fence.
  */
-static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
+static bool revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
                          uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
         any |= announced[id - first] = announce_revocation(pool, id, cpu);
     if (any == 0)
-        return;
+        return false;
     SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
-    note_fence(pool, cpu, began, slb_os_ticks());
+    bool changed = note_fence(pool, cpu, began, slb_os_ticks());
     SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
         uint64_t revoking = announced[id - first];
@@ -172,6 +182,7 @@ static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t
                                                           slb_word_plain(revoking), memory_order_seq_cst,
                                                           memory_order_relaxed);
     }
+    return changed;
 }
 
 static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
@@ -179,25 +190,34 @@ static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
+/* The words of the used slabs first .. end-1 that are biased to `cpu`, with one fence for all. Where there is no memory
+ * to note them, it takes more fences, or leaves words that nobody must have revoked. */
+static void revoke_used(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu) {
+    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = ((end - first) * sizeof few[0] + page - 1) / page * page;
+    uint64_t *mapped = end - first > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = end - first;
+    else if (cpu != ANY_CPU)
+        return;
+    for (uint32_t id = slb_next_used(pool, first), next; id < end; id = slb_next_used(pool, next)) {
+        next = end_of(pool, id, length);
+        next = next < end ? next : end;
+        (void)revoke_range(pool, id, next, cpu, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
+}
+
 static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t announced[NEIGHBOURS];
-    uint32_t first = id - id % NEIGHBOURS;
-    revoke_range(pool, first, end_of(pool, first, NEIGHBOURS), cpu, announced);
+    uint32_t first = id - id % NEIGHBOURS, around = id - id % AROUND;
+    if (revoke_range(pool, first, end_of(pool, first, NEIGHBOURS), cpu, announced))
+        revoke_used(pool, around, end_of(pool, around, AROUND), cpu);
 }
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
-    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
-    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
-    if (pool->rseq_cpus == 0)
-        return;
-    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
-    if (mapped != NULL)
-        length = pool->reserved;
-    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
-        end = end_of(pool, id, length);
-        revoke_range(pool, id, end, ANY_CPU, mapped == NULL ? few : mapped);
-    }
-    slb_os_unmap(mapped, size);
+    if (pool->rseq_cpus != 0)
+        revoke_used(pool, 0, (uint32_t)pool->reserved, ANY_CPU);
 }
 
 /* ------------------------------------------------------------------------------------------------- changing */

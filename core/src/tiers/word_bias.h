@@ -26,10 +26,10 @@
  *
  * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and
  * in the whole process fences take about a thousandth of the time at most. Where they would take more, the CPU whose
- * slabs lose their bias biases them to the CPU that has just revoked it: then a consumer releases by sequences what a
- * producer allocates. Once it releases its slabs itself again, it biases them to itself. If either turns out wrong
- * before those fences are paid for, the CPU backs off, and its words are plain for a while. Where the system has begun
- * to refuse its fence, no word is biased any more.
+ * slabs lose their bias biases them to the CPU that has just revoked it, and one fence revokes what was biased before:
+ * then a consumer releases by sequences what a producer allocates. Once it releases its slabs itself again, it biases
+ * them to itself. If either turns out wrong before those fences are paid for, the CPU backs off, and its words are
+ * plain for a while. Where the system has begun to refuse its fence, no word is biased any more.
  *
  * Nothing above depends on where a word was biased from: its first store is the last step of an allocation, which has
  * the free slab to itself, and whose thread may have moved to any CPU since it took the slab.
