@@ -13413,14 +13413,15 @@ static uint32_t slb_end_of(const struct slabby_allocator *pool, uint32_t first, 
 }
 
 /* The words of the used slabs first .. end-1 that are biased to `cpu`, with one fence for all. Where there is no memory
- * to note them, it takes more fences, or leaves words that nobody must have revoked. */
+ * to note them, it takes more fences for ANY_CPU, whose caller must have them revoked, and else leaves them. */
 static void slb_revoke_used(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu) {
     uint64_t few[SLB_FEW_AT_ONCE], length = SLB_FEW_AT_ONCE;
     uint64_t page = slb_os_page_size(), size = ((end - first) * sizeof few[0] + page - 1) / page * page;
-    uint64_t *mapped = end - first > SLB_FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    bool are_many = end - first > SLB_FEW_AT_ONCE;
+    uint64_t *mapped = are_many ? slb_os_map(size) : NULL;
     if (mapped != NULL)
         length = end - first;
-    else if (cpu != SLB_ANY_CPU)
+    else if (are_many && cpu != SLB_ANY_CPU)
         return;
     for (uint32_t id = slb_next_used(pool, first), next; id < end; id = slb_next_used(pool, next)) {
         next = slb_end_of(pool, id, length);
@@ -13439,7 +13440,7 @@ static void slb_revoke_neighbours(struct slabby_allocator *pool, uint32_t id, ui
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
     if (pool->rseq_cpus != 0)
-        slb_revoke_used(pool, 0, (uint32_t)pool->reserved, SLB_ANY_CPU);
+        slb_revoke_used(pool, 0, pool->reserved, SLB_ANY_CPU);
 }
 
 /* ------------------------------------------------------------------------------------------------- changing */
@@ -23071,8 +23072,8 @@ slb_return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint6
     return slb_return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
 }
 
-/* Patterns lie on lines of their own: they are requested while the word is still on its way. relaxed: a hint; the
- * address of a forged reference is none, which a request bears. */
+/* Patterns lie on lines of their own: they are requested while the word is still on its way, where that is known to be
+ * a protected release. relaxed: a hint; the address of a forged reference is none, which a request bears. */
 SLB_INLINE void slb_request_patterns(const struct slabby_allocator *pool, uint64_t id) {
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
         slb_sides_request(pool, (const unsigned char *)pool->slabs + id * pool->stride);
@@ -23138,6 +23139,7 @@ static __attribute__((noinline)) slabby_status slb_release_portable(struct slabb
 static __attribute__((noinline)) slabby_status slb_return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
+    slb_request_patterns(pool, relative & pool->id_mask);
     return slb_return_protected_slab(pool, ref, relative, relative & pool->id_mask);
 }
 

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "skip.h"
 #include "support.h"
+#include "threads.h"
 
 #include <pthread.h>
 
@@ -273,7 +274,11 @@ static bool leases_may_be_used(void) {
     return unwatched;
 }
 
-int main(void) {
+/* With an argument: on one CPU. */
+int main(int count, char **words) {
+    (void)words;
+    if (count > 1)
+        (void)stay_on_one_cpu(NULL);
     if (!leases_may_be_used())
         skip_all("a tool watches every release, so leases are not used");
     const struct CMUnitTest tests[] = {

@@ -261,8 +261,8 @@ return_zeroed_patterned(struct slabby_allocator *pool, slabby_ref ref, uint64_t 
     return return_intact(pool, ref, id, protect & ~(uint32_t)SLB_PROTECT_SECURE);
 }
 
-/* Patterns lie on lines of their own: they are requested while the word is still on its way. relaxed: a hint; the
- * address of a forged reference is none, which a request bears. */
+/* Patterns lie on lines of their own: they are requested while the word is still on its way, where that is known to be
+ * a protected release. relaxed: a hint; the address of a forged reference is none, which a request bears. */
 SLB_INLINE void request_patterns(const struct slabby_allocator *pool, uint64_t id) {
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
         slb_sides_request(pool, (const unsigned char *)pool->slabs + id * pool->stride);
@@ -328,6 +328,7 @@ static __attribute__((noinline)) slabby_status release_portable(struct slabby_al
 static __attribute__((noinline)) slabby_status return_plain_protected(struct slabby_allocator *pool,
                                                                       slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
+    request_patterns(pool, relative & pool->id_mask);
     return return_protected_slab(pool, ref, relative, relative & pool->id_mask);
 }
 

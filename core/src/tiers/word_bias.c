@@ -191,14 +191,15 @@ static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint
 }
 
 /* The words of the used slabs first .. end-1 that are biased to `cpu`, with one fence for all. Where there is no memory
- * to note them, it takes more fences, or leaves words that nobody must have revoked. */
+ * to note them, it takes more fences for ANY_CPU, whose caller must have them revoked, and else leaves them. */
 static void revoke_used(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu) {
     uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
     uint64_t page = slb_os_page_size(), size = ((end - first) * sizeof few[0] + page - 1) / page * page;
-    uint64_t *mapped = end - first > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    bool are_many = end - first > FEW_AT_ONCE;
+    uint64_t *mapped = are_many ? slb_os_map(size) : NULL;
     if (mapped != NULL)
         length = end - first;
-    else if (cpu != ANY_CPU)
+    else if (are_many && cpu != ANY_CPU)
         return;
     for (uint32_t id = slb_next_used(pool, first), next; id < end; id = slb_next_used(pool, next)) {
         next = end_of(pool, id, length);
@@ -217,7 +218,7 @@ static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
     if (pool->rseq_cpus != 0)
-        revoke_used(pool, 0, (uint32_t)pool->reserved, ANY_CPU);
+        revoke_used(pool, 0, pool->reserved, ANY_CPU);
 }
 
 /* ------------------------------------------------------------------------------------------------- changing */
