@@ -64,7 +64,7 @@ var (
 	_ [32]byte = [unsafe.Offsetof(hot{}.slabs)]byte{}
 	_ [40]byte = [unsafe.Offsetof(hot{}.stride)]byte{}
 	_ [48]byte = [unsafe.Offsetof(hot{}.slabBytes)]byte{}
-	_ [56]byte = [unsafe.Offsetof(hot{}.refBias)]byte{}
+	_ [56]byte = [unsafe.Offsetof(hot{}.liveBias)]byte{}
 	_ [72]byte = [unsafe.Offsetof(hot{}.idMask)]byte{}
 	_ [88]byte = [unsafe.Offsetof(hot{}.reserved)]byte{}
 )

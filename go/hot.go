@@ -41,17 +41,19 @@ type hot struct {
 	// or leases serve.
 	core unsafe.Pointer
 	// The same handle, but only for a pool that was made without protections that Go carries out.
-	plain      unsafe.Pointer
-	words      unsafe.Pointer
-	slabs      unsafe.Pointer
-	stride     uint64
-	slabBytes  uint64
-	refBias    uint64
+	plain     unsafe.Pointer
+	words     unsafe.Pointer
+	slabs     unsafe.Pointer
+	stride    uint64
+	slabBytes uint64
+	// What a word that is live, without pins and bias, and the id add up to the reference with.
+	liveBias   uint64
 	refLimit   uint64
 	idMask     uint64
 	generation uint64
 	// Ids below are slabs of the pool, not of the heap.
 	reserved uint64
+	refBias  uint64
 	// A word of the core's: 0 in a pool with nothing switched on.
 	mode *uint32
 	// The same word, or a word that never changes and sends every allocation to the core, if the core
@@ -127,6 +129,7 @@ func (p *Slabby) readView() {
 		slabs:      view.slabs,
 		stride:     uint64(view.stride),
 		slabBytes:  uint64(p.slabSize),
+		liveBias:   uint64(view.ref_bias) - wordLive,
 		refBias:    uint64(view.ref_bias),
 		refLimit:   uint64(view.ref_limit),
 		idMask:     uint64(1)<<view.id_bits - 1,

@@ -1052,12 +1052,12 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
 
 /*
  * slabby_view: where words and slabs lie, for a binding's own hot path. `capacity` there counts the slabs there is room
- * for, `max_capacity`: their ids are below it, whatever slabby_resize has made of the pool. `version` 2: a word is
- * {pins:12 | generation | zeros | turns:2 guarded:1 biased:1 state:3}, the generation from bit id_bits on, as in a
- * reference less ref_bias. With the bit biased the upper 12 bits are a CPU in place of pins, and the slab has a pin if
- * turns is odd; with the bit guarded the slab lies on a guard slot, not at its place among the slabs. Read words as you
- * like; only the core may change them. They are mapped as long as the pool has an owner: who reads them owns a share
- * (slabby_retain) until behind the last read.
+ * for, `max_capacity`: their ids are below it, whatever slabby_resize has made of the pool. `version` 2: the lowest
+ * id_bits of a reference are the id; a word is {pins:12 | generation | zeros | turns:2 guarded:1 biased:1 state:3}, the
+ * generation from bit id_bits on, as in a reference less ref_bias. With the bit biased the upper 12 bits are a CPU in
+ * place of pins, and the slab has a pin if turns is odd; with the bit guarded the slab lies on a guard slot, not at its
+ * place among the slabs. Read words as you like; only the core may change them. They are mapped as long as the pool has
+ * an owner: who reads them owns a share (slabby_retain) until behind the last read.
  * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);

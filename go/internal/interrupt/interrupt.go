@@ -23,11 +23,11 @@ struct descriptor {
 
 enum outcome { NOT_REACHED, STEPPING, ARMED, RESTARTED, COMMITTED, LEFT };
 
-// The store of the descriptor's address, four bytes, is right ahead of the sequence.
-enum { STORE_BYTES = 4, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, BREAKPOINT = 0xCC };
+// The store of the descriptor's address, five bytes, is right ahead of the sequence.
+enum { STORE_BYTES = 5, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, BREAKPOINT = 0xCC };
 
-// A run asks whether it is still armed, by CMPQ R8, 8(R9), and goes on outside of the sequence, for so many bytes.
-static const unsigned char still_armed[] = {0x4D, 0x3B, 0x41, 0x08};
+// A run asks whether it is still armed, by CMPQ R8, FS:8(R9), and goes on outside of the sequence, for so many bytes.
+static const unsigned char still_armed[] = {0x64, 0x4D, 0x3B, 0x41, 0x08};
 enum { OUTSIDE_BYTES = 16 };
 
 static struct {
@@ -55,9 +55,12 @@ static void run_on_all(void) {
 	(void)sched_setaffinity(0, sizeof all, &all);
 }
 
+// R9 has where the area lies behind the thread pointer, which is also the first word there.
 static void begin_stepping(greg_t *registers) {
+	greg_t thread_pointer;
+	__asm__("movq %%fs:0, %0" : "=r"(thread_pointer));
 	*test.store = test.saved;
-	test.running = (volatile uint64_t *)(registers[REG_R9] + 8);
+	test.running = (volatile uint64_t *)(thread_pointer + registers[REG_R9] + 8);
 	*test.running = 0;
 	registers[REG_RIP] = (greg_t)test.sequence->start;
 	test.outcome = STEPPING;

@@ -153,7 +153,7 @@ refused:
 
 // Goes to `lost` where the kernel has interrupted this thread since the sequence in R8 was armed.
 #define STILL(lost) \
-	CMPQ R8, 8(R9); \
+	COMPARE_ARMED; \
 	JNE  lost
 
 // Releases in one sequence: core/src/tiers/rseq_run.h has the argument. Its registers: BX pool, R10 and R14 where
@@ -172,7 +172,7 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	XORL CX, CX
 	AREA
 	BEGIN(15, begin15)
-	MOVL 4(R9), CX
+	LOAD_CPU
 	CMPL CX, RELEASE_CPUS(BX)
 	JCC  refused
 	MOVQ CX, R11
@@ -190,7 +190,7 @@ TEXT ·releaseRun(SB), NOSPLIT, $0-48
 	JMP  next
 last:
 	STILL(lost)
-	MOVL 4(R9), CX
+	LOAD_CPU
 	SHLQ $CACHE_SHIFT, CX
 	ADDQ CACHES(BX), CX
 	MOVQ SI, AX
@@ -236,7 +236,7 @@ refused:
 done:
 	MOVQ $RUN_DONE, result+40(FP)
 answered:
-	MOVQ $0, 8(R9)
+	DISARM
 	SARQ $1, SI
 	ADDQ count+24(FP), SI
 	MOVQ SI, freed+32(FP)
@@ -279,9 +279,9 @@ next:
 	LEAQ ·descriptors+(32*10)(SB), AX
 biased:
 	SPLIT_NEXT(done)
-	MOVQ AX, 8(R9)
+	ARM_AX
 begin10:
-	MOVL 4(R9), CX
+	LOAD_CPU
 	CMPL CX, RELEASE_CPUS(DI)
 	JCC  plain
 	REQUEST

@@ -6,7 +6,7 @@
 // What the sequences have in common. Registers:
 //
 //   DI pool    DX id    SI relative reference less its id    R12 words
-//   R9 rseq area of this thread: CPU number at 4, running sequence at 8
+//   R9 where this thread has its rseq area, behind FS: CPU number at 4, running sequence at 8
 //   CX CPU, then its cache    R10 header    R8, R11, R13 scratch
 //
 // AX and BX are the arguments of functions that Go calls by registers; R14 and X15 are Go's.
@@ -18,7 +18,7 @@
 #define HOT_SLABS 32
 #define HOT_STRIDE 40
 #define HOT_SLAB_BYTES 48
-#define HOT_REF_BIAS 56
+#define HOT_LIVE_BIAS 56
 #define HOT_ID_MASK 72
 #define HOT_RESERVED 88
 
@@ -69,13 +69,20 @@
 #define TURNS (3<<5)
 #define CPU_SHIFT 52
 
-#define AREA \
-	MOVQ 0(FS), R9; \
-	ADDQ ·area(SB), R9
+// The same offset in every thread.
+#define AREA MOVQ ·area(SB), R9
+
+// Through FS, in ways that this assembler does not know: MOVL FS:4(R9), CX; MOVQ R8, FS:8(R9); MOVQ AX, FS:8(R9);
+// MOVQ $0, FS:8(R9); CMPQ R8, FS:8(R9). An address that is added up first takes two instructions more, and a load.
+#define LOAD_CPU BYTE $0x64; BYTE $0x41; BYTE $0x8B; BYTE $0x49; BYTE $0x04
+#define ARM BYTE $0x64; BYTE $0x4D; BYTE $0x89; BYTE $0x41; BYTE $0x08
+#define ARM_AX BYTE $0x64; BYTE $0x49; BYTE $0x89; BYTE $0x41; BYTE $0x08
+#define DISARM BYTE $0x64; BYTE $0x49; BYTE $0xC7; BYTE $0x41; BYTE $0x08; LONG $0
+#define COMPARE_ARMED BYTE $0x64; BYTE $0x4D; BYTE $0x3B; BYTE $0x41; BYTE $0x08
 
 #define BEGIN(n, begin) \
 	LEAQ ·descriptors+(32*n)(SB), R8; \
-	MOVQ R8, 8(R9); \
+	ARM; \
 begin:
 
 // Behind a return, where it never runs: descriptors_amd64.go finds the ends of sequence n by these jumps, and
@@ -99,7 +106,7 @@ begin:
 
 // This CPU's cache into CX, its header into R10.
 #define CACHE(limit, refused) \
-	MOVL 4(R9), CX; \
+	LOAD_CPU; \
 	CMPL CX, limit(DI); \
 	JCC  refused; \
 	SHLQ $CACHE_SHIFT, CX; \
@@ -144,9 +151,9 @@ begin:
 	CMPL R10, SAMPLE_AT(CX); \
 	JPL  refused; \
 	MOVWLSX R10, R8; \
-	SUBL $1, R8; \
-	JMI  refused; \
-	MOVL IDS(CX)(R8*4), DX; \
+	TESTL R8, R8; \
+	JLE  refused; \
+	MOVL (IDS-4)(CX)(R8*4), DX; \
 	commit; \
 end:
 
@@ -189,7 +196,7 @@ end:
 	CMPQ SI, limit(DI); \
 	JCC  unbiased; \
 	REQUEST; \
-	MOVL 4(R9), CX; \
+	LOAD_CPU; \
 	SHLQ $CPU_SHIFT, CX; \
 	LEAQ (state+BIASED)(CX)(SI*1), CX; \
 	CMPQ CX, (R12)(DX*8); \

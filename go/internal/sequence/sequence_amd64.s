@@ -53,12 +53,13 @@ TEXT ·probe(SB), NOSPLIT|NOFRAME, $0-0
 // The slab in DX is issued, and its reference the answer, in BX.
 #define ISSUE_BARE \
 	MOVQ WORDS(DI), R12; \
+	MOVQ REF_BIAS(DI), R8; \
 	MOVQ (R12)(DX*8), BX; \
 	MOVQ ISSUE(CX), R11; \
 	LEAQ LIVE(R11)(BX*1), R11; \
 	MOVQ R11, (R12)(DX*8); \
-	ADDQ DX, BX; \
-	ADDQ REF_BIAS(DI), BX
+	ADDQ DX, R8; \
+	ADDQ R8, BX
 
 // A slab from this CPU's cache; `bare` and `guarded` are numbers of sequences.
 #define ALLOCATE(bare, guarded) \
@@ -135,8 +136,7 @@ TEXT ·allocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ WORDS(DI), R12
 	MOVQ ISSUE(CX), R11
 	ADDQ $LIVE_FAST, R11
-	ADDQ (R12)(DX*8), R11
-	MOVQ R11, (R12)(DX*8)
+	ADDQ R11, (R12)(DX*8)
 	MOVQ STRIDE(DI), AX
 	IMULQ DX, AX
 	ADDQ SLABS(DI), AX
@@ -156,18 +156,16 @@ aside:
 TEXT ·getBytes(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ AX, AX
 	JEQ  aside
-	MOVQ BX, SI
-	SUBQ HOT_REF_BIAS(AX), SI
 	MOVQ HOT_ID_MASK(AX), DX
-	ANDQ SI, DX
+	ANDQ BX, DX
 	CMPQ DX, HOT_RESERVED(AX)
 	JCC  aside
-	SUBQ DX, SI
-	ADDQ $LIVE, SI
 	MOVQ HOT_WORDS(AX), DI
 	MOVQ $((1<<CPU_SHIFT)-1-BIASED-TURNS), R8
 	ANDQ (DI)(DX*8), R8
-	CMPQ R8, SI
+	ADDQ DX, R8
+	ADDQ HOT_LIVE_BIAS(AX), R8
+	CMPQ R8, BX
 	JNE  aside
 	IMULQ HOT_STRIDE(AX), DX
 	MOVQ HOT_SLAB_BYTES(AX), BX
@@ -317,7 +315,7 @@ TEXT ·deallocateFast(SB), NOSPLIT|NOFRAME, $0-0
 	MOVQ WORDS(DI), R12
 	AREA
 	BEGIN(7, begin7)
-	MOVL 4(R9), CX
+	LOAD_CPU
 	// Without REQUEST, which takes a twenty-fifth of a pair by id; who releases elsewhere by id asks for the line twice.
 	SHLQ $CPU_SHIFT, CX
 	ADDQ $(LIVE_FAST+BIASED), CX
