@@ -8846,17 +8846,17 @@ restarted:
  * one.
  *
  * A restart between the two stores must be told from an earlier one, because the count has changed then. The addition
- * itself leaves the evidence: as a subtraction of -1 it sets the carry, which the addition to the header cleared. rax
- * tells this carry from earlier ones: it is -1 from there on, and an address or an index before.
+ * itself leaves the evidence: as a subtraction of -1 it sets the carry, which the addition to the header cleared, and a
+ * sum without a sign. Earlier comparisons leave both only where rax still has the address of the sequence: later it has
+ * an index, and a comparison that set the carry and let the sequence go on has set the sign too.
  */
 #define SLB_RSEQ_COUNTS_FAST 1
-#define SLB_RSEQ_COUNT                                                                                       \
-    "movq $-1, %%rax\n\t"                                                                                    \
-    "subq $-1, %c[counted](%%rcx)\n\t"
+#define SLB_RSEQ_COUNT "subq $-1, %c[counted](%%rcx)\n\t"
 #define SLB_RSEQ_END_COUNTED(otherwise)                                                                      \
     SLB_RSEQ_END_OR("jnc %l[" otherwise "]\n\t"                                                              \
-                    "cmpq $-1, %%rax\n\t"                                                                    \
-                    "jne %l[" otherwise "]\n\t"                                                              \
+                    "js %l[" otherwise "]\n\t"                                                               \
+                    "cmpq $0xffff, %%rax\n\t"                                                                \
+                    "ja %l[" otherwise "]\n\t"                                                               \
                     "jmp %l[counted_only]\n\t")
 
 /* An allocation by id is counted ahead of the header, see add_up_fast in observe/counters.c. */

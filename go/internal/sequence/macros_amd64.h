@@ -121,11 +121,9 @@ begin:
 	ADDQ $1, R10; \
 	MOVQ R10, HEADER(CX)
 
-// A use by id is counted ahead of that store. The count sets the carry, which the addition to R10 cleared, and R8 is -1
-// from there on. See core/src/tiers/rseq_by_id_x86_64.h.
-#define COUNT(field) \
-	MOVQ $-1, R8; \
-	SUBQ $-1, field(CX)
+// A use by id is counted ahead of that store. The count sets the carry and no sign, and R8 is an index then: see
+// core/src/tiers/rseq_by_id_x86_64.h.
+#define COUNT(field) SUBQ $-1, field(CX)
 #define COMMIT_TAKEN_FAST \
 	ADDQ $0xFFFF, R10; \
 	COUNT(FAST_TAKEN); \
@@ -140,8 +138,9 @@ begin:
 // count could fall below 0, where the next one leaves no carry.
 #define UNCOUNT(aside, counted) \
 	JCC  aside; \
-	CMPQ R8, $-1; \
-	JNE  aside; \
+	JMI  aside; \
+	CMPQ R8, $0xFFFF; \
+	JHI  aside; \
 	GO_ON(counted)
 
 // One id off the stack into DX; not where its turn is to be timed.
