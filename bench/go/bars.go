@@ -3,9 +3,14 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,6 +80,7 @@ func bars() (list []bar, end func(), err error) {
 		{"Allocate, GetBytes, Release / sync.Pool", pairs(plain), pooledPairs(buffers, false), 1.0, false, 1},
 		{"the same in parallel", parallel(pairs(plain)), parallel(pooledPairs(buffers, false)), 1.0, false, acrossCPUs},
 		{"AllocateFast, DeallocateFast / Allocate, Release", fastPairs(plain), pairsUnread(plain), 1.0, false, 1},
+		{"the same with the first byte written, and GetBytes there", fastPairsWritten(plain), pairs(plain), 1.0, false, 1},
 		{"batch of 64 with bytes, a slab / a pair", batchesOf64(plain), pairs(plain), 0.5, false, 1},
 		{"quick-start options / sync.Pool and clear", pairs(quick), pooledPairs(buffers, true), 1.15, false, 1},
 		{"WithSecure / sync.Pool and clear", pairs(secure), pooledPairs(buffers, true), 1.1, false, 1},
@@ -143,6 +149,23 @@ func fastPairs(pool *slabby.Slabby) func(int) error {
 			if err != nil {
 				return err
 			}
+			if err := pool.DeallocateFast(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+//go:noinline
+func fastPairsWritten(pool *slabby.Slabby) func(int) error {
+	return func(operations int) error {
+		for range operations {
+			data, id, err := pool.AllocateFast()
+			if err != nil {
+				return err
+			}
+			data[0] = 1
 			if err := pool.DeallocateFast(id); err != nil {
 				return err
 			}
@@ -251,19 +274,74 @@ func pooledChannel(buffers *sync.Pool) func(int) error {
 	}
 }
 
-// showBars prints each ratio beside its bar. Both sides take short turns, so that what else the machine
-// does hits both: the ratio is the median of those of all rounds.
+// measuredBar is what one process has measured, or all of them.
+type measuredBar struct {
+	Name                string
+	Ours, Peers, Ratios []float64
+	Most                float64
+	Least               bool
+}
+
+// Where the system puts a process's memory is luck that lasts as long as the process does.
+const barProcesses = 7
+
+// showBars prints each ratio beside its bar, over processes of this program.
 func showBars(rounds, operations int) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var all []measuredBar
+	for range barProcesses {
+		output, err := exec.Command(executable, "-measure-bars", "-rounds", strconv.Itoa(rounds),
+			"-operations", strconv.Itoa(operations)).Output()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return fmt.Errorf("a process that measures bars: %w\n%s", err, exit.Stderr)
+		}
+		var bars []measuredBar
+		if err := errors.Join(err, json.Unmarshal(output, &bars)); err != nil {
+			return fmt.Errorf("a process that measures bars: %w", err)
+		}
+		all = mergedBars(all, bars)
+	}
+	fmt.Printf("\nbars: medians of %d rounds of %d operations in each of %d processes, both sides in turn, %d bytes\n",
+		rounds, operations, barProcesses, barSize)
+	fmt.Printf("  %-62s %9s %9s %7s %6s\n", "", "ours ns", "peer ns", "ratio", "bar")
+	for _, b := range all {
+		ratio := median(b.Ratios)
+		verdict := fmt.Sprintf("%6.2f", b.Most)
+		if ratio > b.Most != b.Least {
+			verdict += "  missed"
+		}
+		fmt.Printf("  %-62s %9.1f %9.1f %7.2f %s\n", b.Name, median(b.Ours), median(b.Peers), ratio, verdict)
+	}
+	return nil
+}
+
+func mergedBars(all, bars []measuredBar) []measuredBar {
+	if all == nil {
+		return bars
+	}
+	for at, b := range bars {
+		all[at].Ours = append(all[at].Ours, b.Ours...)
+		all[at].Peers = append(all[at].Peers, b.Peers...)
+		all[at].Ratios = append(all[at].Ratios, b.Ratios...)
+	}
+	return all
+}
+
+// measureBars is such a process: it prints JSON. Both sides take short turns, so that what else the machine does hits
+// both: a ratio is of one round.
+func measureBars(rounds, operations int) error {
 	list, end, err := bars()
 	defer end()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nbars: medians of %d rounds of %d operations, both sides in turn, %d bytes\n", rounds, operations,
-		barSize)
-	fmt.Printf("  %-50s %9s %9s %7s %6s\n", "", "ours ns", "peer ns", "ratio", "bar")
+	var all []measuredBar
 	for _, b := range list {
-		var ours, peers, ratios []float64
+		measured := measuredBar{Name: b.name, Most: b.most, Least: b.least}
 		for round := range rounds + 1 {
 			our, err := timed(b.ours, operations*b.times)
 			if err != nil {
@@ -274,17 +352,14 @@ func showBars(rounds, operations int) error {
 				return fmt.Errorf("%s, the peer: %w", b.name, err)
 			}
 			if round > 0 { // the first warms up
-				ours, peers, ratios = append(ours, our), append(peers, peer), append(ratios, our/peer)
+				measured.Ours = append(measured.Ours, our)
+				measured.Peers = append(measured.Peers, peer)
+				measured.Ratios = append(measured.Ratios, our/peer)
 			}
 		}
-		ratio := median(ratios)
-		verdict := fmt.Sprintf("%6.2f", b.most)
-		if ratio > b.most != b.least {
-			verdict += "  missed"
-		}
-		fmt.Printf("  %-50s %9.1f %9.1f %7.2f %s\n", b.name, median(ours), median(peers), ratio, verdict)
+		all = append(all, measured)
 	}
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
 func timed(work func(int) error, operations int) (float64, error) {

@@ -46,9 +46,14 @@ func main() {
 	rounds := flag.Int("rounds", 20, "rounds, each with every contestant")
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
 	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
+	barsHere := flag.Bool("measure-bars", false, "only measure these in this process, as JSON")
 	proxyAlone := flag.Bool("proxy", false, "only the reverse proxy under load")
 	garbageOf := flag.String("garbage", "", "only make garbage: program/kind of live buffers, as 1/0")
 	flag.Parse()
+	if *barsHere {
+		exitOn(measureBars(*rounds, *operations))
+		return
+	}
 	if *garbageOf != "" {
 		var program, kind uint
 		_, err := fmt.Sscanf(*garbageOf, "%d/%d", &program, &kind)
@@ -71,7 +76,7 @@ func exitOn(err error) {
 
 func run(rounds, operations int, barsAlone, proxyAlone bool) error {
 	if !proxyAlone {
-		if err := showBars(10*rounds+1, operations/4); err != nil || withoutPin {
+		if err := showBars(max(1, 3*rounds/2), operations/4); err != nil || withoutPin {
 			return err
 		}
 		if err := showGarbage(max(1, rounds/4)); err != nil || barsAlone {

@@ -150,9 +150,9 @@ begin:
 	CMPL R10, SAMPLE_AT(CX); \
 	JPL  refused; \
 	MOVWLSX R10, R8; \
-	TESTL R8, R8; \
-	JLE  refused; \
-	MOVL (IDS-4)(CX)(R8*4), DX; \
+	SUBL $1, R8; \
+	JMI  refused; \
+	MOVL IDS(CX)(R8*4), DX; \
 	commit; \
 end:
 
