@@ -185,6 +185,7 @@ const struct scenario ending_scenarios[] = {
      .task = {allocate_or_learn, destroy_pool},
      .cpu = {0, 1},
      .check = one_of_both,
-     .preemptions = 4},
+     .preemptions = 3,
+     .more = 2},
     {.name = NULL},
 };

@@ -160,17 +160,17 @@ static void walk_late(void) {
     {                                                                                                        \
         .name = "late_" its_name, .says = "a call that destroy overtakes touches nothing that is gone",      \
         .prepare = its_prepare, .task = {its_task, destroy_pool}, .cpu = {0, 1}, .check = its_check,         \
-        .preemptions = bound                                                                                 \
+        .preemptions = bound, .more = 2                                                                      \
     }
 
 const struct scenario late_scenarios[] = {
-    LATE("release_rseq", with_sequences, release_late, everything_went, 3),
-    LATE("release", with_portable_caches, release_late, everything_went, 3),
-    LATE("release_biased_section", with_a_biased_section, release_late, everything_went, 3),
-    LATE("release_single_rseq", without_caches, release_late, everything_went, 3),
+    LATE("release_rseq", with_sequences, release_late, everything_went, 2),
+    LATE("release", with_portable_caches, release_late, everything_went, 2),
+    LATE("release_biased_section", with_a_biased_section, release_late, everything_went, 2),
+    LATE("release_single_rseq", without_caches, release_late, everything_went, 2),
     LATE("release_audited_rseq", with_a_record_of_all, release_late, everything_went, 2),
     LATE("release_deferred_rseq", with_sequences, defer_late, everything_went, 2),
-    LATE("release_by_id_rseq", with_sequences, release_late_by_id, everything_went, 3),
+    LATE("release_by_id_rseq", with_sequences, release_late_by_id, everything_went, 2),
     LATE("data_rseq", with_sequences, read_late, everything_went, 2),
     LATE("data", with_portable_caches, read_late, everything_went, 2),
     LATE("pin_rseq", with_sequences, pin_late, everything_went, 2),
@@ -180,11 +180,11 @@ const struct scenario late_scenarios[] = {
     LATE("leak_rseq", with_sequences, report_late, everything_went, 2),
     LATE("stats_rseq", with_sequences, count_late, everything_went, 1),
     LATE("walk_rseq", with_sequences, walk_late, everything_went, 2),
-    LATE("allocate_rseq", with_sequences, allocate_or_learn, one_of_both, 3),
-    LATE("allocate", with_portable_caches, allocate_or_learn, one_of_both, 3),
-    LATE("allocate_biased_section", with_a_biased_section, allocate_or_learn, one_of_both, 3),
-    LATE("allocate_single_rseq", without_caches, allocate_or_learn, one_of_both, 3),
-    LATE("allocate_sampled_rseq", with_samples, allocate_or_learn, one_of_both, 3),
+    LATE("allocate_rseq", with_sequences, allocate_or_learn, one_of_both, 2),
+    LATE("allocate", with_portable_caches, allocate_or_learn, one_of_both, 2),
+    LATE("allocate_biased_section", with_a_biased_section, allocate_or_learn, one_of_both, 2),
+    LATE("allocate_single_rseq", without_caches, allocate_or_learn, one_of_both, 2),
+    LATE("allocate_sampled_rseq", with_samples, allocate_or_learn, one_of_both, 2),
     LATE("allocate_audited_rseq", with_a_record_of_all, allocate_or_learn, one_of_both, 2),
     {.name = "late_unpin_turned_rseq",
      .says = "who gives up the last pin touches nothing of the pool that another then destroys",

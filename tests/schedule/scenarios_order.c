@@ -105,6 +105,7 @@ const struct scenario order_scenarios[] = {
      .task = {allocate_and_lose_it, reset_and_destroy},
      .cpu = {0, 1},
      .check = went_unless_in_use,
-     .preemptions = 2},
+     .preemptions = 1,
+     .more = 2},
     {.name = NULL},
 };

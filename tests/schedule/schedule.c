@@ -30,7 +30,11 @@ static const struct scenario *find(const char *name, size_t length) {
 }
 
 static void search(const struct scenario *scenario, bool full, long preemptions) {
-    schedule_search(scenario, preemptions >= 0 ? (uint32_t)preemptions : scenario->preemptions + full);
+    uint32_t most = scenario->preemptions;
+
+    if (full)
+        most += scenario->more != 0 ? scenario->more : 1;
+    schedule_search(scenario, preemptions >= 0 ? (uint32_t)preemptions : most);
 }
 
 static void replay(const char *order) {

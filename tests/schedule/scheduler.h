@@ -31,7 +31,8 @@ struct scenario {
     void (*task[MOST_TASKS])(void);
     uint32_t cpu[MOST_TASKS]; /* where each task runs */
     void (*check)(void);      /* after each run */
-    uint32_t preemptions;     /* at most, in the quick search; one more in the full one */
+    uint32_t preemptions;     /* at most, in the quick search */
+    uint32_t more;            /* how many more in the full one; 0 means 1 */
     bool time_passes; /* sleeps may end by their deadline at any moment, at the price of a preemption */
 };
 
