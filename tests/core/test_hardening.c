@@ -113,7 +113,7 @@ static void secure_covers_what_was_freed_before(void **state) {
     finish(pool);
 }
 
-/* Guards: so does a slab that was in quarantine when secure was switched on, once it is reclaimed. */
+/* Guards: so does a slab that was in quarantine when secure was switched on, at once and when it is reclaimed. */
 static void secure_covers_what_was_in_quarantine(void **state) {
     slabby_allocator *pool = make_pool(SIZE, 1, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
     unsigned char *data;
@@ -126,6 +126,7 @@ static void secure_covers_what_was_in_quarantine(void **state) {
     data[SIZE] ^= 1;
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_MEMORY_CORRUPTION);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    check_zeros(data, SIZE);
     CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
     assert_int_equal(count, 1);
     CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
