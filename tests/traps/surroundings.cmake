@@ -54,8 +54,8 @@ slabby_run_trap(trap_linux_4_4_presets $<TARGET_FILE:run_linux_4_4> $<TARGET_FIL
 add_executable(run_obliging run_obliging.c)
 slabby_compile(run_obliging)
 target_link_libraries(run_obliging PRIVATE slabby_traps slabby)
-add_dependencies(run_obliging test_commit_limits test_guards test_protection)
-foreach(name IN ITEMS commit_limits guards protection)
+add_dependencies(run_obliging test_commit_limits test_guard_memory test_guards test_protection)
+foreach(name IN ITEMS commit_limits guard_memory guards protection)
     slabby_run_trap(trap_obliging_${name} $<TARGET_FILE:run_obliging> $<TARGET_FILE:test_${name}>)
 endforeach()
 
