@@ -24,7 +24,7 @@ enum instruction { INDEX_INSTRUCTION, COUNT_INSTRUCTION, HEADER_INSTRUCTION };
 static inline uint64_t address_of(enum instruction instruction, uint64_t begin_address,
                                   uint64_t end_address) {
     static const unsigned char header[] = {0x4c, 0x89, 0x51, 0x08}, subtract[] = {0x48, 0x83};
-    static const unsigned char extend[] = {0x41, 0x0f}, whole_to_index = 0xc2;
+    static const unsigned char extend[] = {0x41, 0x0f}, r10w_to_eax = 0xc2;
     const unsigned char *end = (const unsigned char *)(uintptr_t)end_address;
     uint64_t length = memcmp(end - 8, subtract, sizeof subtract) == 0 ? 4 : 5, at = begin_address;
     if (memcmp(end - sizeof header, header, sizeof header) != 0 || end[-5] != 0xff ||
@@ -34,7 +34,7 @@ static inline uint64_t address_of(enum instruction instruction, uint64_t begin_a
         return end_address - 4 - (instruction == COUNT_INSTRUCTION ? length : 0);
     for (const unsigned char *code; at < end_address; at++) {
         code = (const unsigned char *)(uintptr_t)at;
-        if (memcmp(code, extend, sizeof extend) == 0 && code[3] == whole_to_index)
+        if (memcmp(code, extend, sizeof extend) == 0 && code[3] == r10w_to_eax)
             return at + 4;
     }
     return 0;
